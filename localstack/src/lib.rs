@@ -1,0 +1,15 @@
+//! The platform on one machine: everything `template.yaml` describes, run from the real function binaries.
+//!
+//! ```text
+//! template   reads template.yaml (+ parameters) into a Deployment; refuses by name what it cannot run
+//! deployment the resolved model that everything below works from
+//! iam        what a function's role may do, asked by every endpoint
+//! dynamodb   the DynamoDB and Streams endpoint (dynoxide behind a policy check)
+//! broker     the SNS and SQS endpoint, on SQLite: a message survives a kill
+//! lambda     the Runtime API, environments (processes) of functions, Invoke
+//! gateway    API Gateway: routes, authorizer with cache, gateway responses, CORS
+//! mapping    queues, streams and schedules driving functions
+//! platform   starts and stops all of it
+//! ```
+
+pub mod deployment;
