@@ -12,4 +12,10 @@
 //! platform   starts and stops all of it
 //! ```
 
+pub mod arn;
+pub mod broker;
 pub mod deployment;
+pub mod iam;
+pub mod lambda;
+pub mod secrets;
+pub mod template;

@@ -1,0 +1,198 @@
+//! `AWS::Serverless::Function`: the globals merged in, its environment, its limits and its policies.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::deployment::{Function, Route, Statement, Trigger};
+
+use super::events;
+use super::problems::At;
+use super::properties::{Properties, scalar};
+use super::resources::Resource;
+use super::scope::Scope;
+
+/// What AWS takes where neither the function nor the globals say.
+const DEFAULT_MEMORY: u32 = 128;
+const DEFAULT_TIMEOUT: u64 = 3;
+
+/// Properties that AWS heeds and that change nothing about what a function does here.
+const IGNORED: [&str; 12] = [
+    "Architectures",
+    "CodeSigningConfigArn",
+    "CodeUri",
+    "Description",
+    "EphemeralStorage",
+    "KmsKeyArn",
+    "LoggingConfig",
+    "PropagateTags",
+    "ProvisionedConcurrencyConfig",
+    "RuntimeManagementConfig",
+    "Tags",
+    "Tracing",
+];
+
+/// AWS managed policies that are about logs, traces and metrics.
+const ACCEPTED_POLICIES: [&str; 4] = [
+    "AWSLambdaBasicExecutionRole",
+    "AWSXRayDaemonWriteAccess",
+    "AWSXrayWriteOnlyAccess",
+    "CloudWatchLambdaInsightsExecutionRolePolicy",
+];
+
+/// What one resource of the template comes to.
+#[derive(Debug)]
+pub(crate) struct ReadFunction {
+    pub(crate) function: Function,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) triggers: Vec<Trigger>,
+}
+
+/// Reads a function.
+pub(crate) fn read(resource: &Resource, globals: &Value, scope: &Scope<'_>) -> Option<ReadFunction> {
+    let at = resource.at();
+    let own = scope.resolve(&resource.properties, &at).unwrap_or(Value::Null);
+    let shared = scope.resolve(globals, &At::top("Globals").key("Function")).unwrap_or(Value::Null);
+    let mut reader = Properties::new(merged(shared, own), at, scope.problems);
+
+    let name = reader.text("FunctionName").unwrap_or_else(|| scope.resources[&resource.id].reference.clone());
+    if let Some(runtime) = reader.required_text("Runtime")
+        && !runtime.starts_with("provided.")
+    {
+        reader.report_at("Runtime", format!("{runtime} is not run here; functions are native binaries"));
+    }
+    reader.text("Handler");
+    if let Some(package) = reader.text("PackageType").filter(|package| package != "Zip") {
+        reader.report_at("PackageType", format!("{package} is not run here"));
+    }
+    let memory_size = reader.number("MemorySize").unwrap_or(DEFAULT_MEMORY);
+    let timeout = Duration::from_secs(reader.number("Timeout").unwrap_or(DEFAULT_TIMEOUT));
+    let reserved_concurrency = reader.number("ReservedConcurrentExecutions");
+    let environment = reader.object("Environment").map(environment).unwrap_or_default();
+    let statements = policies(&mut reader, scope);
+    let events = reader.named("Events").unwrap_or_default();
+    reader.ignore(&IGNORED);
+    reader.finish();
+
+    let mut routes = Vec::new();
+    let mut triggers = Vec::new();
+    for (event, value, at) in events {
+        match events::read(&resource.id, &event, Properties::new(value, at, scope.problems), scope) {
+            Some(events::Event::Route(route)) => routes.push(route),
+            Some(events::Event::Trigger(trigger)) => triggers.push(trigger),
+            None => {}
+        }
+    }
+    let function = Function {
+        logical_id: resource.id.clone(),
+        name,
+        binary: resource.binary.clone()?,
+        environment,
+        memory_size,
+        timeout,
+        reserved_concurrency,
+        statements,
+    };
+    Some(ReadFunction { function, routes, triggers })
+}
+
+/// `Globals.Function` under the function's own properties, as SAM merges them: objects by key, lists one after
+/// the other, anything else replaced.
+fn merged(shared: Value, own: Value) -> Value {
+    match (shared, own) {
+        (Value::Object(mut shared), Value::Object(own)) => {
+            for (key, value) in own {
+                let value = match shared.remove(&key) {
+                    Some(base) => merged(base, value),
+                    None => value,
+                };
+                shared.insert(key, value);
+            }
+            Value::Object(shared)
+        }
+        (Value::Array(mut shared), Value::Array(own)) => {
+            shared.extend(own);
+            Value::Array(shared)
+        }
+        (shared, Value::Null) => shared,
+        (_, own) => own,
+    }
+}
+
+fn environment(mut reader: Properties<'_>) -> std::collections::BTreeMap<String, String> {
+    let variables = reader.named("Variables").unwrap_or_default();
+    let mut environment = std::collections::BTreeMap::new();
+    for (name, value, _) in variables {
+        match scalar(&value) {
+            Some(text) => {
+                environment.insert(name, text);
+            }
+            None if value.is_null() => {}
+            None => reader.report_at(&format!("Variables.{name}"), format!("must be a text, and is {value}")),
+        }
+    }
+    reader.finish();
+    environment
+}
+
+/// The statements of inline policies; a managed policy has to be one that changes nothing here.
+fn policies(reader: &mut Properties<'_>, scope: &Scope<'_>) -> Vec<Statement> {
+    let at = reader.at().key("Policies");
+    let policies = match reader.value("Policies") {
+        Some(Value::Array(list)) => list,
+        Some(single) => vec![single],
+        None => Vec::new(),
+    };
+    let mut statements = Vec::new();
+    for (i, policy) in policies.into_iter().enumerate() {
+        let at = at.index(i);
+        match policy {
+            Value::String(name) => {
+                let plain = name.rsplit('/').next().unwrap_or(&name);
+                if !ACCEPTED_POLICIES.contains(&plain) {
+                    scope.problems.report(&at, format!("the managed policy {name} is not known here"));
+                }
+            }
+            Value::Object(map) if !map.contains_key("Statement") => {
+                let names: Vec<_> = map.keys().cloned().collect();
+                let names = names.join(", ");
+                scope.problems.report(
+                    &at,
+                    format!("the policy template {names} is not known here; write its statements out"),
+                );
+            }
+            document => statements.extend(policy_document(Properties::new(document, at, scope.problems))),
+        }
+    }
+    statements
+}
+
+fn policy_document(mut document: Properties<'_>) -> Vec<Statement> {
+    let statements = document.objects("Statement").unwrap_or_default();
+    document.ignore(&["Version", "Id"]);
+    document.finish();
+    statements.into_iter().filter_map(statement).collect()
+}
+
+fn statement(mut reader: Properties<'_>) -> Option<Statement> {
+    let effect = reader.required_text("Effect");
+    let actions = reader.texts("Action");
+    let resources = reader.texts("Resource");
+    reader.ignore(&["Sid"]);
+    match effect.as_deref() {
+        Some("Allow") => {}
+        Some(other) => reader.report_at("Effect", format!("{other} is not known here; only Allow is")),
+        None => {}
+    }
+    if actions.is_none() || resources.is_none() {
+        reader.report("needs an Action and a Resource");
+    }
+    // NotAction, NotResource and Condition would all change who may do what.
+    reader.finish();
+    Some(Statement { actions: actions?, resources: resources? })
+}
+
+/// The object form that a reader of nothing gets.
+pub(crate) fn empty() -> Value {
+    Value::Object(Map::new())
+}

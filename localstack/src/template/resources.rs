@@ -1,0 +1,219 @@
+//! The resources of the template: which are run, which are accepted because they change nothing here, and the
+//! physical names that others refer to them by.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::arn;
+
+use super::problems::At;
+use super::properties::Properties;
+use super::scope::{Physical, Scope};
+use super::yaml::Entries;
+
+/// The types of resource that mean something here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `AWS::Serverless::Function`.
+    Function,
+    /// `AWS::Serverless::Api`.
+    Api,
+    /// `AWS::DynamoDB::Table`.
+    Table,
+    /// `AWS::SNS::Topic`.
+    Topic,
+    /// `AWS::SNS::Subscription`.
+    Subscription,
+    /// `AWS::SQS::Queue`.
+    Queue,
+    /// `AWS::SQS::QueuePolicy`: not enforced, but checked against the subscriptions.
+    QueuePolicy,
+    /// `AWS::SecretsManager::Secret`.
+    Secret,
+    /// Changes nothing about how requests and messages flow.
+    Accepted,
+}
+
+/// Accepted types; one that ends with `::` stands for a whole service.
+const ACCEPTED: [&str; 7] = [
+    "AWS::ApplicationAutoScaling::",
+    "AWS::Budgets::",
+    "AWS::CloudWatch::",
+    "AWS::IAM::",
+    "AWS::Logs::",
+    "AWS::SNS::TopicPolicy",
+    "AWS::XRay::",
+];
+
+impl Kind {
+    fn of(type_name: &str) -> Option<Self> {
+        Some(match type_name {
+            "AWS::Serverless::Function" => Self::Function,
+            "AWS::Serverless::Api" => Self::Api,
+            "AWS::DynamoDB::Table" => Self::Table,
+            "AWS::SNS::Topic" => Self::Topic,
+            "AWS::SNS::Subscription" => Self::Subscription,
+            "AWS::SQS::Queue" => Self::Queue,
+            "AWS::SQS::QueuePolicy" => Self::QueuePolicy,
+            "AWS::SecretsManager::Secret" => Self::Secret,
+            other => {
+                let accepted = ACCEPTED
+                    .iter()
+                    .any(|known| other == *known || (known.ends_with("::") && other.starts_with(known)));
+                return accepted.then_some(Self::Accepted);
+            }
+        })
+    }
+}
+
+/// A resource that is there: its condition, if it has one, is true.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    pub(crate) id: String,
+    pub(crate) kind: Kind,
+    /// As they stand in the template, not resolved.
+    pub(crate) properties: Value,
+    /// `Metadata.BuildProperties.Binary`, of functions.
+    pub(crate) binary: Option<String>,
+}
+
+impl Resource {
+    /// Where its properties stand.
+    pub(crate) fn at(&self) -> At {
+        At::top("Resources").key(&self.id).key("Properties")
+    }
+}
+
+/// Reads the resources and enters their names into the scope.
+pub(crate) fn register(declared: Entries, aws_endpoint: &str, scope: &mut Scope<'_>) -> Vec<Resource> {
+    let ids: Vec<String> = declared.iter().map(|(id, _)| id.clone()).collect();
+    let mut resources = Vec::new();
+    for (id, value) in declared {
+        let reader = Properties::new(value, At::top("Resources").key(&id), scope.problems);
+        match read(&id, reader, &ids, scope) {
+            Some((resource, true)) => resources.push(resource),
+            Some((_, false)) => {
+                scope.absent.insert(id);
+            }
+            // Reported. Its name stands, so that not everything that refers to it is reported as well.
+            None => {
+                scope.resources.insert(id.clone(), Physical { reference: id, attributes: None });
+            }
+        }
+    }
+    for resource in &resources {
+        let physical = physical(resource, aws_endpoint, scope);
+        scope.resources.insert(resource.id.clone(), physical);
+    }
+    resources
+}
+
+/// One resource, and whether its condition holds.
+fn read(
+    id: &str,
+    mut reader: Properties<'_>,
+    ids: &[String],
+    scope: &Scope<'_>,
+) -> Option<(Resource, bool)> {
+    let type_name = reader.required_text("Type");
+    let condition = reader.text("Condition");
+    let metadata = reader.object("Metadata");
+    for needed in reader.texts("DependsOn").unwrap_or_default() {
+        if !ids.contains(&needed) {
+            reader.report_at("DependsOn", format!("there is no resource {needed}"));
+        }
+    }
+    let properties = reader.value("Properties").unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    reader.ignore(&["DeletionPolicy", "UpdateReplacePolicy"]);
+    let present = match condition.as_deref().map(|name| (name, scope.conditions.get(name))) {
+        None => true,
+        Some((_, Some(holds))) => *holds,
+        Some((name, None)) => {
+            reader.report_at("Condition", format!("there is no condition {name}"));
+            true
+        }
+    };
+    let type_name = type_name?;
+    let kind = Kind::of(&type_name);
+    if kind.is_none() {
+        reader.report_at("Type", format!("{type_name} is not a resource type that runs here"));
+    }
+    let binary = match (kind, metadata) {
+        (Some(Kind::Function), Some(metadata)) => binary(metadata),
+        (Some(Kind::Function), None) => {
+            reader.report("has no Metadata.BuildProperties.Binary, the cargo binary to run");
+            None
+        }
+        (Some(_) | None, _) => None,
+    };
+    reader.finish();
+    Some((Resource { id: id.to_owned(), kind: kind?, properties, binary }, present))
+}
+
+fn binary(mut metadata: Properties<'_>) -> Option<String> {
+    let method = metadata.required_text("BuildMethod");
+    if let Some(method) = method.filter(|method| method != "rust-cargolambda") {
+        metadata.report_at("BuildMethod", format!("{method} is not known here; functions are cargo binaries"));
+    }
+    let Some(mut build) = metadata.object("BuildProperties") else {
+        metadata.report("has no BuildProperties.Binary, the cargo binary to run");
+        return None;
+    };
+    let binary = build.required_text("Binary");
+    build.finish();
+    metadata.ignore(&["cfn-lint", "SamResourceId", "DockerTag"]);
+    metadata.finish();
+    binary
+}
+
+/// What `Ref` and `GetAtt` give. A name can be made of parameters only: the other resources have none yet.
+fn physical(resource: &Resource, aws_endpoint: &str, scope: &Scope<'_>) -> Physical {
+    let id = &resource.id;
+    let name = |property: &str| -> String {
+        let named = resource.properties.get(property);
+        named
+            .and_then(|value| scope.resolve_text(value, &resource.at().key(property)))
+            .unwrap_or_else(|| format!("{}-{id}", scope.stack_name))
+    };
+    let (reference, attributes) = match resource.kind {
+        Kind::Function => {
+            let name = name("FunctionName");
+            let arn = arn::function(&name);
+            (name, vec![("Arn", arn)])
+        }
+        Kind::Table => {
+            let name = name("TableName");
+            let mut attributes = vec![("Arn", arn::table(&name))];
+            if resource.properties.get("StreamSpecification").is_some() {
+                attributes.push(("StreamArn", arn::stream(&name)));
+            }
+            (name, attributes)
+        }
+        Kind::Topic => {
+            let name = name("TopicName");
+            let arn = arn::topic(&name);
+            (arn.clone(), vec![("TopicArn", arn), ("TopicName", name)])
+        }
+        Kind::Queue => {
+            let name = name("QueueName");
+            let url = queue_url(aws_endpoint, &name);
+            let arn = arn::queue(&name);
+            (url.clone(), vec![("Arn", arn), ("QueueName", name), ("QueueUrl", url)])
+        }
+        Kind::Secret => {
+            let name = name("Name");
+            let arn = arn::secret(&name);
+            (arn.clone(), vec![("Id", arn)])
+        }
+        Kind::Api => ("local".to_owned(), vec![("RestApiId", "local".to_owned())]),
+        Kind::Subscription | Kind::QueuePolicy => (id.clone(), Vec::new()),
+        Kind::Accepted => return Physical { reference: id.clone(), attributes: None },
+    };
+    Physical { reference, attributes: Some(attributes.into_iter().collect::<BTreeMap<_, _>>()) }
+}
+
+/// The URL that the SQS endpoint knows a queue by.
+pub(crate) fn queue_url(aws_endpoint: &str, name: &str) -> String {
+    format!("{}/{}/{name}", aws_endpoint.trim_end_matches('/'), crate::deployment::ACCOUNT)
+}

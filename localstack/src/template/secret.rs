@@ -1,0 +1,76 @@
+//! `AWS::SecretsManager::Secret`: its value, generated once or written in the template.
+
+use serde_json::Value;
+
+use crate::arn;
+use crate::secrets::{Generate, Secrets};
+
+use super::properties::Properties;
+use super::resources::Resource;
+use super::scope::Scope;
+
+/// What Secrets Manager takes where the template does not say.
+const DEFAULT_LENGTH: usize = 32;
+
+/// Reads a secret and enters its value into the scope, by name and by ARN.
+pub(crate) fn read(resource: &Resource, secrets: &Secrets, scope: &mut Scope<'_>) {
+    let at = resource.at();
+    let properties = scope.resolve(&resource.properties, &at).unwrap_or(Value::Null);
+    let mut reader = Properties::new(properties, at, scope.problems);
+    let name = reader.text("Name").unwrap_or_else(|| format!("{}-{}", scope.stack_name, resource.id));
+    let written = reader.text("SecretString");
+    let generate = reader.object("GenerateSecretString").and_then(generate);
+    reader.ignore(&["Description", "KmsKeyId", "Tags"]);
+    let value = match (written, generate) {
+        (Some(written), None) => Some(written),
+        (None, Some(generate)) => match secrets.get_or_generate(&name, &generate) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                reader.report_at("GenerateSecretString", error.to_string());
+                None
+            }
+        },
+        (None, None) | (Some(_), Some(_)) => {
+            reader.report("needs either a SecretString or a GenerateSecretString that can be understood");
+            None
+        }
+    };
+    reader.finish();
+    // A refused secret has a value all the same, so that not everything that refers to it is reported as well.
+    let value = value.unwrap_or_default();
+    scope.secrets.insert(arn::secret(&name), value.clone());
+    scope.secrets.insert(name, value);
+}
+
+fn generate(mut reader: Properties<'_>) -> Option<Generate> {
+    let template = reader.text("SecretStringTemplate");
+    let key = reader.text("GenerateStringKey");
+    let generate = Generate {
+        length: reader.number("PasswordLength").unwrap_or(DEFAULT_LENGTH),
+        exclude_characters: reader.text("ExcludeCharacters").unwrap_or_default(),
+        exclude_lowercase: reader.flag("ExcludeLowercase").unwrap_or(false),
+        exclude_numbers: reader.flag("ExcludeNumbers").unwrap_or(false),
+        exclude_punctuation: reader.flag("ExcludePunctuation").unwrap_or(false),
+        exclude_uppercase: reader.flag("ExcludeUppercase").unwrap_or(false),
+        include_space: reader.flag("IncludeSpace").unwrap_or(false),
+        into: None,
+    };
+    // With 64 characters of which 26 are letters, one of each kind is there anyway.
+    reader.ignore(&["RequireEachIncludedType"]);
+    let into = match (template, key) {
+        (None, None) => Some(None),
+        (Some(template), Some(key)) => match serde_json::from_str::<serde_json::Map<_, _>>(&template) {
+            Ok(object) => Some(Some((object, key))),
+            Err(error) => {
+                reader.report_at("SecretStringTemplate", format!("is not a JSON object: {error}"));
+                None
+            }
+        },
+        (Some(_), None) | (None, Some(_)) => {
+            reader.report("needs SecretStringTemplate and GenerateStringKey together");
+            None
+        }
+    };
+    reader.finish();
+    into.map(|into| Generate { into, ..generate })
+}

@@ -1,0 +1,87 @@
+//! The caller as API Gateway carries it from the authorizer to a service: flat text fields, since the context of a
+//! Lambda authorizer holds nothing else.
+
+use std::collections::BTreeMap;
+
+use erp_domain::Timestamp;
+use erp_domain::identity::Caller;
+
+use crate::Verified;
+
+const TYPE: &str = "type";
+const SUBJECT: &str = "sub";
+const EMAIL: &str = "email";
+const ROLE: &str = "role";
+const EXPIRES: &str = "exp";
+
+/// The fields for a verified token. The expiry travels too: the gateway may use an authorizer's answer again for
+/// minutes after the token ended, and the service then refuses.
+pub fn to_fields(verified: &Verified) -> BTreeMap<&'static str, String> {
+    let mut fields = BTreeMap::from([(EXPIRES, verified.expires_at.as_seconds().to_string())]);
+    match &verified.caller {
+        Caller::User { id, email, role } => {
+            fields.insert(TYPE, "user".to_owned());
+            fields.insert(SUBJECT, id.to_string());
+            fields.insert(EMAIL, email.to_string());
+            fields.insert(ROLE, role.to_string());
+        }
+        Caller::Service { name } => {
+            fields.insert(TYPE, "service".to_owned());
+            fields.insert(SUBJECT, name.clone());
+        }
+    }
+    fields
+}
+
+/// The verified token that the fields tell of; none if they tell of none. `field` looks one up.
+pub fn from_fields<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Verified> {
+    let subject = field(SUBJECT)?;
+    let caller = match field(TYPE)? {
+        "user" => Caller::User {
+            id: subject.parse().ok()?,
+            email: erp_domain::Email::parse(field(EMAIL)?).ok()?,
+            role: field(ROLE)?.parse().ok()?,
+        },
+        "service" if !subject.is_empty() => Caller::Service {
+            name: subject.to_owned(),
+        },
+        _ => return None,
+    };
+    let seconds: i64 = field(EXPIRES)?.parse().ok()?;
+    Some(Verified {
+        caller,
+        expires_at: Timestamp::from_millis(seconds.checked_mul(1000)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use erp_domain::identity::Role;
+
+    #[test]
+    fn a_caller_arrives_as_it_was_sent_and_half_a_caller_does_not() {
+        let expires_at = Timestamp::from_millis(5_000);
+        for caller in [
+            Caller::Service {
+                name: "reports".into(),
+            },
+            Caller::User {
+                id: erp_domain::Id::new(uuid::Uuid::nil()),
+                email: erp_domain::Email::parse("a@b.c").unwrap(),
+                role: Role::FinanceManager,
+            },
+        ] {
+            let verified = Verified { caller, expires_at };
+            let fields = to_fields(&verified);
+            assert_eq!(
+                from_fields(|name| fields.get(name).map(String::as_str)),
+                Some(verified)
+            );
+            for missing in fields.keys() {
+                let found = |name: &str| fields.get(name).filter(|_| name != *missing).map(String::as_str);
+                assert_eq!(from_fields(found), None, "without {missing}");
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The layers around a service's router, and running it in Lambda.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use erp_auth::{Verified, context};
+use erp_contracts::Cause;
+use erp_domain::Clock;
+use lambda_http::request::RequestContext;
+use tracing::Instrument;
+
+use crate::body::{MAX_BODY_BYTES, too_large};
+use crate::problem::Pending;
+use crate::{Kind, Problem, idempotency};
+
+/// The header that carries the request id on every answer.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What is known of a request before any handler sees it.
+#[derive(Debug, Clone, Default)]
+pub struct RequestInfo {
+    /// API Gateway's id of the request: the one in every answer, log line and event.
+    pub request_id: String,
+    /// The path, without the stage.
+    pub path: String,
+    /// What the authorizer said.
+    pub verified: Option<Verified>,
+}
+
+impl RequestInfo {
+    /// Who and what to name as the cause of what this request brings about.
+    pub fn cause(&self) -> Cause {
+        Cause {
+            actor: self.verified.as_ref().map(|verified| verified.caller.subject()),
+            request_id: Some(self.request_id.clone()).filter(|id| !id.is_empty()),
+        }
+    }
+}
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for RequestInfo {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        _: &S,
+    ) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// A service's router with everything around it that all services share.
+pub struct App {
+    routes: Router,
+    surroundings: Surroundings,
+}
+
+#[derive(Clone)]
+struct Surroundings {
+    clock: Arc<dyn Clock>,
+    allow_origin: HeaderValue,
+}
+
+impl App {
+    /// Wraps the routes. `ALLOW_ORIGIN` in the environment is the origin that browsers may call from, any if it is
+    /// not set: with a proxy integration the service says so itself.
+    pub fn new(routes: Router, clock: Arc<dyn Clock>) -> Self {
+        let allow_origin = std::env::var("ALLOW_ORIGIN")
+            .ok()
+            .and_then(|origin| origin.parse().ok());
+        let allow_origin = allow_origin.unwrap_or(HeaderValue::from_static("*"));
+        Self {
+            routes,
+            surroundings: Surroundings { clock, allow_origin },
+        }
+    }
+
+    /// Honours `Idempotency-Key` on what has been added so far.
+    #[must_use]
+    pub fn idempotent(mut self, layer: idempotency::Layer) -> Self {
+        self.routes = self
+            .routes
+            .layer(middleware::from_fn_with_state(layer, idempotency::layer));
+        self
+    }
+
+    /// The finished router.
+    pub fn into_router(self) -> Router {
+        let router = self
+            .routes
+            .fallback(|| async { Problem::new(Kind::NotFound, "There is no such route.") })
+            .layer(middleware::from_fn_with_state(self.surroundings, outermost));
+        // Around the router, so that the path is rewritten before a route is looked for.
+        Router::new().fallback_service(tower::util::MapRequest::new(router, without_trailing_slash))
+    }
+
+    /// Serves in Lambda until the environment ends.
+    ///
+    /// # Errors
+    /// When the runtime cannot go on.
+    pub async fn run(self) -> Result<(), lambda_http::Error> {
+        lambda_http::run(self.into_router()).await
+    }
+}
+
+/// `/api/items/` means `/api/items`.
+fn without_trailing_slash(mut request: Request) -> Request {
+    let path = request.uri().path();
+    if path.len() > 1 && path.ends_with('/') {
+        let trimmed = path.trim_end_matches('/');
+        let query = request
+            .uri()
+            .query()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        if let Ok(uri) = format!("{}{query}", if trimmed.is_empty() { "/" } else { trimmed }).parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+async fn outermost(State(surroundings): State<Surroundings>, mut request: Request, next: Next) -> Response {
+    let (mut info, expired) = read_context(&request, surroundings.clock.as_ref());
+    info.path = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("-".to_owned(), |path| path.as_str().to_owned());
+    let subject = info.verified.as_ref().map(|verified| verified.caller.subject());
+    let started = std::time::Instant::now();
+    let span = tracing::info_span!(
+        "request",
+        request_id = %info.request_id,
+        %method,
+        %route,
+        caller = subject.as_deref().unwrap_or("-")
+    );
+    let too_long = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
+        .is_some_and(|length| length > MAX_BODY_BYTES);
+    request.extensions_mut().insert(info.clone());
+
+    let mut response = if expired {
+        Problem::new(Kind::Unauthorized, "The token has expired.").into_response()
+    } else if too_long {
+        too_large().into_response()
+    } else {
+        next.run(request).instrument(span.clone()).await
+    };
+    if response.status() == axum::http::StatusCode::METHOD_NOT_ALLOWED
+        && !response.extensions().get::<Pending>().is_some()
+    {
+        let allow = response.headers().get(axum::http::header::ALLOW).cloned();
+        let problem = Problem::new(
+            Kind::MethodNotAllowed,
+            format!("{method} is not possible here; see Allow."),
+        );
+        response = problem
+            .allow(allow.unwrap_or(HeaderValue::from_static("")))
+            .into_response();
+    }
+    let problem = response
+        .extensions_mut()
+        .remove::<Pending>()
+        .and_then(|Pending(slot)| slot.lock().ok()?.take());
+    let _entered = span.enter();
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let status = response.status().as_u16();
+    if let Some(problem) = problem {
+        let code = problem.kind.code();
+        match &problem.cause {
+            Some(cause) => {
+                tracing::error!(status, code, milliseconds, cause = %chain(cause.as_ref()), "request failed");
+            }
+            None => tracing::info!(status, code, milliseconds, "request refused"),
+        }
+        response = problem.finish(&info.path, &info.request_id);
+    } else {
+        tracing::info!(status, milliseconds, "request answered");
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(&info.request_id) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    headers
+        .entry(CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static("application/json"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers
+        .entry("cache-control")
+        .or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry("access-control-allow-origin")
+        .or_insert(surroundings.allow_origin);
+    headers.insert(
+        "access-control-expose-headers",
+        HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed"),
+    );
+    response
+}
+
+/// An error with all its causes, on one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// What API Gateway says of the request, and whether its token has ended: the gateway may use an authorizer's word
+/// again for minutes, so the service looks at the clock itself.
+fn read_context(request: &Request, clock: &dyn Clock) -> (RequestInfo, bool) {
+    let Some(RequestContext::ApiGatewayV1(context)) = request.extensions().get::<RequestContext>() else {
+        return (RequestInfo::default(), false);
+    };
+    let fields = &context.authorizer.fields;
+    let verified = context::from_fields(|name| fields.get(name).and_then(serde_json::Value::as_str));
+    let expired = verified
+        .as_ref()
+        .is_some_and(|verified| verified.expires_at <= clock.now());
+    let info = RequestInfo {
+        request_id: context.request_id.clone().unwrap_or_default(),
+        path: String::new(),
+        verified: verified.filter(|_| !expired),
+    };
+    (info, expired)
+}

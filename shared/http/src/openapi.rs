@@ -1,0 +1,180 @@
+//! The base of the OpenAPI document, and what is the same for every operation.
+
+use erp_auth::Access;
+use erp_auth::access::RULES;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Components, ContentBuilder, Info, OpenApi, RefOr, ResponseBuilder};
+use utoipa::openapi::{OpenApiBuilder, Ref};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::Kind;
+
+/// One fault of a request.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes")]
+struct FieldError {
+    /// JSON pointer into the body.
+    #[schema(example = "/items/0/quantity")]
+    pointer: Option<String>,
+    /// Name of the parameter in the path, query or headers.
+    parameter: Option<String>,
+    /// What is wrong with it.
+    #[schema(example = "must be at least 1")]
+    detail: String,
+}
+
+/// An error (RFC 9457).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes")]
+struct Problem {
+    /// A stable URI per kind.
+    #[schema(example = "urn:erp:problem:validation_failed")]
+    r#type: String,
+    #[schema(example = "Validation failed")]
+    title: String,
+    #[schema(example = 400)]
+    status: u16,
+    detail: String,
+    /// Path of the request.
+    instance: String,
+    /// A stable word for programs.
+    #[schema(example = "validation_failed")]
+    code: String,
+    /// The one in `X-Request-Id` and in the logs.
+    request_id: String,
+    /// Every fault at once.
+    errors: Option<Vec<FieldError>>,
+}
+
+/// What a service's document starts from: a router of its own would add its own title.
+pub fn base() -> OpenApi {
+    let info = Info::builder()
+        .title("ERP order platform")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Customers and vendors, items and stock, sales and purchase orders. Log in with `POST /api/auth/login` \
+             and give the token to *Authorize*.",
+        ))
+        .build();
+    let mut components = Components::new();
+    components.schemas.insert("Problem".into(), Problem::schema());
+    components
+        .schemas
+        .insert("FieldError".into(), FieldError::schema());
+    components
+        .schemas
+        .insert("Meta".into(), crate::paging::Meta::schema());
+    components.add_security_scheme(
+        "bearer",
+        SecurityScheme::Http(
+            Http::builder()
+                .scheme(HttpAuthScheme::Bearer)
+                .bearer_format("JWT")
+                .build(),
+        ),
+    );
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .build()
+}
+
+/// Adds to every operation what follows from the access rules and the conventions: security, headers, errors.
+///
+/// A route without a rule gets security, as it would be denied.
+pub fn finish(mut document: OpenApi) -> OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            ("GET", &mut item.get),
+            ("POST", &mut item.post),
+            ("PUT", &mut item.put),
+            ("DELETE", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                let rule = RULES
+                    .iter()
+                    .find(|rule| rule.method == method && rule.path == path);
+                describe(operation, method, path, rule.map(|rule| rule.access));
+            }
+        }
+    }
+    document
+}
+
+fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<Access>) {
+    let public = access == Some(Access::Public);
+    if !public {
+        operation.security = Some(vec![SecurityRequirement::new::<_, _, &str>("bearer", [])]);
+    }
+    let who = match access {
+        Some(Access::FinanceManager) => Some("Only a finance manager may."),
+        Some(Access::Reader) => Some("Any user may, and services."),
+        Some(Access::Manager) => Some("Any user may."),
+        Some(Access::Public) | None => None,
+    };
+    if let Some(who) = who {
+        let text = operation.description.take().unwrap_or_default();
+        operation.description = Some(format!("{text}\n\n{who}").trim().to_owned());
+    }
+    if !path.starts_with("/api/") {
+        return;
+    }
+    let mut statuses = vec![400, 429, 500, 503];
+    if !public {
+        statuses.extend([401, 403]);
+    }
+    if path.contains('{') {
+        statuses.push(404);
+    }
+    if method == "POST" || method == "PUT" {
+        statuses.extend([409, 413, 415, 422]);
+        header(
+            operation,
+            "Idempotency-Key",
+            "The same key and body give the first answer again, for 24 hours.",
+        );
+    }
+    if (method == "PUT" && !path.ends_with("/stock")) || (method == "POST" && path.contains("{id}")) {
+        statuses.push(412);
+        header(
+            operation,
+            "If-Match",
+            "The version that is meant, as its ETag; any other is a 412.",
+        );
+    }
+    for status in statuses {
+        let titles: Vec<_> = Kind::ALL
+            .iter()
+            .filter(|kind| kind.status() == status)
+            .map(|kind| kind.code())
+            .collect();
+        let problem = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Problem")))
+            .build();
+        let response = ResponseBuilder::new()
+            .description(titles.join(", "))
+            .content("application/problem+json", problem)
+            .build();
+        operation
+            .responses
+            .responses
+            .entry(status.to_string())
+            .or_insert(RefOr::T(response));
+    }
+}
+
+fn header(operation: &mut Operation, name: &str, description: &str) {
+    use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .description(Some(description))
+        .schema(Some(String::schema()))
+        .build();
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(RefOr::T(parameter));
+}
