@@ -1,8 +1,9 @@
 //! `AWS::Serverless::Function`: the globals merged in, its environment, its limits and its policies.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::deployment::{Function, Route, Statement, Trigger};
 
@@ -119,9 +120,9 @@ fn merged(shared: Value, own: Value) -> Value {
     }
 }
 
-fn environment(mut reader: Properties<'_>) -> std::collections::BTreeMap<String, String> {
+fn environment(mut reader: Properties<'_>) -> BTreeMap<String, String> {
     let variables = reader.named("Variables").unwrap_or_default();
-    let mut environment = std::collections::BTreeMap::new();
+    let mut environment = BTreeMap::new();
     for (name, value, _) in variables {
         match scalar(&value) {
             Some(text) => {
@@ -190,9 +191,4 @@ fn statement(mut reader: Properties<'_>) -> Option<Statement> {
     // NotAction, NotResource and Condition would all change who may do what.
     reader.finish();
     Some(Statement { actions: actions?, resources: resources? })
-}
-
-/// The object form that a reader of nothing gets.
-pub(crate) fn empty() -> Value {
-    Value::Object(Map::new())
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::problems::{At, Problems};
 
@@ -107,13 +107,17 @@ impl<'a> Properties<'a> {
         }
     }
 
-    /// A list of objects.
+    /// A list of objects; one object stands for a list of one, as in policies.
     pub(crate) fn objects(&mut self, name: &'static str) -> Option<Vec<Properties<'a>>> {
         let value = self.value(name)?;
-        let Value::Array(list) = value else {
-            return self.wrong(name, &value, "a list");
-        };
         let at = self.at.key(name);
+        let list = match value {
+            Value::Array(list) => list,
+            Value::Object(_) => return Some(vec![Properties::new(value, at, self.problems)]),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                return self.wrong(name, &value, "a list");
+            }
+        };
         Some(
             list.into_iter()
                 .enumerate()
@@ -143,11 +147,6 @@ impl<'a> Properties<'a> {
                 (key, value, at)
             })
             .collect()
-    }
-
-    /// What is left, as an object again: for what an API takes word by word.
-    pub(crate) fn into_map(self) -> Map<String, Value> {
-        self.left.into_iter().collect()
     }
 
     /// Names properties that AWS heeds and that change nothing here.

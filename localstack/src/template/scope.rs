@@ -201,9 +201,16 @@ impl<'a> Scope<'a> {
     }
 
     fn get_att(&self, argument: &Value, at: &At) -> Value {
-        match argument.as_array().map(Vec::as_slice) {
-            Some([Value::String(id), Value::String(attribute)]) => self.attribute(id, attribute, at),
-            Some(_) | None => self.refuse(at, "GetAtt takes a logical id and an attribute"),
+        let named = match argument {
+            Value::String(dotted) => dotted.split_once('.'),
+            other => match other.as_array().map(Vec::as_slice) {
+                Some([Value::String(id), Value::String(attribute)]) => Some((id.as_str(), attribute.as_str())),
+                Some(_) | None => None,
+            },
+        };
+        match named {
+            Some((id, attribute)) => self.attribute(id, attribute, at),
+            None => self.refuse(at, "GetAtt takes a logical id and an attribute"),
         }
     }
 

@@ -44,10 +44,9 @@ pub(crate) fn to_json(value: Yaml, at: &At, problems: &Problems) -> Value {
             let tag = tagged.tag.to_string();
             let name = tag.trim_start_matches('!');
             let argument = to_json(tagged.value, at, problems);
-            let (key, argument) = match (name, argument) {
-                ("Ref" | "Condition", argument) => (name.to_owned(), argument),
-                ("GetAtt", Value::String(dotted)) => ("Fn::GetAtt".to_owned(), split_attribute(&dotted)),
-                (name, argument) => (format!("Fn::{name}"), argument),
+            let key = match name {
+                "Ref" | "Condition" => name.to_owned(),
+                name => format!("Fn::{name}"),
             };
             Value::Object(Map::from_iter([(key, argument)]))
         }
@@ -67,14 +66,6 @@ fn number_to_json(number: &yaml_serde::Number, at: &At, problems: &Problems) -> 
             problems.report(at, format!("{number} is not a number that JSON can hold"));
             Value::Null
         }
-    }
-}
-
-/// `Resource.Attr.More` as the list form has it: the first dot ends the logical id.
-fn split_attribute(dotted: &str) -> Value {
-    match dotted.split_once('.') {
-        Some((id, attribute)) => Value::from(vec![id, attribute]),
-        None => Value::String(dotted.to_owned()),
     }
 }
 

@@ -155,7 +155,7 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
         next.run(request).instrument(span.clone()).await
     };
     if response.status() == axum::http::StatusCode::METHOD_NOT_ALLOWED
-        && !response.extensions().get::<Pending>().is_some()
+        && response.extensions().get::<Pending>().is_none()
     {
         let allow = response.headers().get(axum::http::header::ALLOW).cloned();
         let problem = Problem::new(

@@ -16,9 +16,7 @@ macro_rules! kinds {
     ($($variant:ident $status:literal $code:literal $title:literal;)+) => {
         /// Every kind of error. `type` in the answer is `urn:erp:problem:` and the code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[allow(missing_docs, reason = "code and title say it")]
-        #[expect(clippy::allow_attributes, reason = "the variants come out of a macro, each with its title")]
-        pub enum Kind { $($variant,)+ }
+        pub enum Kind { $(#[doc = $title] $variant,)+ }
 
         impl Kind {
             /// Every kind.

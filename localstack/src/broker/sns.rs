@@ -1,0 +1,424 @@
+//! SNS: operations on topics and subscriptions. Publishing is in [`publish`].
+//! <https://docs.aws.amazon.com/sns/latest/api/API_Operations.html>
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Broker;
+use super::error::{BrokerError, ErrorCode};
+use super::http::Caller;
+use super::store::topics::{self, Topic};
+use super::topic::{self, Subscription};
+use super::wire;
+use crate::deployment::ACCOUNT;
+
+mod publish;
+
+/// The actions of SNS, for requests that do not say which service they are for.
+pub(crate) const ACTIONS: [&str; 17] = [
+    "CreateTopic",
+    "DeleteTopic",
+    "GetSubscriptionAttributes",
+    "GetTopicAttributes",
+    "ListSubscriptions",
+    "ListSubscriptionsByTopic",
+    "ListTagsForResource",
+    "ListTopics",
+    "Publish",
+    "PublishBatch",
+    "SetSubscriptionAttributes",
+    "SetTopicAttributes",
+    "Subscribe",
+    "TagResource",
+    "Unsubscribe",
+    "UntagResource",
+    "ConfirmSubscription",
+];
+
+/// Items on a page of a list, as in SNS.
+const PAGE: usize = 100;
+
+/// Does one operation; the answer is an object, empty where the operation answers nothing.
+pub(crate) async fn dispatch(
+    broker: &Broker,
+    caller: &Caller,
+    operation: &str,
+    input: Value,
+) -> Result<Value, BrokerError> {
+    match operation {
+        "Publish" => publish::one(broker, caller, read(input)?).await,
+        "PublishBatch" => publish::batch(broker, caller, read(input)?).await,
+        "CreateTopic" => create(broker, caller, read(input)?).await,
+        "DeleteTopic" => delete(broker, caller, read(input)?).await,
+        "ListTopics" => list(broker, caller, read(input)?).await,
+        "GetTopicAttributes" => get_attributes(broker, caller, read(input)?).await,
+        "SetTopicAttributes" => set_attributes(broker, caller, read(input)?).await,
+        "Subscribe" => subscribe(broker, caller, read(input)?).await,
+        "Unsubscribe" => unsubscribe(broker, caller, read(input)?).await,
+        "ListSubscriptions" => list_subscriptions(broker, caller, read(input)?).await,
+        "ListSubscriptionsByTopic" => list_subscriptions_of(broker, caller, read(input)?).await,
+        "GetSubscriptionAttributes" => get_subscription(broker, caller, read(input)?).await,
+        "SetSubscriptionAttributes" => set_subscription(broker, caller, read(input)?).await,
+        "TagResource" => tag(broker, caller, read(input)?).await,
+        "UntagResource" => untag(broker, caller, read(input)?).await,
+        "ListTagsForResource" => list_tags(broker, caller, read(input)?).await,
+        "ConfirmSubscription" | "AddPermission" | "RemovePermission" => Err(BrokerError::refused(
+            ErrorCode::UnsupportedOperation,
+            format!("This broker does not have the operation {operation}."),
+        )),
+        _ => Err(BrokerError::refused(
+            ErrorCode::InvalidAction,
+            format!("The action {operation} is not valid for this endpoint."),
+        )),
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(input: Value) -> Result<T, BrokerError> {
+    wire::input(input, ErrorCode::InvalidParameter)
+}
+
+fn invalid(what: impl std::fmt::Display) -> BrokerError {
+    BrokerError::refused(ErrorCode::InvalidParameter, format!("Invalid parameter: {what}"))
+}
+
+/// An input that names a topic and nothing else.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct OneTopic {
+    topic_arn: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag {
+    key: String,
+    #[serde(default)]
+    value: String,
+}
+
+fn tag_map(tags: Vec<Tag>) -> BTreeMap<String, String> {
+    tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Create {
+    name: String,
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+}
+
+async fn create(broker: &Broker, caller: &Caller, input: Create) -> Result<Value, BrokerError> {
+    let arn = topic::arn(&input.name);
+    caller.allow("sns:CreateTopic", &arn)?;
+    topic::check_name(&input.name)?;
+    topic::check_attributes(&input.attributes)?;
+    let wanted = Topic { arn: arn.clone(), attributes: input.attributes, tags: tag_map(input.tags) };
+    broker
+        .run(move |store| {
+            store.write(|tx, _| match topics::find(tx, &wanted.arn)? {
+                None => topics::put(tx, &wanted),
+                Some(existing)
+                    if wanted.attributes.iter().all(|(name, v)| existing.attributes.get(name) == Some(v)) =>
+                {
+                    Ok(())
+                }
+                Some(_) => Err(invalid("Attributes Reason: Topic already exists with different attributes")),
+            })
+        })
+        .await?;
+    Ok(json!({ "TopicArn": arn }))
+}
+
+async fn delete(broker: &Broker, caller: &Caller, input: OneTopic) -> Result<Value, BrokerError> {
+    caller.allow("sns:DeleteTopic", &input.topic_arn)?;
+    broker.run(move |store| store.write(|tx, _| topics::delete(tx, &input.topic_arn))).await?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct List {
+    next_token: Option<String>,
+}
+
+async fn list(broker: &Broker, caller: &Caller, input: List) -> Result<Value, BrokerError> {
+    caller.allow("sns:ListTopics", "*")?;
+    let topics = broker.run(|store| topics::list(store.connection())).await?;
+    let (page, next) = wire::page(topics, |arn| arn, input.next_token.as_deref(), PAGE);
+    let topics: Vec<Value> = page.into_iter().map(|arn| json!({ "TopicArn": arn })).collect();
+    Ok(with_next(json!({ "Topics": topics }), next))
+}
+
+fn with_next(mut answer: Value, next: Option<String>) -> Value {
+    if let Some(next) = next {
+        answer["NextToken"] = json!(next);
+    }
+    answer
+}
+
+async fn get_attributes(broker: &Broker, caller: &Caller, input: OneTopic) -> Result<Value, BrokerError> {
+    caller.allow("sns:GetTopicAttributes", &input.topic_arn)?;
+    let (topic, subscriptions) = broker
+        .run(move |store| {
+            let topic = topics::get(store.connection(), &input.topic_arn)?;
+            let subscriptions = topics::subscriptions(store.connection(), Some(&topic.arn))?.len();
+            Ok((topic, subscriptions))
+        })
+        .await?;
+    let mut attributes: BTreeMap<String, String> = [
+        ("DisplayName", String::new()),
+        (topic::MAX_SIZE, topic::DEFAULT_MAX_BYTES.to_string()),
+        ("Owner", ACCOUNT.to_owned()),
+        ("SubscriptionsConfirmed", subscriptions.to_string()),
+        ("SubscriptionsDeleted", "0".to_owned()),
+        ("SubscriptionsPending", "0".to_owned()),
+        ("TopicArn", topic.arn),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    attributes.extend(topic.attributes);
+    Ok(json!({ "Attributes": attributes }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SetAttribute {
+    topic_arn: String,
+    attribute_name: String,
+    #[serde(default)]
+    attribute_value: String,
+}
+
+async fn set_attributes(broker: &Broker, caller: &Caller, input: SetAttribute) -> Result<Value, BrokerError> {
+    caller.allow("sns:SetTopicAttributes", &input.topic_arn)?;
+    broker
+        .run(move |store| {
+            store.write(|tx, _| {
+                let mut topic = topics::get(tx, &input.topic_arn)?;
+                topic.attributes.insert(input.attribute_name, input.attribute_value);
+                topics::put(tx, &topic)
+            })
+        })
+        .await?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Subscribe {
+    topic_arn: String,
+    protocol: String,
+    #[serde(default)]
+    endpoint: String,
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+}
+
+async fn subscribe(broker: &Broker, caller: &Caller, input: Subscribe) -> Result<Value, BrokerError> {
+    caller.allow("sns:Subscribe", &input.topic_arn)?;
+    if input.protocol != "sqs" {
+        return Err(invalid(format!("Protocol '{}': this broker delivers to sqs only", input.protocol)));
+    }
+    let arn = broker
+        .run(move |store| {
+            store.write(|tx, _| {
+                let Subscribe { topic_arn, endpoint, attributes, .. } = &input;
+                match topics::subscription_between(tx, topic_arn, endpoint)? {
+                    Some(existing) if attributes.is_empty() || existing.attributes == *attributes => {
+                        Ok(existing.arn)
+                    }
+                    Some(_) => Err(invalid(
+                        "Attributes Reason: Subscription already exists with different attributes",
+                    )),
+                    None => topics::subscribe(tx, topic_arn, endpoint, attributes),
+                }
+            })
+        })
+        .await?;
+    Ok(json!({ "SubscriptionArn": arn }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct OneSubscription {
+    subscription_arn: String,
+}
+
+/// A subscription's ARN is its topic's with an id behind.
+fn topic_in(subscription_arn: &str) -> &str {
+    subscription_arn.rsplit_once(':').map_or(subscription_arn, |(topic, _)| topic)
+}
+
+async fn unsubscribe(broker: &Broker, caller: &Caller, input: OneSubscription) -> Result<Value, BrokerError> {
+    caller.allow("sns:Unsubscribe", topic_in(&input.subscription_arn))?;
+    broker.run(move |store| store.write(|tx, _| topics::unsubscribe(tx, &input.subscription_arn))).await?;
+    Ok(json!({}))
+}
+
+async fn list_subscriptions(broker: &Broker, caller: &Caller, input: List) -> Result<Value, BrokerError> {
+    caller.allow("sns:ListSubscriptions", "*")?;
+    let all = broker.run(|store| topics::subscriptions(store.connection(), None)).await?;
+    Ok(subscriptions_page(all, input.next_token.as_deref()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListOfTopic {
+    topic_arn: String,
+    next_token: Option<String>,
+}
+
+async fn list_subscriptions_of(
+    broker: &Broker,
+    caller: &Caller,
+    input: ListOfTopic,
+) -> Result<Value, BrokerError> {
+    caller.allow("sns:ListSubscriptionsByTopic", &input.topic_arn)?;
+    let mut all = broker
+        .run(move |store| {
+            let topic = topics::get(store.connection(), &input.topic_arn)?;
+            topics::subscriptions(store.connection(), Some(&topic.arn))
+        })
+        .await?;
+    all.sort_by(|one, other| one.arn.cmp(&other.arn));
+    Ok(subscriptions_page(all, input.next_token.as_deref()))
+}
+
+fn subscriptions_page(all: Vec<Subscription>, after: Option<&str>) -> Value {
+    let (page, next) = wire::page(all, |subscription| &subscription.arn, after, PAGE);
+    let page: Vec<Value> = page
+        .into_iter()
+        .map(|subscription| {
+            json!({
+                "SubscriptionArn": subscription.arn,
+                "Owner": ACCOUNT,
+                "Protocol": "sqs",
+                "Endpoint": subscription.endpoint,
+                "TopicArn": subscription.topic,
+            })
+        })
+        .collect();
+    with_next(json!({ "Subscriptions": page }), next)
+}
+
+async fn get_subscription(
+    broker: &Broker,
+    caller: &Caller,
+    input: OneSubscription,
+) -> Result<Value, BrokerError> {
+    caller.allow("sns:GetSubscriptionAttributes", topic_in(&input.subscription_arn))?;
+    let subscription =
+        broker.run(move |store| topics::subscription(store.connection(), &input.subscription_arn)).await?;
+    let mut attributes: BTreeMap<String, String> = [
+        ("ConfirmationWasAuthenticated", "true".to_owned()),
+        ("Endpoint", subscription.endpoint),
+        ("Owner", ACCOUNT.to_owned()),
+        ("PendingConfirmation", "false".to_owned()),
+        ("Protocol", "sqs".to_owned()),
+        ("RawMessageDelivery", "false".to_owned()),
+        ("SubscriptionArn", subscription.arn),
+        ("TopicArn", subscription.topic),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    if subscription.attributes.contains_key("FilterPolicy") {
+        attributes.insert("FilterPolicyScope".to_owned(), "MessageAttributes".to_owned());
+    }
+    attributes.extend(subscription.attributes);
+    Ok(json!({ "Attributes": attributes }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SetSubscription {
+    subscription_arn: String,
+    attribute_name: String,
+    #[serde(default)]
+    attribute_value: String,
+}
+
+async fn set_subscription(
+    broker: &Broker,
+    caller: &Caller,
+    input: SetSubscription,
+) -> Result<Value, BrokerError> {
+    caller.allow("sns:SetSubscriptionAttributes", topic_in(&input.subscription_arn))?;
+    broker
+        .run(move |store| {
+            store.write(|tx, _| {
+                let subscription = topics::subscription(tx, &input.subscription_arn)?;
+                let mut attributes = subscription.attributes;
+                if input.attribute_value.is_empty() {
+                    attributes.remove(&input.attribute_name);
+                } else {
+                    attributes.insert(input.attribute_name, input.attribute_value);
+                }
+                topics::subscribe(tx, &subscription.topic, &subscription.endpoint, &attributes)
+            })
+        })
+        .await?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TagInput {
+    resource_arn: String,
+    tags: Vec<Tag>,
+}
+
+async fn tag(broker: &Broker, caller: &Caller, input: TagInput) -> Result<Value, BrokerError> {
+    caller.allow("sns:TagResource", &input.resource_arn)?;
+    broker
+        .run(move |store| {
+            store.write(|tx, _| {
+                let mut topic = topics::get(tx, &input.resource_arn)?;
+                topic.tags.extend(tag_map(input.tags));
+                topics::put(tx, &topic)
+            })
+        })
+        .await?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct UntagInput {
+    resource_arn: String,
+    tag_keys: Vec<String>,
+}
+
+async fn untag(broker: &Broker, caller: &Caller, input: UntagInput) -> Result<Value, BrokerError> {
+    caller.allow("sns:UntagResource", &input.resource_arn)?;
+    broker
+        .run(move |store| {
+            store.write(|tx, _| {
+                let mut topic = topics::get(tx, &input.resource_arn)?;
+                topic.tags.retain(|key, _| !input.tag_keys.contains(key));
+                topics::put(tx, &topic)
+            })
+        })
+        .await?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListTags {
+    resource_arn: String,
+}
+
+async fn list_tags(broker: &Broker, caller: &Caller, input: ListTags) -> Result<Value, BrokerError> {
+    caller.allow("sns:ListTagsForResource", &input.resource_arn)?;
+    let topic = broker.run(move |store| topics::get(store.connection(), &input.resource_arn)).await?;
+    let tags: Vec<Value> =
+        topic.tags.into_iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+    Ok(json!({ "Tags": tags }))
+}

@@ -1,0 +1,217 @@
+//! Whether the authorizer's policy lets a request through.
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The one action there is to allow or deny here.
+const ACTION: &str = "execute-api:Invoke";
+
+/// A policy document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Policy(Vec<Statement>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    effect: Effect,
+    #[serde(default)]
+    action: OneOrMany,
+    #[serde(default)]
+    resource: OneOrMany,
+    #[serde(default)]
+    condition: Option<Value>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl OneOrMany {
+    fn any(&self, matches: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::One(one) => matches(one),
+            Self::Many(many) => many.iter().any(|one| matches(one)),
+        }
+    }
+}
+
+/// What a policy says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Something allows it and nothing denies it.
+    Allowed,
+    /// Something denies it, whatever else allows it.
+    Denied,
+    /// Nothing speaks of it, and that is a no.
+    NotAllowed,
+}
+
+impl Policy {
+    /// Reads a policy document.
+    ///
+    /// # Errors
+    /// When it is not one that a gateway understands.
+    pub(super) fn parse(document: &Value) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Statements {
+            Many(Vec<Statement>),
+            One(Statement),
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Document {
+            statement: Statements,
+        }
+        let document = Document::deserialize(document)?;
+        Ok(Self(match document.statement {
+            Statements::Many(many) => many,
+            Statements::One(one) => vec![one],
+        }))
+    }
+
+    /// Whether the method with this ARN may be called.
+    pub(super) fn decide(&self, method_arn: &str) -> Decision {
+        let mut decision = Decision::NotAllowed;
+        for statement in self.0.iter().filter(|statement| statement.speaks_of(method_arn)) {
+            match statement.effect {
+                Effect::Deny => return Decision::Denied,
+                // Conditions are not evaluated here, and what cannot be evaluated allows nothing.
+                Effect::Allow if statement.condition.is_none() => decision = Decision::Allowed,
+                Effect::Allow => {}
+            }
+        }
+        decision
+    }
+}
+
+impl Statement {
+    fn speaks_of(&self, method_arn: &str) -> bool {
+        let action = ACTION.to_ascii_lowercase();
+        self.action.any(|pattern| fits(&pattern.to_ascii_lowercase(), &action))
+            && self.resource.any(|pattern| fits(pattern, method_arn))
+    }
+}
+
+/// Whether a text fits a pattern: `*` is any text, `?` any one character, and both cross slashes and colons.
+fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    // Where to go on when the text behind the last star turns out to begin later.
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(b'?') => (p, t) = (p + 1, t + 1),
+            Some(byte) if *byte == text[t] => (p, t) = (p + 1, t + 1),
+            Some(_) | None => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    (p, t) = (at + 1, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const BASE: &str = "arn:aws:execute-api:us-east-1:000000000000:local/dev";
+
+    #[test]
+    fn wildcards_fit_what_they_should() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a*c", "abbc", true),
+            ("a*c", "abbcd", false),
+            ("*a*b", "xxaxxbxb", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("GET/api/*", "GET/api/items/1", true),
+            ("get/api/*", "GET/api/items/1", false),
+            ("a**", "a", true),
+        ] {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_deny_wins_and_silence_is_a_no() {
+        let allow = |resource: &str| json!({"Effect": "Allow", "Action": ACTION, "Resource": resource});
+        let deny = |resource: &str| json!({"Effect": "Deny", "Action": [ACTION], "Resource": [resource]});
+        let everything = format!("{BASE}/*");
+        let deletes = format!("{BASE}/DELETE/*");
+        for (name, statement, expected) in [
+            ("nothing", json!([]), Decision::NotAllowed),
+            ("one statement, no list", allow(&everything), Decision::Allowed),
+            ("everything", json!([allow("*")]), Decision::Allowed),
+            ("another stage", json!([allow("arn:aws:execute-api:*:*:local/prod/*")]), Decision::NotAllowed),
+            ("allow, then deny", json!([allow(&everything), deny(&deletes)]), Decision::Denied),
+            ("deny, then allow", json!([deny(&deletes), allow(&everything)]), Decision::Denied),
+            (
+                "a deny of something else",
+                json!([allow(&everything), deny(&format!("{BASE}/PUT/*"))]),
+                Decision::Allowed,
+            ),
+            (
+                "another action",
+                json!([{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]),
+                Decision::NotAllowed,
+            ),
+            ("any action", json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}]), Decision::Allowed),
+            (
+                "a condition allows nothing",
+                json!([{"Effect": "Allow", "Action": ACTION, "Resource": "*", "Condition": {"Bool": {}}}]),
+                Decision::NotAllowed,
+            ),
+            (
+                "a condition does not soften a deny",
+                json!([allow("*"), {"Effect": "Deny", "Action": ACTION, "Resource": "*", "Condition": {}}]),
+                Decision::Denied,
+            ),
+            ("NotAction is no action", json!([{"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}]), Decision::NotAllowed),
+        ] {
+            let policy = Policy::parse(&json!({"Version": "2012-10-17", "Statement": statement})).unwrap();
+            assert_eq!(policy.decide(&format!("{BASE}/DELETE/api/items/1")), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_policy_is_refused() {
+        for document in [
+            json!(null),
+            json!({}),
+            json!({"Statement": [{"Effect": "Perhaps", "Action": ACTION, "Resource": "*"}]}),
+            json!({"Statement": [{"Effect": "Allow", "Action": 7, "Resource": "*"}]}),
+        ] {
+            assert!(Policy::parse(&document).is_err(), "{document}");
+        }
+    }
+}

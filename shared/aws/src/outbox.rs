@@ -1,0 +1,84 @@
+//! The event row: one row in the partition of the entity, written in the transaction of the change it tells of.
+//!
+//! It is the entity's history and the outbox at once. The table's stream carries it to the relay, which publishes
+//! the event and takes the row out of the `outbox` index; a row that stays in that index was never published, and
+//! a sweep finds it there, however old.
+
+use erp_contracts::{Event, StoreError};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Key;
+
+/// What sort keys of event rows start with.
+pub const EVENT_PREFIX: &str = "EVENT#";
+/// Name of the index of rows that were not published yet.
+pub const OUTBOX_INDEX: &str = "outbox";
+/// Partitions of that index: enough that no one of them is hot.
+pub const OUTBOX_SHARDS: u8 = 4;
+
+/// An event in a table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EventRow {
+    pk: String,
+    sk: String,
+    /// The whole event, JSON, as it is published.
+    pub event: String,
+    /// There until it is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outbox_pk: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outbox_sk: Option<String>,
+}
+
+/// The sort key of an event.
+pub fn event_sk(id: Uuid) -> String {
+    format!("{EVENT_PREFIX}{id}")
+}
+
+/// The partition of the outbox index that an event stands in.
+pub fn outbox_pk(id: Uuid) -> String {
+    let [.., last] = *id.as_bytes();
+    format!("OUTBOX#{}", last % OUTBOX_SHARDS)
+}
+
+impl EventRow {
+    /// An event of the entity whose partition is `pk`, to be published.
+    ///
+    /// # Errors
+    /// Never in practice: an event is JSON already.
+    pub fn to_publish<C>(pk: &str, event: &Event) -> Result<Self, StoreError<C>> {
+        let mut row = Self::history(pk, event)?;
+        row.outbox_pk = Some(outbox_pk(event.id));
+        row.outbox_sk = Some(event.id.to_string());
+        Ok(row)
+    }
+
+    /// Somebody else's event that belongs to the history of the entity, and is not published again.
+    ///
+    /// # Errors
+    /// As [`EventRow::to_publish`].
+    pub fn history<C>(pk: &str, event: &Event) -> Result<Self, StoreError<C>> {
+        let json = event.to_json().map_err(StoreError::unavailable)?;
+        Ok(Self {
+            pk: pk.to_owned(),
+            sk: event_sk(event.id),
+            event: json,
+            outbox_pk: None,
+            outbox_sk: None,
+        })
+    }
+
+    /// Where it stands.
+    pub fn key(&self) -> Key {
+        Key::new(&self.pk, &self.sk)
+    }
+
+    /// The event.
+    ///
+    /// # Errors
+    /// When the row does not hold one, which no code of ours wrote.
+    pub fn read<C>(&self) -> Result<Event, StoreError<C>> {
+        Event::parse(&self.event).map_err(StoreError::unavailable)
+    }
+}

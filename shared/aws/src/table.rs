@@ -1,0 +1,199 @@
+//! One DynamoDB table: keys, reads, and what its errors mean.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use erp_contracts::StoreError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// An item of a table, as the SDK has it.
+pub type Row = HashMap<String, AttributeValue>;
+
+/// Writes only what is not there yet.
+pub const NOT_THERE: &str = "attribute_not_exists(pk)";
+/// Writes only what is there.
+pub const THERE: &str = "attribute_exists(pk)";
+
+/// A primary key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Key {
+    /// The partition.
+    pub pk: String,
+    /// The place in it.
+    pub sk: String,
+}
+
+impl Key {
+    /// A key of two parts.
+    pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self {
+            pk: pk.into(),
+            sk: sk.into(),
+        }
+    }
+
+    /// The key as the SDK has it.
+    pub fn attributes(&self) -> Row {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
+            ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
+        ])
+    }
+}
+
+/// A table and the way to it.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// The client.
+    pub client: Client,
+    /// The physical name.
+    pub name: String,
+}
+
+/// An SDK error as a store's: whatever it is, nobody knows whether the thing is there.
+pub fn unavailable<C, E>(error: E) -> StoreError<C>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    StoreError::unavailable(DisplayErrorContext(error).to_string())
+}
+
+/// A row as a `T`.
+///
+/// # Errors
+/// When the row has another shape, which no code of ours wrote.
+pub fn read<T: DeserializeOwned, C>(row: Row) -> Result<T, StoreError<C>> {
+    serde_dynamo::from_item(row).map_err(StoreError::unavailable)
+}
+
+/// A `T` as a row.
+///
+/// # Errors
+/// When `T` has a shape that no row can have.
+pub fn write<T: Serialize, C>(value: &T) -> Result<Row, StoreError<C>> {
+    serde_dynamo::to_item(value).map_err(StoreError::unavailable)
+}
+
+/// The most keys that one `BatchGetItem` takes.
+const BATCH_GET: usize = 100;
+/// How often the rest of a batch is asked for.
+const BATCH_ROUNDS: u32 = 8;
+
+impl Table {
+    /// A table by its name.
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self {
+            client,
+            name: name.into(),
+        }
+    }
+
+    /// One row by a consistent read.
+    ///
+    /// # Errors
+    /// When the table does not answer.
+    pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
+        self.get_raw(key).await?.map(read).transpose()
+    }
+
+    pub(crate) async fn get_raw(&self, key: &Key) -> Result<Option<Row>, StoreError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()));
+        Ok(request
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(unavailable)?
+            .item)
+    }
+
+    /// Those of the rows that are there, by consistent reads, in no order. The keys must differ.
+    ///
+    /// # Errors
+    /// When the table does not answer, or gives back only a part again and again.
+    pub async fn get_all<T: DeserializeOwned>(&self, keys: &[Key]) -> Result<Vec<T>, StoreError> {
+        let mut rows = Vec::new();
+        for chunk in keys.chunks(BATCH_GET) {
+            let mut left: Vec<Row> = chunk.iter().map(Key::attributes).collect();
+            for round in 0..BATCH_ROUNDS {
+                if left.is_empty() {
+                    break;
+                }
+                if round > 0 {
+                    crate::transaction::pause(round).await;
+                }
+                let wanted = KeysAndAttributes::builder()
+                    .consistent_read(true)
+                    .set_keys(Some(left));
+                let wanted = wanted.build().map_err(unavailable)?;
+                let answer = self
+                    .client
+                    .batch_get_item()
+                    .request_items(&self.name, wanted)
+                    .send()
+                    .await;
+                let answer = answer.map_err(unavailable)?;
+                for row in answer
+                    .responses
+                    .unwrap_or_default()
+                    .remove(&self.name)
+                    .unwrap_or_default()
+                {
+                    rows.push(read(row)?);
+                }
+                let mut unprocessed = answer.unprocessed_keys.unwrap_or_default();
+                left = unprocessed
+                    .remove(&self.name)
+                    .map(|keys| keys.keys)
+                    .unwrap_or_default();
+            }
+            if !left.is_empty() {
+                return Err(StoreError::unavailable("DynamoDB left keys of a batch unread"));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The rows of a partition whose sort key starts with `prefix`, oldest (smallest) first, by consistent reads,
+    /// up to `limit`.
+    ///
+    /// # Errors
+    /// When the table does not answer.
+    pub async fn query_prefix<T: DeserializeOwned>(
+        &self,
+        pk: &str,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut rows = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+                .set_exclusive_start_key(start)
+                .limit(i32::try_from(limit - rows.len()).unwrap_or(i32::MAX))
+                .send()
+                .await
+                .map_err(unavailable)?;
+            for row in page.items.unwrap_or_default() {
+                rows.push(read(row)?);
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() || rows.len() >= limit {
+                return Ok(rows);
+            }
+        }
+    }
+}
