@@ -71,32 +71,74 @@ impl Iam {
     /// # Errors
     ///
     /// What AWS says to a caller who may not.
-    pub fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String> {
-        let Some(key) = caller(headers) else {
-            return Err("Request is missing Authentication Token".to_owned());
-        };
+    pub fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), Denied> {
+        let key = caller(headers).ok_or(Denied::Nobody)?;
         if key == OWNER {
             return Ok(());
         }
-        let Some(role) = self.roles.get(key) else {
-            return Err(format!(
-                "The security token included in the request is invalid: {key} is not a key of this platform \
-                 (use {OWNER}/{OWNER})"
-            ));
-        };
+        let role = self.roles.get(key).ok_or_else(|| Denied::Stranger(key.to_owned()))?;
         if role.statements.iter().any(|statement| allows(statement, action, resource_arn)) {
             return Ok(());
         }
-        Err(format!(
-            "User: {} is not authorized to perform: {action} on resource: {resource_arn} because no \
-             identity-based policy allows the {action} action",
-            role.arn
-        ))
+        Err(Denied::NotAllowed {
+            user: role.arn.clone(),
+            action: action.to_owned(),
+            resource: resource_arn.to_owned(),
+        })
+    }
+}
+
+/// Why a caller may not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The request names no access key.
+    #[error("Request is missing Authentication Token")]
+    Nobody,
+    /// The access key is not one of this platform's.
+    #[error(
+        "The security token included in the request is invalid: {0} is not a key of this platform (use test/test)"
+    )]
+    Stranger(String),
+    /// No statement of the function's policies allows it.
+    #[error(
+        "User: {user} is not authorized to perform: {action} on resource: {resource} because no identity-based \
+         policy allows the {action} action"
+    )]
+    NotAllowed {
+        /// ARN of the assumed role.
+        user: String,
+        /// Such as `dynamodb:PutItem`.
+        action: String,
+        /// ARN of the resource.
+        resource: String,
+    },
+}
+
+impl Denied {
+    /// The name of the exception in the JSON protocols.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Nobody => "MissingAuthenticationTokenException",
+            Self::Stranger(_) => "UnrecognizedClientException",
+            Self::NotAllowed { .. } => "AccessDeniedException",
+        }
+    }
+}
+
+impl crate::broker::Authorize for Iam {
+    fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String> {
+        Iam::check(self, headers, action, resource_arn).map_err(|denied| denied.to_string())
+    }
+}
+
+impl crate::lambda::Authorize for Iam {
+    fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String> {
+        Iam::check(self, headers, action, resource_arn).map_err(|denied| denied.to_string())
     }
 }
 
 /// `Authorization: AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, …`.
-fn caller(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn caller(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(axum::http::header::AUTHORIZATION)?.to_str().ok()?;
     let (_, credential) = header.split_once("Credential=")?;
     credential.split('/').next().filter(|key| !key.is_empty())
@@ -212,7 +254,7 @@ mod tests {
     #[test]
     fn a_refusal_names_who_what_and_where() {
         let iam = Iam::new(&[function("Reader", &[])]).unwrap();
-        let message = iam.check(&signed("ASIAREADER"), "dynamodb:PutItem", TABLE).unwrap_err();
+        let message = iam.check(&signed("ASIAREADER"), "dynamodb:PutItem", TABLE).unwrap_err().to_string();
         assert!(
             message.starts_with(&format!(
                 "User: arn:aws:sts::000000000000:assumed-role/reader/reader is not authorized to perform: \

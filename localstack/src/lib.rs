@@ -15,6 +15,7 @@
 pub mod arn;
 pub mod broker;
 pub mod deployment;
+pub mod gateway;
 pub mod iam;
 pub mod lambda;
 pub mod secrets;

@@ -102,8 +102,12 @@ fn leaf_matches(matcher: &Value, value: Option<&Value>) -> bool {
 }
 
 fn value_matches(matcher: &Value, value: &Value) -> bool {
-    let Value::Object(object) = matcher else { return equal(matcher, value) };
-    let Some((keyword, wanted)) = object.iter().next().filter(|_| object.len() == 1) else { return false };
+    let Value::Object(object) = matcher else {
+        return equal(matcher, value);
+    };
+    let Some((keyword, wanted)) = object.iter().next().filter(|_| object.len() == 1) else {
+        return false;
+    };
     match keyword.as_str() {
         "anything-but" => anything_but(wanted, value),
         "numeric" => numeric(wanted, value),
@@ -142,7 +146,9 @@ fn text_matches(keyword: &str, wanted: &Value, value: &Value) -> bool {
         ("wildcard", Value::String(wanted)) => wildcard(wanted, value),
         // {"prefix": {"equals-ignore-case": "…"}}
         ("prefix" | "suffix", Value::Object(object)) => {
-            let Some(wanted) = object.get("equals-ignore-case").and_then(Value::as_str) else { return false };
+            let Some(wanted) = object.get("equals-ignore-case").and_then(Value::as_str) else {
+                return false;
+            };
             let (value, wanted) = (value.to_lowercase(), wanted.to_lowercase());
             if keyword == "prefix" { value.starts_with(&wanted) } else { value.ends_with(&wanted) }
         }
@@ -167,10 +173,16 @@ fn wildcard(pattern: &str, value: &str) -> bool {
             part.push(literal);
         }
     }
-    let [first, middle @ .., last] = parts.as_slice() else { return parts.iter().any(|only| only == value) };
-    let Some(mut rest) = value.strip_prefix(first.as_str()) else { return false };
+    let [first, middle @ .., last] = parts.as_slice() else {
+        return parts.iter().any(|only| only == value);
+    };
+    let Some(mut rest) = value.strip_prefix(first.as_str()) else {
+        return false;
+    };
     for part in middle {
-        let Some(at) = rest.find(part.as_str()) else { return false };
+        let Some(at) = rest.find(part.as_str()) else {
+            return false;
+        };
         rest = rest.get(at + part.len()..).unwrap_or_default();
     }
     rest.ends_with(last.as_str())
@@ -178,21 +190,22 @@ fn wildcard(pattern: &str, value: &str) -> bool {
 
 /// `[">=", 5, "<", 10]`: every comparison holds.
 fn numeric(comparisons: &Value, value: &Value) -> bool {
-    let (Some(value), Some(list)) = (value.as_f64(), comparisons.as_array()) else { return false };
+    let (Some(value), Some(list)) = (value.as_f64(), comparisons.as_array()) else {
+        return false;
+    };
     !list.is_empty()
         && list.chunks(2).all(|pair| match pair {
-            [Value::String(operator), Value::Number(limit)] => {
-                limit.as_f64().and_then(|limit| value.partial_cmp(&limit)).is_some_and(|order| {
-                    match operator.as_str() {
-                        "=" => order.is_eq(),
-                        "<" => order.is_lt(),
-                        "<=" => order.is_le(),
-                        ">" => order.is_gt(),
-                        ">=" => order.is_ge(),
-                        _ => false,
-                    }
-                })
-            }
+            [Value::String(operator), Value::Number(limit)] => limit
+                .as_f64()
+                .and_then(|limit| value.partial_cmp(&limit))
+                .is_some_and(|order| match operator.as_str() {
+                    "=" => order.is_eq(),
+                    "<" => order.is_lt(),
+                    "<=" => order.is_le(),
+                    ">" => order.is_gt(),
+                    ">=" => order.is_ge(),
+                    _ => false,
+                }),
             _ => false,
         })
 }

@@ -133,7 +133,8 @@ fn read_json(operation: Option<&str>, body: &Bytes) -> Result<(String, Value), B
 
 /// Whose operation it is: by the version of the API, else by the service that the request is signed for, else by name.
 fn dialect(version: Option<&str>, headers: &HeaderMap, action: Option<&str>) -> Dialect {
-    let signed_for = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let signed_for =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match version {
         Some("2010-03-31") => Dialect::Sns,
         Some("2012-11-05") => Dialect::Sqs,

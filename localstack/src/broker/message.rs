@@ -15,7 +15,7 @@ use super::error::{BrokerError, ErrorCode};
 pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
 /// Most attributes that one SQS message carries.
-pub const MAX_ATTRIBUTES: usize = 10;
+pub(crate) const MAX_ATTRIBUTES: usize = 10;
 
 /// Attributes by name; sorted, as the digest wants them.
 pub type MessageAttributes = BTreeMap<String, MessageAttribute>;
@@ -85,8 +85,12 @@ impl MessageAttribute {
         }
         let only_text = self.binary_value.is_none();
         match (self.base_type(), &self.string_value, &self.binary_value) {
-            ("String", Some(text), _) if only_text && !text.is_empty() && text.chars().all(is_allowed) => None,
-            ("Number", Some(text), _) if only_text && text.trim().parse::<f64>().is_ok_and(f64::is_finite) => {
+            ("String", Some(text), _) if only_text && !text.is_empty() && text.chars().all(is_allowed) => {
+                None
+            }
+            ("Number", Some(text), _)
+                if only_text && text.trim().parse::<f64>().is_ok_and(f64::is_finite) =>
+            {
                 None
             }
             ("Binary", None, Some(bytes)) if !bytes.is_empty() => None,

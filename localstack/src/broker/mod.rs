@@ -88,7 +88,7 @@ impl Broker {
     /// # Errors
     /// The file cannot be opened, or is not a database of this program.
     pub fn open(path: Option<&Path>, base_url: String) -> Result<Arc<Self>, BrokerError> {
-        Self::open_with_clock(path, base_url, Arc::new(|| Timestamp::now().as_millisecond()))
+        Self::open_with_clock(path, base_url, Arc::new(system_time))
     }
 
     /// [`Broker::open`] with another time, in milliseconds since the epoch.
@@ -184,8 +184,9 @@ impl Broker {
     pub fn retain_subscriptions(&self, keep: &[(String, String)]) -> Result<(), BrokerError> {
         self.store().write(|tx, _| {
             for subscription in topics::subscriptions(tx, None)? {
-                let kept =
-                    keep.iter().any(|(topic, queue)| *topic == subscription.topic && *queue == subscription.endpoint);
+                let kept = keep
+                    .iter()
+                    .any(|(topic, queue)| *topic == subscription.topic && *queue == subscription.endpoint);
                 if !kept {
                     topics::unsubscribe(tx, &subscription.arn)?;
                 }
@@ -237,9 +238,9 @@ impl Broker {
             if !found.messages.is_empty() || Instant::now() >= deadline {
                 return Ok(found.messages);
             }
-            let until_visible = found.next_visible_at.map(|at| {
-                Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1))
-            });
+            let until_visible = found
+                .next_visible_at
+                .map(|at| Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1)));
             let wake = until_visible.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
             tokio::select! {
                 () = rung => {}
@@ -330,4 +331,9 @@ impl Broker {
         let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(signals.entry(queue.to_owned()).or_default())
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the broker's clock comes from outside of tests")]
+fn system_time() -> i64 {
+    Timestamp::now().as_millisecond()
 }

@@ -176,7 +176,8 @@ pub(crate) fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<
 
 /// Reads a redrive policy; the count may be a number or text, as in SQS.
 pub(crate) fn parse_redrive(policy: &str) -> Result<Redrive, &'static str> {
-    let policy: Value = serde_json::from_str(policy).map_err(|_| "Redrive policy is not a valid JSON map.")?;
+    let policy: Value =
+        serde_json::from_str(policy).map_err(|_| "Redrive policy is not a valid JSON map.")?;
     let target = policy["deadLetterTargetArn"]
         .as_str()
         .and_then(name_of_arn)

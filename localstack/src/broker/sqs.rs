@@ -40,7 +40,9 @@ pub(crate) async fn dispatch(
         "DeleteMessage" => messages::delete(broker, caller, read(input)?).await,
         "DeleteMessageBatch" => messages::delete_batch(broker, caller, read(input)?).await,
         "ChangeMessageVisibility" => messages::change_visibility(broker, caller, read(input)?).await,
-        "ChangeMessageVisibilityBatch" => messages::change_visibility_batch(broker, caller, read(input)?).await,
+        "ChangeMessageVisibilityBatch" => {
+            messages::change_visibility_batch(broker, caller, read(input)?).await
+        }
         "CreateQueue" => create(broker, caller, read(input)?).await,
         "GetQueueUrl" => get_url(broker, caller, read(input)?).await,
         "GetQueueAttributes" => get_attributes(broker, caller, read(input)?).await,
@@ -149,7 +151,11 @@ struct GetAttributes {
     attribute_names: Vec<String>,
 }
 
-async fn get_attributes(broker: &Broker, caller: &Caller, input: GetAttributes) -> Result<Value, BrokerError> {
+async fn get_attributes(
+    broker: &Broker,
+    caller: &Caller,
+    input: GetAttributes,
+) -> Result<Value, BrokerError> {
     let name = name_in(&input.queue_url)?;
     caller.allow("sqs:GetQueueAttributes", &queue::arn(&name))?;
     let mut all = broker
@@ -198,7 +204,11 @@ struct SetAttributes {
     attributes: BTreeMap<String, String>,
 }
 
-async fn set_attributes(broker: &Broker, caller: &Caller, input: SetAttributes) -> Result<Value, BrokerError> {
+async fn set_attributes(
+    broker: &Broker,
+    caller: &Caller,
+    input: SetAttributes,
+) -> Result<Value, BrokerError> {
     let name = name_in(&input.queue_url)?;
     caller.allow("sqs:SetQueueAttributes", &queue::arn(&name))?;
     let signal = broker.signal(&name);
@@ -240,10 +250,9 @@ fn urls(
     max: Option<i64>,
     after: Option<&str>,
 ) -> Result<Value, BrokerError> {
-    let max = usize::try_from(max.unwrap_or(1_000))
-        .ok()
-        .filter(|max| (1..=1_000).contains(max))
-        .ok_or_else(|| invalid("Value for parameter MaxResults is invalid. Reason: Must be between 1 and 1000."))?;
+    let max = usize::try_from(max.unwrap_or(1_000)).ok().filter(|max| (1..=1_000).contains(max)).ok_or_else(
+        || invalid("Value for parameter MaxResults is invalid. Reason: Must be between 1 and 1000."),
+    )?;
     let (page, next) = wire::page(queues, |queue| &queue.name, after, max);
     let urls: Vec<String> = page.iter().map(|queue| broker.queue_url(&queue.name)).collect();
     Ok(match next {

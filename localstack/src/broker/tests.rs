@@ -1,1 +1,441 @@
-//! t
+//! The broker as the SDKs see it over HTTP, and what it promises within the process.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_sns::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sns::types::MessageAttributeValue as SnsAttribute;
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+
+use super::{Authorize, Broker, queue_arn, topic_arn};
+
+mod durability;
+mod filters;
+mod protocol;
+
+/// A broker in memory behind a real socket, and the SDKs' clients for it.
+struct Server {
+    broker: Arc<Broker>,
+    url: String,
+    sqs: aws_sdk_sqs::Client,
+    sns: aws_sdk_sns::Client,
+}
+
+impl Server {
+    async fn start() -> Self {
+        Self::serve(Broker::open(None, String::new()).unwrap(), 0).await
+    }
+
+    async fn serve(broker: Arc<Broker>, port: u16) -> Self {
+        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        broker.set_base_url(url.clone());
+        let router = broker.router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let (sqs, sns) = clients(&url);
+        Self { broker, url, sqs, sns }
+    }
+
+    async fn queue(&self, name: &str, attributes: &[(QueueAttributeName, &str)]) -> String {
+        let mut create = self.sqs.create_queue().queue_name(name);
+        for (name, value) in attributes {
+            create = create.attributes(name.clone(), *value);
+        }
+        create.send().await.unwrap().queue_url.unwrap()
+    }
+
+    /// A topic with queues behind it.
+    async fn topic(&self, name: &str, subscribers: &[(&str, &[(&str, &str)])]) -> String {
+        let topic = self.sns.create_topic().name(name).send().await.unwrap().topic_arn.unwrap();
+        for (queue, attributes) in subscribers {
+            self.queue(queue, &[]).await;
+            let mut subscribe =
+                self.sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(queue_arn(queue));
+            for (name, value) in *attributes {
+                subscribe = subscribe.attributes(*name, *value);
+            }
+            subscribe.send().await.unwrap();
+        }
+        topic
+    }
+
+    /// Takes everything out of a queue.
+    async fn drain(&self, queue: &str) -> Vec<super::ReceivedMessage> {
+        let mut all = Vec::new();
+        loop {
+            let got = self.broker.receive(queue, 10, Duration::ZERO).await.unwrap();
+            if got.is_empty() {
+                return all;
+            }
+            let handles: Vec<String> = got.iter().map(|m| m.receipt_handle.clone()).collect();
+            self.broker.delete(queue, &handles).unwrap();
+            all.extend(got);
+        }
+    }
+}
+
+fn clients(url: &str) -> (aws_sdk_sqs::Client, aws_sdk_sns::Client) {
+    let credentials = Credentials::new("test", "test", None, None, "test");
+    let sqs = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(url)
+        .region(Region::new("us-east-1"))
+        .credentials_provider(credentials.clone())
+        .retry_config(aws_sdk_sqs::config::retry::RetryConfig::disabled())
+        .build();
+    let sns = aws_sdk_sns::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(url)
+        .region(Region::new("us-east-1"))
+        .credentials_provider(credentials)
+        .retry_config(aws_sdk_sns::config::retry::RetryConfig::disabled())
+        .build();
+    (aws_sdk_sqs::Client::from_conf(sqs), aws_sdk_sns::Client::from_conf(sns))
+}
+
+fn attributes(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+}
+
+fn redrive(target: &str, max_receives: u32) -> String {
+    json!({ "deadLetterTargetArn": queue_arn(target), "maxReceiveCount": max_receives }).to_string()
+}
+
+fn text(value: &str) -> SnsAttribute {
+    SnsAttribute::builder().data_type("String").string_value(value).build().unwrap()
+}
+
+/// A clock that stands still until it is moved.
+fn stopped_clock() -> (Arc<AtomicI64>, super::store::Clock) {
+    let now = Arc::new(AtomicI64::new(1_700_000_000_000));
+    let read = Arc::clone(&now);
+    (now, Arc::new(move || read.load(Ordering::SeqCst)))
+}
+
+#[tokio::test]
+async fn raw_delivery_carries_attributes_and_the_filter_keeps_the_rest_out() {
+    let server = Server::start().await;
+    let policy = r#"{"type":["order.confirmed",{"prefix":"stock."}],"weight":[{"numeric":[">=",5]}]}"#;
+    let topic =
+        server.topic("t", &[("q", &[("RawMessageDelivery", "true"), ("FilterPolicy", policy)])]).await;
+    for (kind, weight) in
+        [("order.confirmed", "7"), ("stock.moved", "5.5"), ("order.paid", "7"), ("order.confirmed", "1")]
+    {
+        let weight = SnsAttribute::builder().data_type("Number").string_value(weight).build().unwrap();
+        server
+            .sns
+            .publish()
+            .topic_arn(&topic)
+            .message(kind)
+            .message_attributes("type", text(kind))
+            .message_attributes("weight", weight)
+            .send()
+            .await
+            .unwrap();
+    }
+    let got = server.drain("q").await;
+    assert_eq!(got.iter().map(|m| m.body.as_str()).collect::<Vec<_>>(), ["order.confirmed", "stock.moved"]);
+    assert_eq!(got[0].message_attributes["type"].string_value.as_deref(), Some("order.confirmed"));
+    assert_eq!(got[0].message_attributes["weight"].data_type, "Number");
+}
+
+#[tokio::test]
+async fn a_filter_on_bodies_passes_what_fits_in_an_envelope() {
+    let server = Server::start().await;
+    let policy = r#"{"kind":[{"anything-but":["x"]}],"nested":{"a":[{"exists":true}]}}"#;
+    let topic =
+        server.topic("t", &[("q", &[("FilterPolicyScope", "MessageBody"), ("FilterPolicy", policy)])]).await;
+    for body in
+        [r#"{"kind":"k","nested":{"a":1}}"#, r#"{"kind":"x","nested":{"a":1}}"#, r#"{"kind":"k"}"#, "text"]
+    {
+        server
+            .sns
+            .publish()
+            .topic_arn(&topic)
+            .message(body)
+            .subject("s")
+            .message_attributes("type", text("a & b"))
+            .send()
+            .await
+            .unwrap();
+    }
+    let got = server.drain("q").await;
+    assert_eq!(got.len(), 1);
+    let envelope: Value = serde_json::from_str(&got[0].body).unwrap();
+    assert_eq!(envelope["Type"], "Notification");
+    assert_eq!(envelope["TopicArn"], topic.as_str());
+    assert_eq!(envelope["Subject"], "s");
+    assert_eq!(envelope["Message"], r#"{"kind":"k","nested":{"a":1}}"#);
+    assert_eq!(envelope["MessageAttributes"]["type"], json!({ "Type": "String", "Value": "a & b" }));
+    assert!(got[0].message_attributes.is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_of_publications_reports_each_entry() {
+    let server = Server::start().await;
+    let topic = server.topic("t", &[("q", &[("RawMessageDelivery", "true")])]).await;
+    let entry = |id: &str, message: &str| {
+        aws_sdk_sns::types::PublishBatchRequestEntry::builder().id(id).message(message).build().unwrap()
+    };
+    let answer = server
+        .sns
+        .publish_batch()
+        .topic_arn(&topic)
+        .publish_batch_request_entries(entry("good", "one"))
+        .publish_batch_request_entries(entry("empty", ""))
+        .publish_batch_request_entries(entry("also-good", "two"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.successful().len(), 2);
+    assert_eq!(answer.failed()[0].id(), "empty");
+    assert!(answer.failed()[0].sender_fault());
+    assert_eq!(answer.failed()[0].code(), "InvalidParameter");
+    assert_eq!(server.drain("q").await.len(), 2);
+}
+
+#[tokio::test]
+async fn two_thousand_publications_reach_every_queue_exactly_once() {
+    let server = Server::start().await;
+    let raw: &[(&str, &str)] = &[("RawMessageDelivery", "true")];
+    let topic = server.topic("t", &[("a", raw), ("b", raw), ("c", raw)]).await;
+    let batches = (0..200).map(|batch| {
+        let (sns, topic) = (server.sns.clone(), topic.clone());
+        async move {
+            let entries = (0..10).map(|entry| {
+                aws_sdk_sns::types::PublishBatchRequestEntry::builder()
+                    .id(entry.to_string())
+                    .message((batch * 10 + entry).to_string())
+                    .build()
+                    .unwrap()
+            });
+            let answer = sns
+                .publish_batch()
+                .topic_arn(topic)
+                .set_publish_batch_request_entries(Some(entries.collect()))
+                .send()
+                .await
+                .unwrap();
+            answer.successful().len()
+        }
+    });
+    let sent: usize = futures_util::future::join_all(batches).await.into_iter().sum();
+    assert_eq!(sent, 2_000);
+    for queue in ["a", "b", "c"] {
+        let bodies: Vec<String> = server.drain(queue).await.into_iter().map(|m| m.body).collect();
+        assert_eq!(bodies.len(), 2_000);
+        assert_eq!(bodies.into_iter().collect::<HashSet<_>>().len(), 2_000);
+    }
+}
+
+#[tokio::test]
+async fn a_long_poll_wakes_when_a_message_is_sent() {
+    let server = Server::start().await;
+    let url = server.queue("q", &[]).await;
+    let (sqs, poll_url) = (server.sqs.clone(), url.clone());
+    let started = Instant::now();
+    let poll =
+        tokio::spawn(
+            async move { sqs.receive_message().queue_url(poll_url).wait_time_seconds(20).send().await },
+        );
+    // Whether the send comes before or after the poll is in place, the poll must answer long before its 20 seconds.
+    server.sqs.send_message().queue_url(&url).message_body("m").send().await.unwrap();
+    let got = poll.await.unwrap().unwrap();
+    assert_eq!(got.messages()[0].body(), Some("m"));
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_long_poll_without_a_message_answers_when_its_time_is_over() {
+    let broker = Broker::open(None, String::new()).unwrap();
+    broker.ensure_queue("q", &BTreeMap::new()).unwrap();
+    let started = Instant::now();
+    assert!(broker.receive("q", 1, Duration::from_millis(50)).await.unwrap().is_empty());
+    assert!(started.elapsed() >= Duration::from_millis(50));
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_deletes_comes_back_and_then_goes_to_the_dead_letter_queue() {
+    let server = Server::start().await;
+    server.queue("dead", &[]).await;
+    let policy = redrive("dead", 2);
+    let url = server
+        .queue(
+            "q",
+            &[(QueueAttributeName::VisibilityTimeout, "1"), (QueueAttributeName::RedrivePolicy, &policy)],
+        )
+        .await;
+    server.sqs.send_message().queue_url(&url).message_body("poison").send().await.unwrap();
+    for count in ["1", "2"] {
+        // The poll waits for the time-out of the receive before and is woken by it.
+        let got = server
+            .sqs
+            .receive_message()
+            .queue_url(&url)
+            .wait_time_seconds(10)
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .send()
+            .await
+            .unwrap();
+        let attributes = got.messages()[0].attributes().unwrap();
+        assert_eq!(attributes[&MessageSystemAttributeName::ApproximateReceiveCount], count);
+    }
+    let dead = tokio::spawn({
+        let broker = Arc::clone(&server.broker);
+        async move { broker.receive("dead", 1, Duration::from_secs(10)).await }
+    });
+    assert!(server.broker.receive("q", 1, Duration::from_millis(1_500)).await.unwrap().is_empty());
+    let dead = dead.await.unwrap().unwrap();
+    assert_eq!(dead[0].body, "poison");
+    assert_eq!(dead[0].attributes["ApproximateReceiveCount"], "1");
+    assert_eq!(dead[0].attributes["DeadLetterQueueSourceArn"], queue_arn("q"));
+}
+
+#[tokio::test]
+async fn dead_letters_go_back_to_where_they_came_from() {
+    let (now, clock) = stopped_clock();
+    let server = Server::serve(Broker::open_with_clock(None, String::new(), clock).unwrap(), 0).await;
+    server.queue("dead", &[]).await;
+    let policy = redrive("dead", 1);
+    let url = server.queue("q", &[(QueueAttributeName::RedrivePolicy, &policy)]).await;
+    server.sqs.send_message().queue_url(&url).message_body("m").send().await.unwrap();
+    assert_eq!(server.broker.receive("q", 1, Duration::ZERO).await.unwrap().len(), 1);
+    now.fetch_add(30_000, Ordering::SeqCst);
+    assert!(server.broker.receive("q", 1, Duration::ZERO).await.unwrap().is_empty());
+
+    server.sqs.start_message_move_task().source_arn(queue_arn("dead")).send().await.unwrap();
+    let tasks = server.sqs.list_message_move_tasks().source_arn(queue_arn("dead")).send().await.unwrap();
+    assert_eq!(tasks.results()[0].status(), Some("COMPLETED"));
+    assert_eq!(tasks.results()[0].approximate_number_of_messages_moved(), 1);
+    let back = server.drain("q").await;
+    assert_eq!(back[0].body, "m");
+    assert_eq!(back[0].attributes["ApproximateReceiveCount"], "1");
+    assert!(!back[0].attributes.contains_key("DeadLetterQueueSourceArn"));
+
+    let none = server.sqs.start_message_move_task().source_arn(queue_arn("q")).send().await.unwrap_err();
+    assert!(none.into_service_error().meta().message().unwrap().contains("Dead Letter Queue"));
+}
+
+#[tokio::test]
+async fn only_the_latest_receipt_changes_visibility_and_any_receipt_deletes() {
+    let (now, clock) = stopped_clock();
+    let broker = Broker::open_with_clock(None, String::new(), clock).unwrap();
+    broker.ensure_queue("q", &attributes(&[("VisibilityTimeout", "10")])).unwrap();
+    let topic = broker.ensure_topic("t").unwrap();
+    broker.ensure_subscription(&topic, &queue_arn("q"), &BTreeMap::new()).unwrap();
+    let server = Server::serve(Arc::clone(&broker), 0).await;
+    server.sns.publish().topic_arn(&topic).message("m").send().await.unwrap();
+
+    let first = broker.receive("q", 1, Duration::ZERO).await.unwrap().remove(0);
+    broker.change_visibility("q", &first.receipt_handle, Duration::ZERO).unwrap();
+    assert!(broker.change_visibility("q", &first.receipt_handle, Duration::ZERO).is_err(), "not in flight");
+    let second = broker.receive("q", 1, Duration::ZERO).await.unwrap().remove(0);
+    assert_ne!(first.receipt_handle, second.receipt_handle);
+    assert_eq!(first.message_id, second.message_id);
+    assert!(broker.change_visibility("q", &first.receipt_handle, Duration::ZERO).is_err(), "an old receipt");
+    broker.change_visibility("q", &second.receipt_handle, Duration::from_secs(60)).unwrap();
+    now.fetch_add(59_999, Ordering::SeqCst);
+    assert!(broker.receive("q", 1, Duration::ZERO).await.unwrap().is_empty());
+    now.fetch_add(1, Ordering::SeqCst);
+    assert_eq!(broker.receive("q", 1, Duration::ZERO).await.unwrap().len(), 1);
+
+    broker.delete("q", std::slice::from_ref(&first.receipt_handle)).unwrap();
+    assert_eq!(broker.depths().unwrap()[0].in_flight, 0);
+    broker.delete("q", &[first.receipt_handle]).unwrap();
+}
+
+#[tokio::test]
+async fn delayed_and_expired_messages_keep_their_times() {
+    let (now, clock) = stopped_clock();
+    let broker = Broker::open_with_clock(None, String::new(), clock).unwrap();
+    broker.ensure_queue("q", &attributes(&[("MessageRetentionPeriod", "60")])).unwrap();
+    let server = Server::serve(Arc::clone(&broker), 0).await;
+    let url = server.sqs.get_queue_url().queue_name("q").send().await.unwrap().queue_url.unwrap();
+    server.sqs.send_message().queue_url(&url).message_body("m").delay_seconds(5).send().await.unwrap();
+    assert!(broker.receive("q", 1, Duration::ZERO).await.unwrap().is_empty());
+    assert_eq!(broker.depths().unwrap()[0].delayed, 1);
+    now.fetch_add(5_000, Ordering::SeqCst);
+    assert_eq!(broker.depths().unwrap()[0].visible, 1);
+    now.fetch_add(55_000, Ordering::SeqCst);
+    assert_eq!(broker.depths().unwrap()[0].visible, 0);
+    assert!(broker.receive("q", 1, Duration::ZERO).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn receivers_side_by_side_never_get_the_same_message() {
+    let server = Server::start().await;
+    let topic = server.topic("t", &[("q", &[("RawMessageDelivery", "true")])]).await;
+    for number in 0..300 {
+        server.sns.publish().topic_arn(&topic).message(number.to_string()).send().await.unwrap();
+    }
+    let receivers = (0..8).map(|_| {
+        let broker = Arc::clone(&server.broker);
+        tokio::spawn(async move {
+            let mut mine = Vec::new();
+            loop {
+                let got = broker.receive("q", 3, Duration::ZERO).await.unwrap();
+                if got.is_empty() {
+                    return mine;
+                }
+                mine.extend(got.into_iter().map(|m| m.message_id));
+            }
+        })
+    });
+    let all: Vec<String> =
+        futures_util::future::join_all(receivers).await.into_iter().flat_map(Result::unwrap).collect();
+    assert_eq!(all.len(), 300);
+    assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), 300);
+}
+
+#[tokio::test]
+async fn who_may_not_is_told_so_in_the_words_of_the_protocol() {
+    struct Only;
+    impl Authorize for Only {
+        fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String> {
+            assert!(headers.contains_key("authorization"));
+            match action {
+                "sqs:SendMessage" if resource_arn == queue_arn("open") => Ok(()),
+                _ => Err(format!("no {action} on {resource_arn}")),
+            }
+        }
+    }
+    let server = Server::start().await;
+    let open = server.queue("open", &[]).await;
+    let shut = server.queue("shut", &[]).await;
+    server.broker.set_authorizer(Arc::new(Only));
+    server.sqs.send_message().queue_url(&open).message_body("m").send().await.unwrap();
+    let refused = server.sqs.send_message().queue_url(&shut).message_body("m").send().await.unwrap_err();
+    assert_eq!(refused.raw_response().unwrap().status().as_u16(), 403);
+    let refused = refused.into_service_error();
+    assert_eq!(refused.meta().code(), Some("AccessDenied"));
+    assert_eq!(
+        refused.meta().message(),
+        Some(format!("no sqs:SendMessage on {}", queue_arn("shut")).as_str())
+    );
+    let refused = server.sns.publish().topic_arn(topic_arn("t")).message("m").send().await.unwrap_err();
+    assert_eq!(refused.raw_response().unwrap().status().as_u16(), 403);
+    assert_eq!(refused.into_service_error().meta().code(), Some("AccessDenied"));
+}
+
+/// For trying other clients by hand, and for the test that kills a process: serves at `BROKER_PORT` (any free port
+/// without) for `BROKER_SECONDS`, keeps its data at `BROKER_PATH` (in memory without) and writes its address to
+/// `BROKER_URL_FILE`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "serves until its time is over"]
+async fn serve_for_a_while() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u16>().ok());
+    let path = std::env::var_os("BROKER_PATH").map(std::path::PathBuf::from);
+    let broker = Broker::open(path.as_deref(), String::new()).unwrap();
+    let server = Server::serve(broker, number("BROKER_PORT").unwrap_or(0)).await;
+    if let Some(file) = std::env::var_os("BROKER_URL_FILE").map(std::path::PathBuf::from) {
+        // Whoever waits for the file must not read half an address.
+        std::fs::write(file.with_extension("part"), &server.url).unwrap();
+        std::fs::rename(file.with_extension("part"), file).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(number("BROKER_SECONDS").unwrap_or(60).into())).await;
+}

@@ -43,7 +43,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), BrokerError> {
     let fits = (1..=256).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     match name {
-        _ if name.ends_with(".fifo") => Err(invalid(format!("'{name}' is a FIFO topic; here are standard topics only"))),
+        _ if name.ends_with(".fifo") => {
+            Err(invalid(format!("'{name}' is a FIFO topic; here are standard topics only")))
+        }
         _ if fits => Ok(()),
         _ => Err(invalid("Topic Name")),
     }

@@ -47,7 +47,8 @@ pub(crate) fn form_to_json(form: &[(String, String)]) -> Result<Value, BrokerErr
                 "A parameter's name has too many parts.",
             ));
         }
-        let leaf = key.split('.').fold(&mut root, |tree, part| tree.children.entry(part.to_owned()).or_default());
+        let leaf =
+            key.split('.').fold(&mut root, |tree, part| tree.children.entry(part.to_owned()).or_default());
         leaf.text = Some(value.clone());
     }
     Ok(root.into_json())
@@ -67,8 +68,11 @@ impl Tree {
             }
         }
         if self.children.keys().all(|key| key.parse::<u32>().is_ok()) {
-            let mut items: Vec<(u32, Tree)> =
-                self.children.into_iter().map(|(key, item)| (key.parse().unwrap_or(u32::MAX), item)).collect();
+            let mut items: Vec<(u32, Tree)> = self
+                .children
+                .into_iter()
+                .map(|(key, item)| (key.parse().unwrap_or(u32::MAX), item))
+                .collect();
             items.sort_by_key(|(index, _)| *index);
             return Value::Array(items.into_iter().map(|(_, item)| item.into_json()).collect());
         }
@@ -90,9 +94,10 @@ fn pairs_to_object(list: Value) -> Value {
     let Value::Array(pairs) = list else { return list };
     let of = |pair: &Value, names: [&str; 3]| names.iter().find_map(|name| pair.get(name)).cloned();
     let object = pairs.iter().filter_map(|pair| match of(pair, ["Name", "key", "Key"]) {
-        Some(Value::String(name)) => {
-            Some((name, of(pair, ["Value", "value", "value"]).unwrap_or_else(|| Value::String(String::new()))))
-        }
+        Some(Value::String(name)) => Some((
+            name,
+            of(pair, ["Value", "value", "value"]).unwrap_or_else(|| Value::String(String::new())),
+        )),
         _ => None,
     });
     Value::Object(object.collect())
@@ -117,9 +122,10 @@ pub(crate) fn input<T: DeserializeOwned>(input: Value, invalid: ErrorCode) -> Re
 pub(crate) fn integer<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
     match Option::<Value>::deserialize(from)? {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) => {
-            number.as_i64().map(Some).ok_or_else(|| D::Error::custom(format!("{number} is not a whole number")))
-        }
+        Some(Value::Number(number)) => number
+            .as_i64()
+            .map(Some)
+            .ok_or_else(|| D::Error::custom(format!("{number} is not a whole number"))),
         Some(Value::String(text)) => {
             text.parse().map(Some).map_err(|_| D::Error::custom(format!("'{text}' is not a whole number")))
         }

@@ -4,6 +4,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::iam::matches;
+
 /// The one action there is to allow or deny here.
 const ACTION: &str = "execute-api:Invoke";
 
@@ -43,10 +45,10 @@ impl Default for OneOrMany {
 }
 
 impl OneOrMany {
-    fn any(&self, matches: impl Fn(&str) -> bool) -> bool {
+    fn any(&self, fits: impl Fn(&str) -> bool) -> bool {
         match self {
-            Self::One(one) => matches(one),
-            Self::Many(many) => many.iter().any(|one| matches(one)),
+            Self::One(one) => fits(one),
+            Self::Many(many) => many.iter().any(|one| fits(one)),
         }
     }
 }
@@ -104,35 +106,9 @@ impl Policy {
 impl Statement {
     fn speaks_of(&self, method_arn: &str) -> bool {
         let action = ACTION.to_ascii_lowercase();
-        self.action.any(|pattern| fits(&pattern.to_ascii_lowercase(), &action))
-            && self.resource.any(|pattern| fits(pattern, method_arn))
+        self.action.any(|pattern| matches(&pattern.to_ascii_lowercase(), &action))
+            && self.resource.any(|pattern| matches(pattern, method_arn))
     }
-}
-
-/// Whether a text fits a pattern: `*` is any text, `?` any one character, and both cross slashes and colons.
-fn fits(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut p, mut t) = (0, 0);
-    // Where to go on when the text behind the last star turns out to begin later.
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(b'?') => (p, t) = (p + 1, t + 1),
-            Some(byte) if *byte == text[t] => (p, t) = (p + 1, t + 1),
-            Some(_) | None => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    (p, t) = (at + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
@@ -142,25 +118,6 @@ mod tests {
     use super::*;
 
     const BASE: &str = "arn:aws:execute-api:us-east-1:000000000000:local/dev";
-
-    #[test]
-    fn wildcards_fit_what_they_should() {
-        for (pattern, text, expected) in [
-            ("*", "", true),
-            ("", "", true),
-            ("", "a", false),
-            ("a*c", "abbc", true),
-            ("a*c", "abbcd", false),
-            ("*a*b", "xxaxxbxb", true),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("GET/api/*", "GET/api/items/1", true),
-            ("get/api/*", "GET/api/items/1", false),
-            ("a**", "a", true),
-        ] {
-            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
-        }
-    }
 
     #[test]
     fn a_deny_wins_and_silence_is_a_no() {

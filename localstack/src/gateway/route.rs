@@ -57,7 +57,7 @@ impl Resources {
             let resource = resources.entry(&route.path).or_insert_with(|| Resource {
                 path: route.path.clone(),
                 id: format!("r{index:05}"),
-                segments: split(&route.path).map(Segment::new).collect(),
+                segments: split(route.path.trim_start_matches('/')).map(Segment::new).collect(),
                 methods: BTreeMap::new(),
             });
             resource.methods.insert(route.method.to_ascii_uppercase(), route.clone());
@@ -148,9 +148,8 @@ impl Segment {
     }
 }
 
-/// The segments of a path; the root has none.
+/// The segments of a path, which comes without its leading slash; the root has none.
 fn split(path: &str) -> impl Iterator<Item = &str> {
-    let path = path.strip_prefix('/').unwrap_or(path);
     path.split('/').take(if path.is_empty() { 0 } else { usize::MAX })
 }
 

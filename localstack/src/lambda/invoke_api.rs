@@ -21,17 +21,16 @@ const EVENT_LIMIT: usize = 1024 * 1024;
 
 /// Decides who may invoke what.
 pub trait Authorize: Send + Sync + 'static {
-    /// Whether the caller that signed a request with these headers may do `action`, such as `lambda:InvokeFunction`,
-    /// to the resource with this ARN.
+    /// As the broker's.
     ///
     /// # Errors
-    /// What to tell a caller that may not.
+    /// As the broker's.
     fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String>;
 }
 
 /// The Invoke API of `functions`. `RequestResponse` waits; `Event` is answered at once, and then runs once: what
 /// fails is logged and, other than on AWS, not tried again; `DryRun` only asks whether it may.
-pub fn router(functions: Arc<Functions>, authorize: Arc<dyn Authorize>) -> Router {
+pub fn router(functions: Arc<Functions>, authorize: Arc<dyn crate::broker::Authorize>) -> Router {
     Router::new()
         .route("/2015-03-31/functions/{name}/invocations", post(invoke))
         .with_state(Api { functions, authorize })
@@ -40,7 +39,7 @@ pub fn router(functions: Arc<Functions>, authorize: Arc<dyn Authorize>) -> Route
 #[derive(Clone)]
 struct Api {
     functions: Arc<Functions>,
-    authorize: Arc<dyn Authorize>,
+    authorize: Arc<dyn crate::broker::Authorize>,
 }
 
 /// An error in the words of the API.

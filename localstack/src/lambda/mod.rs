@@ -27,7 +27,7 @@ mod log;
 mod pool;
 mod process;
 mod runtime_api;
-mod sync;
+pub(crate) mod sync;
 mod variables;
 
 pub use config::Config;

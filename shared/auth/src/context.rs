@@ -42,16 +42,11 @@ pub fn from_fields<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Verifi
             email: erp_domain::Email::parse(field(EMAIL)?).ok()?,
             role: field(ROLE)?.parse().ok()?,
         },
-        "service" if !subject.is_empty() => Caller::Service {
-            name: subject.to_owned(),
-        },
+        "service" if !subject.is_empty() => Caller::Service { name: subject.to_owned() },
         _ => return None,
     };
     let seconds: i64 = field(EXPIRES)?.parse().ok()?;
-    Some(Verified {
-        caller,
-        expires_at: Timestamp::from_millis(seconds.checked_mul(1000)?),
-    })
+    Some(Verified { caller, expires_at: Timestamp::from_millis(seconds.checked_mul(1000)?) })
 }
 
 #[cfg(test)]
@@ -63,9 +58,7 @@ mod tests {
     fn a_caller_arrives_as_it_was_sent_and_half_a_caller_does_not() {
         let expires_at = Timestamp::from_millis(5_000);
         for caller in [
-            Caller::Service {
-                name: "reports".into(),
-            },
+            Caller::Service { name: "reports".into() },
             Caller::User {
                 id: erp_domain::Id::new(uuid::Uuid::nil()),
                 email: erp_domain::Email::parse("a@b.c").unwrap(),
@@ -74,10 +67,7 @@ mod tests {
         ] {
             let verified = Verified { caller, expires_at };
             let fields = to_fields(&verified);
-            assert_eq!(
-                from_fields(|name| fields.get(name).map(String::as_str)),
-                Some(verified)
-            );
+            assert_eq!(from_fields(|name| fields.get(name).map(String::as_str)), Some(verified));
             for missing in fields.keys() {
                 let found = |name: &str| fields.get(name).filter(|_| name != *missing).map(String::as_str);
                 assert_eq!(from_fields(found), None, "without {missing}");

@@ -66,10 +66,7 @@ impl Keyring {
     }
 
     pub(crate) fn find(&self, kid: &str) -> Option<&Key> {
-        [Some(&self.current), self.previous.as_ref()]
-            .into_iter()
-            .flatten()
-            .find(|key| key.kid == kid)
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|key| key.kid == kid)
     }
 }
 
@@ -85,9 +82,6 @@ impl Key {
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let previous = self.previous.as_ref().map(|key| &key.kid);
-        f.debug_struct("Keyring")
-            .field("current", &self.current.kid)
-            .field("previous", &previous)
-            .finish()
+        f.debug_struct("Keyring").field("current", &self.current.kid).field("previous", &previous).finish()
     }
 }

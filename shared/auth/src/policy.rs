@@ -46,18 +46,12 @@ pub fn for_caller(method_arn: &str, caller: &Caller) -> Option<Policy> {
         .collect();
     Some(Policy {
         version: "2012-10-17",
-        statement: [Statement {
-            action: "execute-api:Invoke",
-            effect: "Allow",
-            resource,
-        }],
+        statement: [Statement { action: "execute-api:Invoke", effect: "Allow", resource }],
     })
 }
 
 fn wildcard(path: &str) -> String {
-    let segments = path
-        .split('/')
-        .map(|segment| if segment.starts_with('{') { "*" } else { segment });
+    let segments = path.split('/').map(|segment| if segment.starts_with('{') { "*" } else { segment });
     segments.collect::<Vec<_>>().join("/")
 }
 
@@ -74,41 +68,28 @@ mod tests {
     }
 
     fn user(role: Role) -> Caller {
-        Caller::User {
-            id: Id::new(uuid::Uuid::nil()),
-            email: Email::parse("a@b.c").unwrap(),
-            role,
-        }
+        Caller::User { id: Id::new(uuid::Uuid::nil()), email: Email::parse("a@b.c").unwrap(), role }
     }
 
     #[test]
     fn a_policy_names_every_route_of_its_caller_and_no_other() {
         let prefix = "arn:aws:execute-api:us-east-1:000000000000:local/dev/";
         let has = |list: &[String], route: &str| list.contains(&format!("{prefix}{route}"));
-        let (finance, inventory) = (
-            allowed(&user(Role::FinanceManager)),
-            allowed(&user(Role::InventoryManager)),
-        );
+        let (finance, inventory) =
+            (allowed(&user(Role::FinanceManager)), allowed(&user(Role::InventoryManager)));
         let service = allowed(&Caller::Service { name: "s".into() });
         assert_eq!(finance.len(), RULES.len());
         assert!(has(&inventory, "POST/api/sales/orders/*/confirm"));
         assert!(!has(&inventory, "POST/api/sales/orders/*/pay"));
         assert!(!inventory.iter().any(|route| route.contains("/DELETE/")));
         assert!(has(&service, "GET/api/items/*/stock"));
-        assert!(
-            !service
-                .iter()
-                .any(|route| route.contains("orders") || route.contains("/PUT/"))
-        );
+        assert!(!service.iter().any(|route| route.contains("orders") || route.contains("/PUT/")));
     }
 
     #[test]
     fn a_policy_fits_into_what_api_gateway_takes() {
         let policy = for_caller(ARN, &user(Role::FinanceManager)).unwrap();
-        assert!(
-            serde_json::to_string(&policy).unwrap().len() < 8192,
-            "an authorizer's policy may have 8 KB"
-        );
+        assert!(serde_json::to_string(&policy).unwrap().len() < 8192, "an authorizer's policy may have 8 KB");
     }
 
     #[test]

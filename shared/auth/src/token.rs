@@ -70,14 +70,18 @@ pub enum TokenError {
     Early(Timestamp),
 }
 
+/// The token of an `Authorization` header: `Bearer <token>`, the scheme in any letter case (RFC 9110 section 11.1,
+/// RFC 6750 section 2.1).
+pub fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.trim().split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
 impl Tokens {
     /// Tokens signed with this keyring, for this issuer (`iss`) and audience (`aud`).
     pub fn new(keyring: Keyring, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        Self {
-            keyring,
-            issuer: issuer.into(),
-            audience: audience.into(),
-        }
+        Self { keyring, issuer: issuer.into(), audience: audience.into() }
     }
 
     /// A token for a caller; users' and services' tokens differ in how long they last. Gives the seconds too.
@@ -106,10 +110,7 @@ impl Tokens {
             exp: now.as_seconds() + seconds,
             jti: id,
         };
-        let header = Header {
-            kid: Some(self.keyring.current.kid.clone()),
-            ..Header::new(Algorithm::HS256)
-        };
+        let header = Header { kid: Some(self.keyring.current.kid.clone()), ..Header::new(Algorithm::HS256) };
         let key = EncodingKey::from_secret(self.keyring.current.secret.as_bytes());
         let token =
             jsonwebtoken::encode(&header, &claims, &key).map_err(|e| TokenError::Invalid(e.to_string()))?;
@@ -156,10 +157,7 @@ impl Tokens {
             (Kind::Service, None) if claims.role == "service" => Caller::Service { name: claims.sub },
             (Kind::User | Kind::Service, _) => return Err(invalid("claims do not fit together")),
         };
-        Ok(Verified {
-            caller,
-            expires_at: seconds(claims.exp),
-        })
+        Ok(Verified { caller, expires_at: seconds(claims.exp) })
     }
 }
 
@@ -186,48 +184,36 @@ mod tests {
     const NOW: i64 = 1_800_000_000_000;
 
     #[test]
+    fn a_bearer_token_is_found_whatever_the_case_of_its_scheme() {
+        for header in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c", " Bearer a.b.c "] {
+            assert_eq!(bearer(header), Some("a.b.c"), "{header:?}");
+        }
+        for header in ["", "a.b.c", "Bearer", "Bearer ", "Basic a.b.c", "Bearera.b.c"] {
+            assert_eq!(bearer(header), None, "{header:?}");
+        }
+    }
+
+    #[test]
     fn a_token_tells_who_it_was_made_for() {
         let tokens = Tokens::new(keyring("a", ""), "erp", "api");
         let now = Timestamp::from_millis(NOW);
-        for caller in [
-            user(),
-            Caller::Service {
-                name: "reports".into(),
-            },
-        ] {
+        for caller in [user(), Caller::Service { name: "reports".into() }] {
             let (token, seconds) = tokens.sign(&caller, Uuid::nil(), now).unwrap();
             let expires_at = now.plus_seconds(seconds);
             assert_eq!(tokens.verify(&token, now), Ok(Verified { caller, expires_at }));
-            assert_eq!(
-                tokens.verify(&token, expires_at),
-                Err(TokenError::Expired(expires_at))
-            );
+            assert_eq!(tokens.verify(&token, expires_at), Err(TokenError::Expired(expires_at)));
             let early = now.plus_seconds(-CLOCK_SKEW_SECONDS - 1);
             assert_eq!(tokens.verify(&token, early), Err(TokenError::Early(now)));
-            assert!(
-                tokens
-                    .verify(&token, now.plus_seconds(-CLOCK_SKEW_SECONDS))
-                    .is_ok()
-            );
+            assert!(tokens.verify(&token, now.plus_seconds(-CLOCK_SKEW_SECONDS)).is_ok());
         }
     }
 
     #[test]
     fn a_rotated_key_still_verifies_and_a_forgotten_one_does_not() {
         let now = Timestamp::from_millis(NOW);
-        let (token, _) = Tokens::new(keyring("a", ""), "erp", "api")
-            .sign(&user(), Uuid::nil(), now)
-            .unwrap();
-        assert!(
-            Tokens::new(keyring("b", "a"), "erp", "api")
-                .verify(&token, now)
-                .is_ok()
-        );
-        assert!(
-            Tokens::new(keyring("c", "b"), "erp", "api")
-                .verify(&token, now)
-                .is_err()
-        );
+        let (token, _) = Tokens::new(keyring("a", ""), "erp", "api").sign(&user(), Uuid::nil(), now).unwrap();
+        assert!(Tokens::new(keyring("b", "a"), "erp", "api").verify(&token, now).is_ok());
+        assert!(Tokens::new(keyring("c", "b"), "erp", "api").verify(&token, now).is_err());
     }
 
     #[test]
@@ -252,15 +238,7 @@ mod tests {
         let unsigned = format!("eyJhbGciOiJub25lIiwia2lkIjoiYSJ9.{}.", parts[1]);
         let cut = format!("{}.{}.", parts[0], parts[1]);
         let long = "a".repeat(10_000);
-        for bad in [
-            "",
-            "a",
-            "a.b.c",
-            &unsigned,
-            &cut,
-            &long,
-            &token[..token.len() - 2],
-        ] {
+        for bad in ["", "a", "a.b.c", &unsigned, &cut, &long, &token[..token.len() - 2]] {
             assert!(tokens.verify(bad, now).is_err(), "{bad} was accepted");
         }
     }

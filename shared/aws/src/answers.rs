@@ -69,28 +69,20 @@ impl AnswerStore for Answers {
     async fn find_answer(&self, wanted: &IdempotencyKey) -> Result<Option<IdempotencyRecord>, StoreError> {
         let row: Option<AnswerRow> = self.table.get(&key(&wanted.scope)).await?;
         let now = self.clock.now().as_seconds();
-        Ok(row
-            .filter(|row| row.expires_at > now)
-            .map(|row| IdempotencyRecord {
-                key: IdempotencyKey {
-                    scope: wanted.scope.clone(),
-                    fingerprint: row.fingerprint,
-                },
-                answer: row.answer,
-                created_at: row.created_at,
-                expires_at: Timestamp::from_millis(row.expires_at.saturating_mul(1000)),
-            }))
+        Ok(row.filter(|row| row.expires_at > now).map(|row| IdempotencyRecord {
+            key: IdempotencyKey { scope: wanted.scope.clone(), fingerprint: row.fingerprint },
+            answer: row.answer,
+            created_at: row.created_at,
+            expires_at: Timestamp::from_millis(row.expires_at.saturating_mul(1000)),
+        }))
     }
 
     async fn keep_answer(&self, record: &IdempotencyRecord) -> Result<(), StoreError> {
         let mut transaction = Transaction::new();
         add(&mut transaction, (), &self.table, record)?;
-        transaction
-            .commit(&self.table)
-            .await
-            .map_err(|error| match error {
-                TransactionError::Conditions(_) => StoreError::Answered,
-                TransactionError::Unavailable(cause) => StoreError::Unavailable(cause),
-            })
+        transaction.commit(&self.table).await.map_err(|error| match error {
+            TransactionError::Conditions(_) => StoreError::Answered,
+            TransactionError::Unavailable(cause) => StoreError::Unavailable(cause),
+        })
     }
 }

@@ -78,11 +78,7 @@ impl Breaker {
 impl Asker {
     /// Asks the function of this name.
     pub fn new(client: Client, function: String) -> Self {
-        Self {
-            client,
-            function,
-            breaker: Mutex::default(),
-        }
+        Self { client, function, breaker: Mutex::default() }
     }
 
     /// Asks, and reads the answer.
@@ -90,10 +86,7 @@ impl Asker {
     /// # Errors
     /// When there is none.
     pub async fn ask<Q: Serialize, A: DeserializeOwned>(&self, question: &Q) -> Result<A, AskError> {
-        let failed = |reason: String| AskError::Failed {
-            function: self.function.clone(),
-            reason,
-        };
+        let failed = |reason: String| AskError::Failed { function: self.function.clone(), reason };
         let payload = serde_json::to_vec(question).map_err(|error| failed(error.to_string()))?;
         let mut attempt = 0;
         loop {
@@ -118,15 +111,8 @@ impl Asker {
     }
 
     async fn invoke(&self, payload: Vec<u8>) -> Result<Vec<u8>, String> {
-        let request = self
-            .client
-            .invoke()
-            .function_name(&self.function)
-            .payload(Blob::new(payload));
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| DisplayErrorContext(error).to_string())?;
+        let request = self.client.invoke().function_name(&self.function).payload(Blob::new(payload));
+        let answer = request.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
         let bytes = answer.payload.map(Blob::into_inner).unwrap_or_default();
         match answer.function_error {
             None => Ok(bytes),
@@ -136,10 +122,7 @@ impl Asker {
 
     fn breaker<T>(&self, with: impl FnOnce(&mut Breaker, Instant) -> T) -> T {
         // A poisoned lock only says that a thread died in these few lines; the numbers are still numbers.
-        let mut breaker = self
-            .breaker
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut breaker = self.breaker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         with(&mut breaker, Instant::now())
     }
 }
@@ -161,9 +144,6 @@ mod tests {
         assert!(breaker.lets_through(later), "one may try");
         assert!(!breaker.lets_through(later), "and only one");
         breaker.record(true, later);
-        assert!(
-            breaker.lets_through(later) && breaker.lets_through(later),
-            "closed again"
-        );
+        assert!(breaker.lets_through(later) && breaker.lets_through(later), "closed again");
     }
 }

@@ -23,10 +23,7 @@ pub enum ConfigError {
 /// # Errors
 /// When it is not set, or empty.
 pub fn required(name: &'static str) -> Result<String, ConfigError> {
-    std::env::var(name)
-        .ok()
-        .filter(|value| !value.is_empty())
-        .ok_or(ConfigError::Missing(name))
+    std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or(ConfigError::Missing(name))
 }
 
 /// A variable that must be set, read as a `T`.
@@ -34,10 +31,5 @@ pub fn required(name: &'static str) -> Result<String, ConfigError> {
 /// # Errors
 /// When it is not set, or is no `T`.
 pub fn parsed<T: FromStr<Err: std::fmt::Display>>(name: &'static str) -> Result<T, ConfigError> {
-    required(name)?
-        .parse()
-        .map_err(|error: T::Err| ConfigError::Invalid {
-            name,
-            reason: error.to_string(),
-        })
+    required(name)?.parse().map_err(|error: T::Err| ConfigError::Invalid { name, reason: error.to_string() })
 }

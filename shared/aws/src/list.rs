@@ -59,10 +59,7 @@ impl List<'_> {
                 match keys.get(skipped - 1) {
                     Some((last, _)) => Some(*last),
                     None => {
-                        return Ok(Rows {
-                            rows: Vec::new(),
-                            next: None,
-                        });
+                        return Ok(Rows { rows: Vec::new(), next: None });
                     }
                 }
             }
@@ -71,10 +68,7 @@ impl List<'_> {
         let more = found.len() > page.limit;
         found.truncate(page.limit);
         let next = found.last().filter(|_| more).map(|(id, _)| *id);
-        let rows = found
-            .into_iter()
-            .map(|(_, row)| read(row))
-            .collect::<Result<_, _>>()?;
+        let rows = found.into_iter().map(|(_, row)| read(row)).collect::<Result<_, _>>()?;
         Ok(Rows { rows, next })
     }
 
@@ -85,10 +79,7 @@ impl List<'_> {
         count: usize,
         keys: bool,
     ) -> Result<Vec<(Uuid, Row)>, StoreError> {
-        let parts = self
-            .partitions
-            .iter()
-            .map(|partition| self.partition(partition, after, count, keys));
+        let parts = self.partitions.iter().map(|partition| self.partition(partition, after, count, keys));
         let mut rows = try_join_all(parts).await?.concat();
         rows.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
         rows.truncate(count);
@@ -108,10 +99,7 @@ impl List<'_> {
         };
         // '~' sorts after every character of an id.
         let condition = format!("#{pk} = :pk AND #{sk} BETWEEN :low AND :high");
-        let high = after.map_or_else(
-            || format!("{}~", self.prefix),
-            |last| format!("{}{last}", self.prefix),
-        );
+        let high = after.map_or_else(|| format!("{}~", self.prefix), |last| format!("{}{last}", self.prefix));
         let filter = self.filter.as_ref().map(|(filter, _)| *filter);
         let mut rows = Vec::new();
         let mut start = None;

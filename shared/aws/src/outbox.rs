@@ -60,13 +60,7 @@ impl EventRow {
     /// As [`EventRow::to_publish`].
     pub fn history<C>(pk: &str, event: &Event) -> Result<Self, StoreError<C>> {
         let json = event.to_json().map_err(StoreError::unavailable)?;
-        Ok(Self {
-            pk: pk.to_owned(),
-            sk: event_sk(event.id),
-            event: json,
-            outbox_pk: None,
-            outbox_sk: None,
-        })
+        Ok(Self { pk: pk.to_owned(), sk: event_sk(event.id), event: json, outbox_pk: None, outbox_sk: None })
     }
 
     /// Where it stands.

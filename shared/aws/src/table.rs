@@ -29,10 +29,7 @@ pub struct Key {
 impl Key {
     /// A key of two parts.
     pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
-        Self {
-            pk: pk.into(),
-            sk: sk.into(),
-        }
+        Self { pk: pk.into(), sk: sk.into() }
     }
 
     /// The key as the SDK has it.
@@ -85,10 +82,7 @@ const BATCH_ROUNDS: u32 = 8;
 impl Table {
     /// A table by its name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
-        Self {
-            client,
-            name: name.into(),
-        }
+        Self { client, name: name.into() }
     }
 
     /// One row by a consistent read.
@@ -100,17 +94,8 @@ impl Table {
     }
 
     pub(crate) async fn get_raw(&self, key: &Key) -> Result<Option<Row>, StoreError> {
-        let request = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .set_key(Some(key.attributes()));
-        Ok(request
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(unavailable)?
-            .item)
+        let request = self.client.get_item().table_name(&self.name).set_key(Some(key.attributes()));
+        Ok(request.consistent_read(true).send().await.map_err(unavailable)?.item)
     }
 
     /// Those of the rows that are there, by consistent reads, in no order. The keys must differ.
@@ -128,30 +113,15 @@ impl Table {
                 if round > 0 {
                     crate::transaction::pause(round).await;
                 }
-                let wanted = KeysAndAttributes::builder()
-                    .consistent_read(true)
-                    .set_keys(Some(left));
+                let wanted = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(left));
                 let wanted = wanted.build().map_err(unavailable)?;
-                let answer = self
-                    .client
-                    .batch_get_item()
-                    .request_items(&self.name, wanted)
-                    .send()
-                    .await;
+                let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await;
                 let answer = answer.map_err(unavailable)?;
-                for row in answer
-                    .responses
-                    .unwrap_or_default()
-                    .remove(&self.name)
-                    .unwrap_or_default()
-                {
+                for row in answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default() {
                     rows.push(read(row)?);
                 }
                 let mut unprocessed = answer.unprocessed_keys.unwrap_or_default();
-                left = unprocessed
-                    .remove(&self.name)
-                    .map(|keys| keys.keys)
-                    .unwrap_or_default();
+                left = unprocessed.remove(&self.name).map(|keys| keys.keys).unwrap_or_default();
             }
             if !left.is_empty() {
                 return Err(StoreError::unavailable("DynamoDB left keys of a batch unread"));

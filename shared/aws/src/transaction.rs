@@ -128,8 +128,7 @@ impl<L: Clone> Transaction<L> {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(StoreError::unavailable)?;
-        self.actions
-            .push((label, TransactWriteItem::builder().put(put).build()));
+        self.actions.push((label, TransactWriteItem::builder().put(put).build()));
         Ok(())
     }
 
@@ -148,8 +147,7 @@ impl<L: Clone> Transaction<L> {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(StoreError::unavailable)?;
-        self.actions
-            .push((label, TransactWriteItem::builder().update(update).build()));
+        self.actions.push((label, TransactWriteItem::builder().update(update).build()));
         Ok(())
     }
 
@@ -167,8 +165,7 @@ impl<L: Clone> Transaction<L> {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(StoreError::unavailable)?;
-        self.actions
-            .push((label, TransactWriteItem::builder().delete(delete).build()));
+        self.actions.push((label, TransactWriteItem::builder().delete(delete).build()));
         Ok(())
     }
 
@@ -186,8 +183,7 @@ impl<L: Clone> Transaction<L> {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(StoreError::unavailable)?;
-        self.actions
-            .push((label, TransactWriteItem::builder().condition_check(check).build()));
+        self.actions.push((label, TransactWriteItem::builder().condition_check(check).build()));
         Ok(())
     }
 
@@ -203,12 +199,8 @@ impl<L: Clone> Transaction<L> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let sent = table
-                .client
-                .transact_write_items()
-                .set_transact_items(Some(items.clone()))
-                .send()
-                .await;
+            let sent =
+                table.client.transact_write_items().set_transact_items(Some(items.clone())).send().await;
             let Err(error) = sent else { return Ok(()) };
             let Some(reasons) = error
                 .as_service_error()
@@ -236,13 +228,9 @@ impl<L: Clone> Transaction<L> {
                     "None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded"
                 )
             };
-            let all_passing = reasons
-                .iter()
-                .all(|reason| passing(reason.code.as_deref().unwrap_or("None")));
+            let all_passing = reasons.iter().all(|reason| passing(reason.code.as_deref().unwrap_or("None")));
             if !all_passing || attempt >= ATTEMPTS {
-                return Err(TransactionError::Unavailable(
-                    DisplayErrorContext(error).to_string().into(),
-                ));
+                return Err(TransactionError::Unavailable(DisplayErrorContext(error).to_string().into()));
             }
             tracing::debug!(attempt, "a transaction met another one");
             pause(attempt).await;
@@ -262,10 +250,7 @@ pub(crate) fn names(expressions: &[&str]) -> Option<HashMap<String, String>> {
     let mut names = HashMap::new();
     for expression in expressions {
         for after in expression.split('#').skip(1) {
-            let name: String = after
-                .chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect();
+            let name: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
             names.insert(format!("#{name}"), name);
         }
     }
@@ -273,12 +258,7 @@ pub(crate) fn names(expressions: &[&str]) -> Option<HashMap<String, String>> {
 }
 
 fn value_map(values: Vec<(&'static str, AttributeValue)>) -> Option<HashMap<String, AttributeValue>> {
-    (!values.is_empty()).then(|| {
-        values
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    })
+    (!values.is_empty()).then(|| values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// A text value.

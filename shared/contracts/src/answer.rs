@@ -6,6 +6,8 @@
 use erp_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::{Cause, Event, StoreError};
+
 /// A successful or failed answer, as it goes to the client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
@@ -56,4 +58,41 @@ pub struct IdempotencyRecord {
     pub created_at: Timestamp,
     /// From here on the key is free again, whether or not the row is gone.
     pub expires_at: Timestamp,
+}
+
+/// What a change comes with: who asks, under which key, and how the answer to it is written.
+#[derive(Debug, Clone)]
+pub struct Write<T> {
+    /// Who asks, and by which request.
+    pub cause: Cause,
+    /// The request's key, if it has one.
+    pub key: Option<IdempotencyKey>,
+    /// Writes the answer for what is about to be saved.
+    pub answer: fn(&T) -> Result<Answer, serde_json::Error>,
+}
+
+/// What is saved together with a change, in one transaction.
+#[derive(Debug, Clone)]
+pub struct Along {
+    /// What it tells the others.
+    pub event: Option<Event>,
+    /// The answer, if the request has a key.
+    pub record: Option<IdempotencyRecord>,
+}
+
+impl<T> Write<T> {
+    /// The answer for `result`, and what is saved along with it.
+    ///
+    /// # Errors
+    /// When the answer cannot be written as JSON, which is a fault of ours.
+    pub fn along<C>(
+        &self,
+        result: &T,
+        event: Option<Event>,
+        now: Timestamp,
+    ) -> Result<(Answer, Along), StoreError<C>> {
+        let answer = (self.answer)(result).map_err(StoreError::unavailable)?;
+        let record = self.key.as_ref().map(|key| key.record(&answer, now));
+        Ok((answer, Along { event, record }))
+    }
 }

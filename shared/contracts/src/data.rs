@@ -129,11 +129,7 @@ pub struct OrderLine {
 
 impl From<&Line> for OrderLine {
     fn from(line: &Line) -> Self {
-        Self {
-            item_id: line.item_id,
-            quantity: line.quantity,
-            unit_price: line.unit_price,
-        }
+        Self { item_id: line.item_id, quantity: line.quantity, unit_price: line.unit_price }
     }
 }
 

@@ -81,9 +81,7 @@ impl Serialize for EventKind {
 }
 impl<'de> Deserialize<'de> for EventKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -134,6 +132,12 @@ enum SpecVersion {
 #[derive(Debug, thiserror::Error)]
 #[error("not an event: {0}")]
 pub struct EventError(#[from] serde_json::Error);
+
+impl<C> From<EventError> for crate::StoreError<C> {
+    fn from(error: EventError) -> Self {
+        Self::unavailable(error)
+    }
+}
 
 impl Event {
     /// Wraps what happened.
@@ -193,10 +197,7 @@ impl Event {
 
     /// The cause to hand on to what follows from this event.
     pub fn cause(&self) -> Cause {
-        Cause {
-            actor: self.actor.clone(),
-            request_id: self.correlation_id.clone(),
-        }
+        Cause { actor: self.actor.clone(), request_id: self.correlation_id.clone() }
     }
 }
 
@@ -206,10 +207,7 @@ mod tests {
 
     #[test]
     fn an_event_is_a_cloud_event_and_keeps_its_amounts() {
-        let cause = Cause {
-            actor: None,
-            request_id: Some("r-1".into()),
-        };
+        let cause = Cause { actor: None, request_id: Some("r-1".into()) };
         let data = serde_json::json!({"n": 1});
         let time = Timestamp::from_millis(0);
         let event = Event::new(Uuid::nil(), EventKind::SalesConfirmed, "s", time, &cause, &data).unwrap();

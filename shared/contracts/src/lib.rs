@@ -14,6 +14,6 @@ pub mod event;
 pub mod question;
 pub mod store;
 
-pub use answer::{Answer, IdempotencyKey, IdempotencyRecord};
+pub use answer::{Along, Answer, IdempotencyKey, IdempotencyRecord, Write};
 pub use event::{Cause, Event, EventKind};
 pub use store::{AnswerStore, Expect, Page, Rows, StoreError};

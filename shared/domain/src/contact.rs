@@ -96,24 +96,12 @@ pub struct Contact {
 impl Contact {
     /// A new contact.
     pub fn create(id: Id<Party>, kind: ContactKind, details: ContactDetails, now: Timestamp) -> Self {
-        Self {
-            id,
-            kind,
-            details,
-            version: 1,
-            created_at: now,
-            updated_at: now,
-        }
+        Self { id, kind, details, version: 1, created_at: now, updated_at: now }
     }
 
     /// The same contact with other details.
     #[must_use]
     pub fn update(&self, details: ContactDetails, now: Timestamp) -> Self {
-        Self {
-            details,
-            version: self.version + 1,
-            updated_at: now.max(self.updated_at),
-            ..self.clone()
-        }
+        Self { details, version: self.version + 1, updated_at: now.max(self.updated_at), ..self.clone() }
     }
 }

@@ -40,9 +40,7 @@ impl<T> FromStr for Id<T> {
         if text.len() != 36 {
             return Err(Invalid::new("must be a UUID"));
         }
-        Uuid::parse_str(text)
-            .map(Self::new)
-            .map_err(|_| Invalid::new("must be a UUID"))
+        Uuid::parse_str(text).map(Self::new).map_err(|_| Invalid::new("must be a UUID"))
     }
 }
 

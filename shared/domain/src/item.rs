@@ -52,23 +52,12 @@ pub struct Item {
 impl Item {
     /// A new item.
     pub fn create(id: Id<Self>, details: ItemDetails, now: Timestamp) -> Self {
-        Self {
-            id,
-            details,
-            version: 1,
-            created_at: now,
-            updated_at: now,
-        }
+        Self { id, details, version: 1, created_at: now, updated_at: now }
     }
 
     /// The same item with other details.
     #[must_use]
     pub fn update(&self, details: ItemDetails, now: Timestamp) -> Self {
-        Self {
-            details,
-            version: self.version + 1,
-            updated_at: now.max(self.updated_at),
-            ..self.clone()
-        }
+        Self { details, version: self.version + 1, updated_at: now.max(self.updated_at), ..self.clone() }
     }
 }

@@ -74,16 +74,12 @@ impl Money {
 
     /// The sum, unless it is above [`Money::MAX`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        self.0
-            .checked_add(other.0)
-            .and_then(|minor| Self::from_minor(minor).ok())
+        self.0.checked_add(other.0).and_then(|minor| Self::from_minor(minor).ok())
     }
 
     /// This amount `quantity` times, unless that is above [`Money::MAX`].
     pub fn checked_mul(self, quantity: LineQuantity) -> Option<Self> {
-        self.0
-            .checked_mul(quantity.get())
-            .and_then(|minor| Self::from_minor(minor).ok())
+        self.0.checked_mul(quantity.get()).and_then(|minor| Self::from_minor(minor).ok())
     }
 }
 
@@ -104,10 +100,7 @@ impl Serialize for Money {
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get();
-        let text = raw
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'))
-            .unwrap_or(raw);
+        let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw);
         Self::parse(text).map_err(serde::de::Error::custom)
     }
 }

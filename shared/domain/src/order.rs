@@ -85,11 +85,7 @@ impl OrderKind {
             (K::Purchase, S::Draft, T::Receive) => Ok(S::Received),
             (K::Sales, S::Confirmed, T::Pay) | (K::Purchase, S::Received, T::Pay) => Ok(S::Paid),
             (_, S::Draft, T::Cancel) | (K::Sales, S::Confirmed, T::Cancel) => Ok(S::Cancelled),
-            (kind, from, transition) => Err(IllegalTransition {
-                kind,
-                from,
-                transition,
-            }),
+            (kind, from, transition) => Err(IllegalTransition { kind, from, transition }),
         }
     }
 }
@@ -112,13 +108,7 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 5] = [
-        Self::Draft,
-        Self::Confirmed,
-        Self::Received,
-        Self::Paid,
-        Self::Cancelled,
-    ];
+    pub const ALL: [Self; 5] = [Self::Draft, Self::Confirmed, Self::Received, Self::Paid, Self::Cancelled];
 
     /// The word for it on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -280,22 +270,10 @@ impl Lines {
         let mut total = Money::ZERO;
         let mut lines = Vec::with_capacity(new.len());
         for (index, line) in new.iter().enumerate() {
-            let &NewLine {
-                item_id,
-                quantity,
-                unit_price,
-            } = line;
-            let subtotal = unit_price
-                .checked_mul(quantity)
-                .ok_or(LinesError::Subtotal(index))?;
+            let &NewLine { item_id, quantity, unit_price } = line;
+            let subtotal = unit_price.checked_mul(quantity).ok_or(LinesError::Subtotal(index))?;
             total = total.checked_add(subtotal).ok_or(LinesError::Total)?;
-            lines.push(Line {
-                id: ids.make(),
-                item_id,
-                quantity,
-                unit_price,
-                subtotal,
-            });
+            lines.push(Line { id: ids.make(), item_id, quantity, unit_price, subtotal });
         }
         Self::restore(lines, total)
     }
@@ -399,13 +377,7 @@ impl Order {
     pub fn revise(&self, party_id: Id<Party>, lines: Lines, now: Timestamp) -> Result<Self, NotADraft> {
         self.expect_draft()?;
         let updated_at = now.max(self.updated_at);
-        Ok(Self {
-            party_id,
-            lines,
-            version: self.version + 1,
-            updated_at,
-            ..self.clone()
-        })
+        Ok(Self { party_id, lines, version: self.version + 1, updated_at, ..self.clone() })
     }
 
     /// Whether it may still be changed.
@@ -416,10 +388,7 @@ impl Order {
         match self.status {
             Status::Draft => Ok(()),
             status @ (Status::Confirmed | Status::Received | Status::Paid | Status::Cancelled) => {
-                Err(NotADraft {
-                    kind: self.kind,
-                    status,
-                })
+                Err(NotADraft { kind: self.kind, status })
             }
         }
     }
@@ -435,18 +404,8 @@ impl Order {
             Transition::Receive | Transition::Pay | Transition::Cancel => self.stock_status,
         };
         let updated_at = now.max(self.updated_at);
-        let order = Self {
-            status,
-            stock_status,
-            version: self.version + 1,
-            updated_at,
-            ..self.clone()
-        };
-        Ok(Transitioned {
-            order,
-            from: self.status,
-            transition,
-        })
+        let order = Self { status, stock_status, version: self.version + 1, updated_at, ..self.clone() };
+        Ok(Transitioned { order, from: self.status, transition })
     }
 }
 
@@ -478,12 +437,9 @@ mod tests {
         let mut allowed = Vec::new();
         for kind in [OrderKind::Sales, OrderKind::Purchase] {
             for from in Status::ALL {
-                for transition in [
-                    Transition::Confirm,
-                    Transition::Receive,
-                    Transition::Pay,
-                    Transition::Cancel,
-                ] {
+                for transition in
+                    [Transition::Confirm, Transition::Receive, Transition::Pay, Transition::Cancel]
+                {
                     if let Ok(to) = kind.next(from, transition) {
                         assert!(kind.statuses().contains(&from) && kind.statuses().contains(&to));
                         assert!(kind.transitions().contains(&transition));
@@ -519,45 +475,22 @@ mod tests {
             now,
         );
         let confirmed = order.apply(Transition::Confirm, now).unwrap().order;
-        assert_eq!(
-            (confirmed.version, confirmed.stock_status),
-            (2, StockStatus::Pending)
-        );
+        assert_eq!((confirmed.version, confirmed.stock_status), (2, StockStatus::Pending));
         let refused = confirmed.apply(Transition::Confirm, now).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "a sales order that is confirmed cannot be confirmed"
-        );
-        assert!(
-            confirmed
-                .revise(order.party_id, order.lines.clone(), now)
-                .is_err()
-        );
+        assert_eq!(refused.to_string(), "a sales order that is confirmed cannot be confirmed");
+        assert!(confirmed.revise(order.party_id, order.lines.clone(), now).is_err());
     }
 
     #[test]
     fn lines_are_priced_exactly_or_refused() {
         let lines = Lines::price(&[line(3, 10), line(1, 5)], &RandomIds).unwrap();
         assert_eq!(lines.total().minor(), 35);
-        assert_eq!(
-            lines.demand().into_values().collect::<Vec<_>>(),
-            [4],
-            "the same item is summed"
-        );
+        assert_eq!(lines.demand().into_values().collect::<Vec<_>>(), [4], "the same item is summed");
         assert_eq!(Lines::price(&[], &RandomIds), Err(LinesError::Count(0)));
-        assert_eq!(
-            Lines::price(&[line(1, 1); 100], &RandomIds),
-            Err(LinesError::Count(100))
-        );
+        assert_eq!(Lines::price(&[line(1, 1); 100], &RandomIds), Err(LinesError::Count(100)));
         assert!(Lines::price(&[line(1, 1); 99], &RandomIds).is_ok());
         let huge = Money::MAX.minor();
-        assert_eq!(
-            Lines::price(&[line(1, 0), line(2, huge)], &RandomIds),
-            Err(LinesError::Subtotal(1))
-        );
-        assert_eq!(
-            Lines::price(&[line(1, huge), line(1, huge)], &RandomIds),
-            Err(LinesError::Total)
-        );
+        assert_eq!(Lines::price(&[line(1, 0), line(2, huge)], &RandomIds), Err(LinesError::Subtotal(1)));
+        assert_eq!(Lines::price(&[line(1, huge), line(1, huge)], &RandomIds), Err(LinesError::Total));
     }
 }

@@ -27,13 +27,11 @@ impl Timestamp {
 
     /// The instant so many milliseconds after the Unix epoch; out of range it is the nearest there is.
     pub fn from_millis(millis: i64) -> Self {
-        Self(
-            jiff::Timestamp::from_millisecond(millis).unwrap_or(if millis < 0 {
-                jiff::Timestamp::MIN
-            } else {
-                jiff::Timestamp::MAX
-            }),
-        )
+        Self(jiff::Timestamp::from_millisecond(millis).unwrap_or(if millis < 0 {
+            jiff::Timestamp::MIN
+        } else {
+            jiff::Timestamp::MAX
+        }))
     }
 
     /// The instant `seconds` later (or, negative, earlier); the end of time if there is none.

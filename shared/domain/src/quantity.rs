@@ -73,9 +73,7 @@ impl StockLevel {
 
     /// The level after a change, unless there is none: below zero or above the maximum.
     pub fn after(self, change: StockChange) -> Option<Self> {
-        self.0
-            .checked_add(change.0)
-            .and_then(|level| Self::new(level).ok())
+        self.0.checked_add(change.0).and_then(|level| Self::new(level).ok())
     }
 }
 
@@ -106,10 +104,7 @@ impl StockChange {
             return Err(Invalid::new("must not be 0"));
         }
         if change.unsigned_abs() > StockLevel::MAX.unsigned_abs() {
-            return Err(Invalid::new(format!(
-                "must be between -{0} and {0}",
-                StockLevel::MAX
-            )));
+            return Err(Invalid::new(format!("must be between -{0} and {0}", StockLevel::MAX)));
         }
         Ok(Self(change))
     }

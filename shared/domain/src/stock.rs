@@ -162,15 +162,11 @@ mod tests {
                 [Fact::Cancelled, Fact::Confirmed, Fact::Confirmed, Fact::Confirmed],
                 [Fact::Confirmed, Fact::Confirmed, Fact::Cancelled, Fact::Cancelled],
             ] {
-                let end = facts
-                    .into_iter()
-                    .fold(None, |state, fact| settle(state, fact, enough));
+                let end = facts.into_iter().fold(None, |state, fact| settle(state, fact, enough));
                 assert_eq!(end, Some(AllocationState::Released), "{facts:?}");
             }
         }
-        let twice = [Fact::Received, Fact::Received]
-            .into_iter()
-            .fold(None, |s, f| settle(s, f, true));
+        let twice = [Fact::Received, Fact::Received].into_iter().fold(None, |s, f| settle(s, f, true));
         assert_eq!(twice, Some(AllocationState::Received));
     }
 }

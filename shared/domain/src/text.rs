@@ -54,9 +54,7 @@ impl Email {
         let (local, domain) = email.split_once('@').ok_or_else(invalid)?;
         let local_ok = !local.is_empty()
             && local.len() <= 64
-            && local
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&b));
+            && local.bytes().all(|b| b.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&b));
         let label_ok = |label: &str| {
             !label.is_empty()
                 && label.len() <= 63
@@ -64,11 +62,7 @@ impl Email {
                 && !label.ends_with('-')
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         };
-        if local_ok && domain.split('.').all(label_ok) {
-            Ok(Self(email))
-        } else {
-            Err(invalid())
-        }
+        if local_ok && domain.split('.').all(label_ok) { Ok(Self(email)) } else { Err(invalid()) }
     }
 
     /// The address.
@@ -139,10 +133,7 @@ mod tests {
 
     #[test]
     fn one_mailbox_has_one_spelling() {
-        assert_eq!(
-            Email::parse("  Ann.Lee+x@Example.COM ").unwrap().as_str(),
-            "ann.lee+x@example.com"
-        );
+        assert_eq!(Email::parse("  Ann.Lee+x@Example.COM ").unwrap().as_str(), "ann.lee+x@example.com");
         let long = format!("{}@example.com", "a".repeat(65));
         for text in [
             "",
@@ -167,10 +158,7 @@ mod tests {
         assert_eq!(Sku::parse("  lap-1 x ").unwrap().as_str(), "LAP-1 X");
         assert!(Sku::parse("   ").is_err());
         assert!(Sku::parse(&"a".repeat(101)).is_err());
-        assert!(
-            Sku::parse(&"ß".repeat(100)).is_err(),
-            "it is longer than 100 once upper-cased"
-        );
+        assert!(Sku::parse(&"ß".repeat(100)).is_err(), "it is longer than 100 once upper-cased");
         assert!(Sku::parse("a\u{0}b").is_err());
     }
 }

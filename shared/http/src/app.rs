@@ -68,22 +68,15 @@ impl App {
     /// Wraps the routes. `ALLOW_ORIGIN` in the environment is the origin that browsers may call from, any if it is
     /// not set: with a proxy integration the service says so itself.
     pub fn new(routes: Router, clock: Arc<dyn Clock>) -> Self {
-        let allow_origin = std::env::var("ALLOW_ORIGIN")
-            .ok()
-            .and_then(|origin| origin.parse().ok());
+        let allow_origin = std::env::var("ALLOW_ORIGIN").ok().and_then(|origin| origin.parse().ok());
         let allow_origin = allow_origin.unwrap_or(HeaderValue::from_static("*"));
-        Self {
-            routes,
-            surroundings: Surroundings { clock, allow_origin },
-        }
+        Self { routes, surroundings: Surroundings { clock, allow_origin } }
     }
 
     /// Honours `Idempotency-Key` on what has been added so far.
     #[must_use]
     pub fn idempotent(mut self, layer: idempotency::Layer) -> Self {
-        self.routes = self
-            .routes
-            .layer(middleware::from_fn_with_state(layer, idempotency::layer));
+        self.routes = self.routes.layer(middleware::from_fn_with_state(layer, idempotency::layer));
         self
     }
 
@@ -111,11 +104,7 @@ fn without_trailing_slash(mut request: Request) -> Request {
     let path = request.uri().path();
     if path.len() > 1 && path.ends_with('/') {
         let trimmed = path.trim_end_matches('/');
-        let query = request
-            .uri()
-            .query()
-            .map(|query| format!("?{query}"))
-            .unwrap_or_default();
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         if let Ok(uri) = format!("{}{query}", if trimmed.is_empty() { "/" } else { trimmed }).parse::<Uri>() {
             *request.uri_mut() = uri;
         }
@@ -127,10 +116,8 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
     let (mut info, expired) = read_context(&request, surroundings.clock.as_ref());
     info.path = request.uri().path().to_owned();
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("-".to_owned(), |path| path.as_str().to_owned());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
     let subject = info.verified.as_ref().map(|verified| verified.caller.subject());
     let started = std::time::Instant::now();
     let span = tracing::info_span!(
@@ -158,18 +145,12 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
         && response.extensions().get::<Pending>().is_none()
     {
         let allow = response.headers().get(axum::http::header::ALLOW).cloned();
-        let problem = Problem::new(
-            Kind::MethodNotAllowed,
-            format!("{method} is not possible here; see Allow."),
-        );
-        response = problem
-            .allow(allow.unwrap_or(HeaderValue::from_static("")))
-            .into_response();
+        let problem =
+            Problem::new(Kind::MethodNotAllowed, format!("{method} is not possible here; see Allow."));
+        response = problem.allow(allow.unwrap_or(HeaderValue::from_static(""))).into_response();
     }
-    let problem = response
-        .extensions_mut()
-        .remove::<Pending>()
-        .and_then(|Pending(slot)| slot.lock().ok()?.take());
+    let problem =
+        response.extensions_mut().remove::<Pending>().and_then(|Pending(slot)| slot.lock().ok()?.take());
     let _entered = span.enter();
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
@@ -189,16 +170,10 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
     if let Ok(id) = HeaderValue::try_from(&info.request_id) {
         headers.insert(X_REQUEST_ID, id);
     }
-    headers
-        .entry(CONTENT_TYPE)
-        .or_insert(HeaderValue::from_static("application/json"));
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    headers
-        .entry("cache-control")
-        .or_insert(HeaderValue::from_static("no-store"));
-    headers
-        .entry("access-control-allow-origin")
-        .or_insert(surroundings.allow_origin);
+    headers.entry("cache-control").or_insert(HeaderValue::from_static("no-store"));
+    headers.entry("access-control-allow-origin").or_insert(surroundings.allow_origin);
     headers.insert(
         "access-control-expose-headers",
         HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed"),
@@ -226,9 +201,7 @@ fn read_context(request: &Request, clock: &dyn Clock) -> (RequestInfo, bool) {
     };
     let fields = &context.authorizer.fields;
     let verified = context::from_fields(|name| fields.get(name).and_then(serde_json::Value::as_str));
-    let expired = verified
-        .as_ref()
-        .is_some_and(|verified| verified.expires_at <= clock.now());
+    let expired = verified.as_ref().is_some_and(|verified| verified.expires_at <= clock.now());
     let info = RequestInfo {
         request_id: context.request_id.clone().unwrap_or_default(),
         path: String::new(),

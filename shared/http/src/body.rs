@@ -43,10 +43,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             Err(error) => return Err(Problem::unavailable(error)),
         };
         if !bytes.is_empty() {
-            let content_type = parts
-                .headers
-                .get(CONTENT_TYPE)
-                .and_then(|value| value.to_str().ok());
+            let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
             if !content_type.is_some_and(is_json) {
                 let detail = "The body must be JSON, with Content-Type: application/json.";
                 return Err(Problem::new(Kind::UnsupportedMediaType, detail));
@@ -57,10 +54,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 }
 
 pub(crate) fn too_large() -> Problem {
-    Problem::new(
-        Kind::PayloadTooLarge,
-        format!("The body must not be larger than {MAX_BODY_BYTES} bytes."),
-    )
+    Problem::new(Kind::PayloadTooLarge, format!("The body must not be larger than {MAX_BODY_BYTES} bytes."))
 }
 
 fn is_json(content_type: &str) -> bool {
@@ -95,9 +89,7 @@ impl Body {
     pub fn read<T: FromBody>(&self) -> Result<T, Problem> {
         let malformed = |detail: String| Problem::new(Kind::MalformedJson, detail);
         if self.is_empty() {
-            return Err(malformed(
-                "The body is empty; a JSON object is expected.".to_owned(),
-            ));
+            return Err(malformed("The body is empty; a JSON object is expected.".to_owned()));
         }
         let raw: &RawValue = serde_json::from_slice(&self.0)
             .map_err(|error| malformed(format!("The body is not JSON: {}", describe(&error))))?;
@@ -105,10 +97,7 @@ impl Body {
             Json::Object(raw) => serde_json::from_str(raw.get())
                 .map_err(|error| malformed(format!("The body is not JSON: {}", describe(&error))))?,
             other => {
-                return Err(malformed(format!(
-                    "The body must be a JSON object, not {}.",
-                    other.name()
-                )));
+                return Err(malformed(format!("The body must be a JSON object, not {}.", other.name())));
             }
         };
         let mut errors = Errors::default();
@@ -126,11 +115,7 @@ impl Body {
     /// # Errors
     /// As [`Body::read`].
     pub fn read_or_default<T: FromBody + Default>(&self) -> Result<T, Problem> {
-        if self.is_empty() {
-            Ok(T::default())
-        } else {
-            self.read()
-        }
+        if self.is_empty() { Ok(T::default()) } else { self.read() }
     }
 }
 
@@ -236,18 +221,13 @@ impl<'a, 'e> Fields<'a, 'e> {
                 fields.push((name, value, false));
             }
         }
-        Self {
-            pointer,
-            fields,
-            errors,
-        }
+        Self { pointer, fields, errors }
     }
 
     fn finish(self) {
         for (name, _, used) in &self.fields {
             if !used {
-                self.errors
-                    .add(&child(&self.pointer, name), "is not a field that is known here");
+                self.errors.add(&child(&self.pointer, name), "is not a field that is known here");
             }
         }
     }
@@ -349,9 +329,7 @@ impl<'a, 'e> Fields<'a, 'e> {
                 {
                     read(i64::MIN)
                 }
-                Err(_) => Err(Invalid::new(
-                    "must be a whole number, without decimals or exponent",
-                )),
+                Err(_) => Err(Invalid::new("must be a whole number, without decimals or exponent")),
             },
             other => Err(other.not("a whole number")),
         };
@@ -439,10 +417,7 @@ mod tests {
         fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
             let quantity = fields.integer("quantity", LineQuantity::new);
             let price = fields.optional_decimal("price", Money::parse);
-            Some(Self {
-                quantity: quantity?,
-                price: price?,
-            })
+            Some(Self { quantity: quantity?, price: price? })
         }
     }
     #[derive(Debug, PartialEq)]
@@ -454,21 +429,14 @@ mod tests {
         fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
             let name = fields.text("name", |text| erp_domain::text::bounded(text, 1, 5));
             let lines = fields.list("lines", 1, 2);
-            Some(Self {
-                name: name?,
-                lines: lines?,
-            })
+            Some(Self { name: name?, lines: lines? })
         }
     }
 
     fn faults(body: &str) -> Vec<String> {
         let problem = Body::new(body).read::<Form>().unwrap_err();
         assert_eq!(problem.kind, Kind::ValidationFailed, "{problem:?}");
-        problem
-            .errors
-            .into_iter()
-            .map(|e| format!("{} {}", e.pointer.unwrap(), e.detail))
-            .collect()
+        problem.errors.into_iter().map(|e| format!("{} {}", e.pointer.unwrap(), e.detail)).collect()
     }
 
     #[test]
@@ -488,37 +456,24 @@ mod tests {
             ]
         );
         assert_eq!(faults("{}"), ["/name is required", "/lines is required"]);
-        assert_eq!(
-            faults(r#"{"name":"a","lines":[]}"#),
-            ["/lines must have 1 to 2 elements, not 0"]
-        );
-        assert_eq!(
-            faults(r#"{"name":"a","lines":[1]}"#),
-            ["/lines/0 must be an object, not a number"]
-        );
+        assert_eq!(faults(r#"{"name":"a","lines":[]}"#), ["/lines must have 1 to 2 elements, not 0"]);
+        assert_eq!(faults(r#"{"name":"a","lines":[1]}"#), ["/lines/0 must be an object, not a number"]);
         let huge = r#"{"name":"a","lines":[{"quantity":99999999999999999999}]}"#;
-        assert_eq!(
-            faults(huge),
-            ["/lines/0/quantity must not be more than 1000000000"]
-        );
+        assert_eq!(faults(huge), ["/lines/0/quantity must not be more than 1000000000"]);
     }
 
     #[test]
     fn amounts_are_read_from_the_text_of_the_number() {
         for (price, minor) in [("0.1", 10), ("\"12.34\"", 1234), ("90000", 9_000_000)] {
-            let form: Form = Body::new(format!(
-                r#"{{"name":"a","lines":[{{"quantity":1,"price":{price}}}]}}"#
-            ))
-            .read()
-            .unwrap();
+            let form: Form =
+                Body::new(format!(r#"{{"name":"a","lines":[{{"quantity":1,"price":{price}}}]}}"#))
+                    .read()
+                    .unwrap();
             assert_eq!(form.lines[0].price.unwrap().minor(), minor);
         }
         for price in ["1e3", "0.100000000000000005", "-1", "\"1e3\"", "[]"] {
             assert_eq!(
-                faults(&format!(
-                    r#"{{"name":"a","lines":[{{"quantity":1,"price":{price}}}]}}"#
-                ))
-                .len(),
+                faults(&format!(r#"{{"name":"a","lines":[{{"quantity":1,"price":{price}}}]}}"#)).len(),
                 1
             );
         }
@@ -526,28 +481,10 @@ mod tests {
 
     #[test]
     fn what_is_not_a_json_object_is_malformed() {
-        for body in [
-            "",
-            "  ",
-            "{",
-            "nope",
-            "[]",
-            "1",
-            "null",
-            "\"a\"",
-            "{\"a\":1}x",
-            "\u{feff}{}",
-        ] {
-            assert_eq!(
-                Body::new(body).read::<Form>().unwrap_err().kind,
-                Kind::MalformedJson,
-                "{body:?}"
-            );
+        for body in ["", "  ", "{", "nope", "[]", "1", "null", "\"a\"", "{\"a\":1}x", "\u{feff}{}"] {
+            assert_eq!(Body::new(body).read::<Form>().unwrap_err().kind, Kind::MalformedJson, "{body:?}");
         }
-        assert_eq!(
-            Body::new(vec![b'{', 0xff, b'}']).read::<Form>().unwrap_err().kind,
-            Kind::MalformedJson
-        );
+        assert_eq!(Body::new(vec![b'{', 0xff, b'}']).read::<Form>().unwrap_err().kind, Kind::MalformedJson);
         let deep = format!("{{\"name\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
         assert!(Body::new(deep).read::<Form>().is_err(), "no stack overflow");
     }

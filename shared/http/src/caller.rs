@@ -9,21 +9,12 @@ use crate::{Kind, Problem, RequestInfo};
 
 fn caller(parts: &Parts, access: Access) -> Result<Caller, Problem> {
     // The authorizer stands in front of these routes. A request that comes without its word did not pass it.
-    let verified = parts
-        .extensions
-        .get::<RequestInfo>()
-        .and_then(|info| info.verified.as_ref());
+    let verified = parts.extensions.get::<RequestInfo>().and_then(|info| info.verified.as_ref());
     let Some(verified) = verified else {
-        return Err(Problem::new(
-            Kind::Unauthorized,
-            "A valid bearer token is required.",
-        ));
+        return Err(Problem::new(Kind::Unauthorized, "A valid bearer token is required."));
     };
     if !access.allows(&verified.caller) {
-        return Err(Problem::new(
-            Kind::Forbidden,
-            "The role of this token may not do this.",
-        ));
+        return Err(Problem::new(Kind::Forbidden, "The role of this token may not do this."));
     }
     Ok(verified.caller.clone())
 }

@@ -58,10 +58,7 @@ impl Layer {
     async fn handle(&self, request: Request, next: Next) -> Result<Response, Problem> {
         let (mut parts, body) = request.into_parts();
         let header = |reason: &str| {
-            Problem::invalid(vec![FieldError::parameter(
-                "Idempotency-Key",
-                &Invalid::new(reason),
-            )])
+            Problem::invalid(vec![FieldError::parameter("Idempotency-Key", &Invalid::new(reason))])
         };
         let mut keys = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
         let (Some(key), None) = (keys.next(), keys.next()) else {
@@ -71,17 +68,11 @@ impl Layer {
         if key.is_empty() || key.len() > MAX_KEY_LENGTH {
             return Err(header(&format!("must have 1 to {MAX_KEY_LENGTH} characters")));
         }
-        let body = Limited::new(body, MAX_BODY_BYTES)
-            .collect()
-            .await
-            .map_err(|_| too_large())?
-            .to_bytes();
+        let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|_| too_large())?.to_bytes();
 
         let info = parts.extensions.get::<RequestInfo>().cloned().unwrap_or_default();
-        let subject = info
-            .verified
-            .as_ref()
-            .map_or_else(|| "public".to_owned(), |verified| verified.caller.subject());
+        let subject =
+            info.verified.as_ref().map_or_else(|| "public".to_owned(), |verified| verified.caller.subject());
         let path = parts.uri.path().trim_end_matches('/');
         let key = IdempotencyKey {
             scope: self.hash(&[
@@ -107,39 +98,34 @@ impl Layer {
         response: Response,
         info: &RequestInfo,
     ) -> Result<Response, Problem> {
-        let refusal = response
-            .extensions()
-            .get::<Pending>()
-            .and_then(|Pending(problem)| {
-                let problem = problem.lock().ok()?;
-                let problem = problem.as_ref()?;
-                if problem.is_answered() {
-                    return Some(None);
-                }
-                let final_word =
-                    (400..500).contains(&problem.kind.status()) && problem.kind != Kind::TooManyRequests;
-                // Who may do what can change, and then the answer must.
-                let of_the_caller = matches!(problem.kind, Kind::Unauthorized | Kind::Forbidden);
-                (final_word && !of_the_caller).then(|| Some(problem.answer(&info.path, &info.request_id)))
-            });
+        let refusal = response.extensions().get::<Pending>().and_then(|Pending(problem)| {
+            let problem = problem.lock().ok()?;
+            let problem = problem.as_ref()?;
+            if problem.is_answered() {
+                return Some(None);
+            }
+            let final_word =
+                (400..500).contains(&problem.kind.status()) && problem.kind != Kind::TooManyRequests;
+            // Who may do what can change, and then the answer must.
+            let of_the_caller = matches!(problem.kind, Kind::Unauthorized | Kind::Forbidden);
+            (final_word && !of_the_caller).then(|| Some(problem.answer(&info.path, &info.request_id)))
+        });
         match refusal {
             None => Ok(response),
             Some(None) => match self.answers.find_answer(key).await? {
                 Some(record) => replay(key, record),
                 None => Ok(response),
             },
-            Some(Some(answer)) => match self
-                .answers
-                .keep_answer(&key.record(&answer, self.clock.now()))
-                .await
-            {
-                Ok(()) => Ok(response),
-                Err(StoreError::Answered) => match self.answers.find_answer(key).await? {
-                    Some(record) => replay(key, record),
-                    None => Ok(response),
-                },
-                Err(error) => Err(error.into()),
-            },
+            Some(Some(answer)) => {
+                match self.answers.keep_answer(&key.record(&answer, self.clock.now())).await {
+                    Ok(()) => Ok(response),
+                    Err(StoreError::Answered) => match self.answers.find_answer(key).await? {
+                        Some(record) => replay(key, record),
+                        None => Ok(response),
+                    },
+                    Err(error) => Err(error.into()),
+                }
+            }
         }
     }
 
@@ -152,19 +138,13 @@ impl Layer {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
-        mac.finalize()
-            .into_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
 /// A condition is part of what is asked.
 fn if_match(headers: &axum::http::HeaderMap) -> &[u8] {
-    headers
-        .get(axum::http::header::IF_MATCH)
-        .map_or(&[], HeaderValue::as_bytes)
+    headers.get(axum::http::header::IF_MATCH).map_or(&[], HeaderValue::as_bytes)
 }
 
 fn replay(key: &IdempotencyKey, record: IdempotencyRecord) -> Result<Response, Problem> {
@@ -173,8 +153,6 @@ fn replay(key: &IdempotencyKey, record: IdempotencyRecord) -> Result<Response, P
         return Err(Problem::new(Kind::IdempotencyKeyReused, detail));
     }
     let mut response = Reply(record.answer).into_response();
-    response
-        .headers_mut()
-        .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
 }

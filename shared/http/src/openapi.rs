@@ -47,6 +47,36 @@ struct Problem {
     errors: Option<Vec<FieldError>>,
 }
 
+/// The query of a list.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only describes")]
+pub struct ListParams {
+    /// Rows of the page.
+    #[param(default = 10, minimum = 1, maximum = 100)]
+    limit: Option<usize>,
+    /// Rows to skip.
+    #[param(default = 0, minimum = 0, maximum = 10000)]
+    offset: Option<usize>,
+    /// With `size`, another way to say `offset`: the first page is 1.
+    #[param(minimum = 1)]
+    page: Option<usize>,
+    /// Another word for `limit`.
+    #[param(minimum = 1, maximum = 100)]
+    size: Option<usize>,
+    /// The `next_cursor` of the page before: cheap and right however many rows are added.
+    cursor: Option<String>,
+}
+
+/// The id in a path.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only describes")]
+pub struct IdParam {
+    /// UUID.
+    id: uuid::Uuid,
+}
+
 /// What a service's document starts from: a router of its own would add its own title.
 pub fn base() -> OpenApi {
     let info = Info::builder()
@@ -59,25 +89,13 @@ pub fn base() -> OpenApi {
         .build();
     let mut components = Components::new();
     components.schemas.insert("Problem".into(), Problem::schema());
-    components
-        .schemas
-        .insert("FieldError".into(), FieldError::schema());
-    components
-        .schemas
-        .insert("Meta".into(), crate::paging::Meta::schema());
+    components.schemas.insert("FieldError".into(), FieldError::schema());
+    components.schemas.insert("Meta".into(), crate::paging::Meta::schema());
     components.add_security_scheme(
         "bearer",
-        SecurityScheme::Http(
-            Http::builder()
-                .scheme(HttpAuthScheme::Bearer)
-                .bearer_format("JWT")
-                .build(),
-        ),
+        SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build()),
     );
-    OpenApiBuilder::new()
-        .info(info)
-        .components(Some(components))
-        .build()
+    OpenApiBuilder::new().info(info).components(Some(components)).build()
 }
 
 /// Adds to every operation what follows from the access rules and the conventions: security, headers, errors.
@@ -93,9 +111,7 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         ];
         for (method, operation) in operations {
             if let Some(operation) = operation {
-                let rule = RULES
-                    .iter()
-                    .find(|rule| rule.method == method && rule.path == path);
+                let rule = RULES.iter().find(|rule| rule.method == method && rule.path == path);
                 describe(operation, method, path, rule.map(|rule| rule.access));
             }
         }
@@ -138,30 +154,17 @@ fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<
     }
     if (method == "PUT" && !path.ends_with("/stock")) || (method == "POST" && path.contains("{id}")) {
         statuses.push(412);
-        header(
-            operation,
-            "If-Match",
-            "The version that is meant, as its ETag; any other is a 412.",
-        );
+        header(operation, "If-Match", "The version that is meant, as its ETag; any other is a 412.");
     }
     for status in statuses {
-        let titles: Vec<_> = Kind::ALL
-            .iter()
-            .filter(|kind| kind.status() == status)
-            .map(|kind| kind.code())
-            .collect();
-        let problem = ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name("Problem")))
-            .build();
+        let titles: Vec<_> =
+            Kind::ALL.iter().filter(|kind| kind.status() == status).map(|kind| kind.code()).collect();
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
         let response = ResponseBuilder::new()
             .description(titles.join(", "))
             .content("application/problem+json", problem)
             .build();
-        operation
-            .responses
-            .responses
-            .entry(status.to_string())
-            .or_insert(RefOr::T(response));
+        operation.responses.responses.entry(status.to_string()).or_insert(RefOr::T(response));
     }
 }
 
@@ -173,8 +176,5 @@ fn header(operation: &mut Operation, name: &str, description: &str) {
         .description(Some(description))
         .schema(Some(String::schema()))
         .build();
-    operation
-        .parameters
-        .get_or_insert_default()
-        .push(RefOr::T(parameter));
+    operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
 }

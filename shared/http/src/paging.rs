@@ -50,12 +50,7 @@ impl Meta {
             From::Offset(offset) => offset,
             From::After(_) => 0,
         };
-        Self {
-            limit: page.limit,
-            offset,
-            count,
-            next_cursor: next.map(encode),
-        }
+        Self { limit: page.limit, offset, count, next_cursor: next.map(encode) }
     }
 }
 
@@ -64,23 +59,16 @@ fn encode(last: Uuid) -> String {
 }
 
 fn decode(cursor: &str) -> Option<Uuid> {
-    URL_SAFE_NO_PAD
-        .decode(cursor)
-        .ok()
-        .and_then(|bytes| Uuid::from_slice(&bytes).ok())
+    URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok())
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| {
-                Problem::invalid(vec![FieldError::parameter(
-                    "query",
-                    &Invalid::new("cannot be read"),
-                )])
+        let Query(pairs) =
+            Query::<Vec<(String, String)>>::from_request_parts(parts, state).await.map_err(|_| {
+                Problem::invalid(vec![FieldError::parameter("query", &Invalid::new("cannot be read"))])
             })?;
         Ok(Self::read(pairs))
     }
@@ -89,10 +77,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
 impl ListQuery {
     fn read(pairs: Vec<(String, String)>) -> Self {
         let mut query = Self {
-            page: Page {
-                limit: DEFAULT_LIMIT,
-                from: From::Offset(0),
-            },
+            page: Page { limit: DEFAULT_LIMIT, from: From::Offset(0) },
             filters: pairs,
             errors: Vec::new(),
         };
@@ -100,18 +85,13 @@ impl ListQuery {
         let size = query.number("size", 1, MAX_LIMIT);
         let offset = query.number("offset", 0, MAX_OFFSET);
         let page = query.number("page", 1, MAX_OFFSET);
-        let cursor = query.filter("cursor", |text| {
-            decode(text).ok_or_else(|| Invalid::new("is no cursor of a list"))
-        });
+        let cursor =
+            query.filter("cursor", |text| decode(text).ok_or_else(|| Invalid::new("is no cursor of a list")));
 
         if limit.is_some() && size.is_some() {
             query.fault("size", "says what limit says; give one of them");
         }
-        if [offset.is_some(), page.is_some(), cursor.is_some()]
-            .into_iter()
-            .filter(|given| *given)
-            .count()
-            > 1
+        if [offset.is_some(), page.is_some(), cursor.is_some()].into_iter().filter(|given| *given).count() > 1
         {
             query.fault(
                 if cursor.is_some() { "cursor" } else { "page" },
@@ -121,29 +101,21 @@ impl ListQuery {
         query.page.limit = limit.or(size).unwrap_or(DEFAULT_LIMIT);
         let skipped = offset.or_else(|| page.map(|page| (page - 1).saturating_mul(query.page.limit)));
         if skipped.is_some_and(|skipped| skipped > MAX_OFFSET) {
-            query.fault(
-                "page",
-                &format!("lies behind row {MAX_OFFSET}; use cursor to go that deep"),
-            );
+            query.fault("page", &format!("lies behind row {MAX_OFFSET}; use cursor to go that deep"));
         }
         query.page.from = cursor.map_or(From::Offset(skipped.unwrap_or(0)), From::After);
         query
     }
 
     fn fault(&mut self, name: &str, reason: &str) {
-        self.errors
-            .push(FieldError::parameter(name, &Invalid::new(reason)));
+        self.errors.push(FieldError::parameter(name, &Invalid::new(reason)));
     }
 
     fn number(&mut self, name: &str, min: usize, max: usize) -> Option<usize> {
         self.filter(name, |text| {
             let out_of_range = || Invalid::new(format!("must be a whole number from {min} to {max}"));
             let number = text.parse().map_err(|_| out_of_range())?;
-            if (min..=max).contains(&number) {
-                Ok(number)
-            } else {
-                Err(out_of_range())
-            }
+            if (min..=max).contains(&number) { Ok(number) } else { Err(out_of_range()) }
         })
     }
 
@@ -161,9 +133,7 @@ impl ListQuery {
             self.fault(name, "is given more than once");
         }
         let value = values.first()?;
-        read(value)
-            .map_err(|reason| self.errors.push(FieldError::parameter(name, &reason)))
-            .ok()
+        read(value).map_err(|reason| self.errors.push(FieldError::parameter(name, &reason))).ok()
     }
 
     /// The page, once every filter was taken.
@@ -175,11 +145,7 @@ impl ListQuery {
         for (name, _) in std::mem::take(&mut self.filters) {
             self.fault(&name, "is not a parameter that is known here");
         }
-        if self.errors.is_empty() {
-            Ok(self.page)
-        } else {
-            Err(Problem::invalid(self.errors))
-        }
+        if self.errors.is_empty() { Ok(self.page) } else { Err(Problem::invalid(self.errors)) }
     }
 }
 
@@ -193,13 +159,7 @@ mod tests {
             (name.to_owned(), value.to_owned())
         });
         let page = ListQuery::read(pairs.collect()).finish();
-        page.map_err(|problem| {
-            problem
-                .errors
-                .into_iter()
-                .filter_map(|error| error.parameter)
-                .collect()
-        })
+        page.map_err(|problem| problem.errors.into_iter().filter_map(|error| error.parameter).collect())
     }
 
     #[test]
@@ -209,10 +169,7 @@ mod tests {
         assert_eq!(read("limit=100&offset=5"), page(100, From::Offset(5)));
         assert_eq!(read("page=3&size=20"), page(20, From::Offset(40)));
         let last = Uuid::from_u128(7);
-        assert_eq!(
-            read(&format!("cursor={}", encode(last))),
-            page(10, From::After(last))
-        );
+        assert_eq!(read(&format!("cursor={}", encode(last))), page(10, From::After(last)));
     }
 
     #[test]

@@ -69,20 +69,12 @@ pub struct FieldError {
 impl FieldError {
     /// A fault of a field of the body.
     pub fn body(pointer: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            pointer: Some(pointer.into()),
-            parameter: None,
-            detail: reason.into(),
-        }
+        Self { pointer: Some(pointer.into()), parameter: None, detail: reason.into() }
     }
 
     /// A fault of a parameter.
     pub fn parameter(name: impl Into<String>, reason: &Invalid) -> Self {
-        Self {
-            pointer: None,
-            parameter: Some(name.into()),
-            detail: reason.to_string(),
-        }
+        Self { pointer: None, parameter: Some(name.into()), detail: reason.to_string() }
     }
 }
 
@@ -148,10 +140,7 @@ impl Problem {
             1 => "The request has a fault.".to_owned(),
             n => format!("The request has {n} faults."),
         };
-        Self {
-            errors,
-            ..Self::new(Kind::ValidationFailed, detail)
-        }
+        Self { errors, ..Self::new(Kind::ValidationFailed, detail) }
     }
 
     /// A thing that is not there: `what` starts a sentence, such as "Customer".
@@ -178,17 +167,13 @@ impl Problem {
     /// Something that we depend on does not work; trying again may help.
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let detail = "Something that this depends on does not answer; try again.";
-        Self {
-            cause: Some(cause.into()),
-            ..Self::new(Kind::ServiceUnavailable, detail)
-        }
+        Self { cause: Some(cause.into()), ..Self::new(Kind::ServiceUnavailable, detail) }
     }
 
     /// Sets when to come back, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: i64) -> Self {
-        self.headers
-            .insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         self
     }
 
@@ -196,6 +181,13 @@ impl Problem {
     #[must_use]
     pub fn allow(mut self, methods: HeaderValue) -> Self {
         self.headers.insert(ALLOW, methods);
+        self
+    }
+
+    /// Names the field of the body that it is about.
+    #[must_use]
+    pub fn at(mut self, pointer: &str, reason: &str) -> Self {
+        self.errors.push(FieldError::body(pointer, reason));
         self
     }
 
@@ -273,9 +265,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
-        response
-            .extensions_mut()
-            .insert(Pending(std::sync::Arc::new(std::sync::Mutex::new(Some(self)))));
+        response.extensions_mut().insert(Pending(std::sync::Arc::new(std::sync::Mutex::new(Some(self)))));
         response
     }
 }
@@ -299,5 +289,12 @@ impl<C: Into<Problem>> From<StoreError<C>> for Problem {
 impl From<std::convert::Infallible> for Problem {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}
+    }
+}
+
+impl From<serde_json::Error> for Problem {
+    /// An answer that cannot be written.
+    fn from(error: serde_json::Error) -> Self {
+        Self::internal(error)
     }
 }

@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use erp_contracts::Answer;
 use serde::Serialize;
 
-use crate::Problem;
 use crate::paging::Meta;
 
 /// A successful answer, or a kept one.
@@ -30,7 +29,7 @@ impl Reply {
     ///
     /// # Errors
     /// When `data` cannot be written as JSON, which is a fault of ours.
-    pub fn ok<T: Serialize>(message: &str, data: &T) -> Result<Self, Problem> {
+    pub fn ok<T: Serialize>(message: &str, data: &T) -> Result<Self, serde_json::Error> {
         Self::new(200, message, data, None)
     }
 
@@ -38,7 +37,11 @@ impl Reply {
     ///
     /// # Errors
     /// As [`Reply::ok`].
-    pub fn created<T: Serialize>(message: &str, data: &T, location: String) -> Result<Self, Problem> {
+    pub fn created<T: Serialize>(
+        message: &str,
+        data: &T,
+        location: String,
+    ) -> Result<Self, serde_json::Error> {
         let mut reply = Self::new(201, message, data, None)?;
         reply.0.location = Some(location);
         Ok(reply)
@@ -48,24 +51,18 @@ impl Reply {
     ///
     /// # Errors
     /// As [`Reply::ok`].
-    pub fn list<T: Serialize>(message: &str, data: &[T], meta: Meta) -> Result<Self, Problem> {
+    pub fn list<T: Serialize>(message: &str, data: &[T], meta: Meta) -> Result<Self, serde_json::Error> {
         Self::new(200, message, &data, Some(meta))
     }
 
-    fn new<T: Serialize>(status: u16, message: &str, data: &T, meta: Option<Meta>) -> Result<Self, Problem> {
-        let body = serde_json::to_string(&Envelope {
-            status,
-            message,
-            data,
-            meta,
-        })
-        .map_err(Problem::internal)?;
-        Ok(Self(Answer {
-            status,
-            body,
-            etag: None,
-            location: None,
-        }))
+    fn new<T: Serialize>(
+        status: u16,
+        message: &str,
+        data: &T,
+        meta: Option<Meta>,
+    ) -> Result<Self, serde_json::Error> {
+        let body = serde_json::to_string(&Envelope { status, message, data, meta })?;
+        Ok(Self(Answer { status, body, etag: None, location: None }))
     }
 
     /// Names the version (`ETag`, RFC 9110 section 8.8.3).
@@ -76,26 +73,20 @@ impl Reply {
     }
 }
 
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self(answer)
+    }
+}
+
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let Answer {
-            status,
-            body,
-            etag,
-            location,
-        } = self.0;
+        let Answer { status, body, etag, location } = self.0;
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (code, body).into_response();
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/json");
-        headers.insert(
-            CONTENT_TYPE,
-            if status < 400 {
-                json
-            } else {
-                crate::problem::PROBLEM_JSON
-            },
-        );
+        headers.insert(CONTENT_TYPE, if status < 400 { json } else { crate::problem::PROBLEM_JSON });
         for (name, value) in [(ETAG, etag), (LOCATION, location)] {
             if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
                 headers.insert(name, value);

@@ -18,16 +18,9 @@ impl<S: Send + Sync, T> FromRequestParts<S> for PathId<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let params = RawPathParams::from_request_parts(parts, state)
-            .await
-            .map_err(Problem::internal)?;
-        let text = params
-            .iter()
-            .find(|(name, _)| *name == "id")
-            .map_or("", |(_, value)| value);
-        text.parse()
-            .map(Self)
-            .map_err(|reason| Problem::invalid(vec![FieldError::parameter("id", &reason)]))
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(Problem::internal)?;
+        let text = params.iter().find(|(name, _)| *name == "id").map_or("", |(_, value)| value);
+        text.parse().map(Self).map_err(|reason| Problem::invalid(vec![FieldError::parameter("id", &reason)]))
     }
 }
 
@@ -44,9 +37,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             return Ok(Self(Expect::Any));
         }
         // What is no version of ours (a weak tag too: RFC 9110 section 13.1.1 compares strongly) matches none.
-        let tags = values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
+        let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
         let mut versions = Vec::new();
         for tag in tags.map(str::trim) {
             if tag == "*" {

@@ -92,7 +92,9 @@ fn check_object(object: &Map<String, Value>, path: &str, nested: bool) -> Result
                 }
             }
             Value::Object(_) if !nested => {
-                return Err(format!("Filter policy scope MessageAttributes does not support nested filter policy: {path}"));
+                return Err(format!(
+                    "Filter policy scope MessageAttributes does not support nested filter policy: {path}"
+                ));
             }
             Value::Object(inner) if inner.is_empty() => {
                 return Err(format!("Empty objects are not allowed at {path}"));
@@ -116,7 +118,10 @@ fn check_matcher(matcher: &Value) -> Result<(), String> {
         return Err("Only one key allowed in match expression".to_owned());
     };
     match keyword.as_str() {
-        "exists" => wanted.is_boolean().then_some(()).ok_or("exists match pattern must be either true or false".to_owned()),
+        "exists" => wanted
+            .is_boolean()
+            .then_some(())
+            .ok_or("exists match pattern must be either true or false".to_owned()),
         "prefix" | "suffix" => check_affix(keyword, wanted),
         "equals-ignore-case" | "wildcard" => check_text(keyword, wanted),
         "cidr" => wanted
@@ -153,9 +158,9 @@ fn check_anything_but(unwanted: &Value) -> Result<(), String> {
         Value::String(_) | Value::Number(_) => Ok(()),
         Value::Array(list) => {
             let fits = list.iter().all(Value::is_string) || list.iter().all(Value::is_number);
-            (fits && !list.is_empty())
-                .then_some(())
-                .ok_or_else(|| "anything-but list must hold only strings or only numbers, and at least one".to_owned())
+            (fits && !list.is_empty()).then_some(()).ok_or_else(|| {
+                "anything-but list must hold only strings or only numbers, and at least one".to_owned()
+            })
         }
         Value::Object(object) => match object.iter().next().filter(|_| object.len() == 1) {
             Some((keyword, wanted))
@@ -170,7 +175,9 @@ fn check_anything_but(unwanted: &Value) -> Result<(), String> {
             }
             Some(_) | None => Err("Unsupported anything-but pattern".to_owned()),
         },
-        Value::Null | Value::Bool(_) => Err("Value of anything-but must be a string, number, list or matcher".to_owned()),
+        Value::Null | Value::Bool(_) => {
+            Err("Value of anything-but must be a string, number, list or matcher".to_owned())
+        }
     }
 }
 
@@ -192,7 +199,9 @@ fn check_numeric(comparisons: &Value) -> Result<(), String> {
         [lower, from, upper, to] => {
             let ((lower, from), (upper, to)) = (pair(lower, from)?, pair(upper, to)?);
             if !lower.starts_with('>') || !upper.starts_with('<') {
-                return Err("A numeric range is a lower limit (>, >=) and then an upper one (<, <=)".to_owned());
+                return Err(
+                    "A numeric range is a lower limit (>, >=) and then an upper one (<, <=)".to_owned()
+                );
             }
             if from < to { Ok(()) } else { Err("Bottom must be less than top".to_owned()) }
         }

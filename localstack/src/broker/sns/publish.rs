@@ -31,7 +31,8 @@ impl Message {
         if self.message.is_empty() {
             return Err(invalid("Empty message"));
         }
-        if self.subject.as_ref().is_some_and(|s| !(1..=100).contains(&s.chars().count()) || s.contains('\n')) {
+        if self.subject.as_ref().is_some_and(|s| !(1..=100).contains(&s.chars().count()) || s.contains('\n'))
+        {
             return Err(invalid("Subject"));
         }
         check_attributes(&self.message_attributes, ErrorCode::InvalidParameter)?;
@@ -114,7 +115,11 @@ struct Entry {
     id: String,
 }
 
-pub(super) async fn batch(broker: &Broker, caller: &Caller, input: PublishBatch) -> Result<Value, BrokerError> {
+pub(super) async fn batch(
+    broker: &Broker,
+    caller: &Caller,
+    input: PublishBatch,
+) -> Result<Value, BrokerError> {
     caller.allow("sns:Publish", &input.topic_arn)?;
     let mut entries = Vec::new();
     for entry in input.publish_batch_request_entries {

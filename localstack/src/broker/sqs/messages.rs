@@ -134,7 +134,9 @@ pub(super) async fn send_batch(
     if total > MAX_MESSAGE_BYTES {
         return Err(BrokerError::refused(
             ErrorCode::BatchRequestTooLong,
-            format!("Batch requests cannot be longer than {MAX_MESSAGE_BYTES} bytes. You have sent {total} bytes."),
+            format!(
+                "Batch requests cannot be longer than {MAX_MESSAGE_BYTES} bytes. You have sent {total} bytes."
+            ),
         ));
     }
     let signal = broker.signal(&name);

@@ -29,8 +29,7 @@ pub(crate) fn insert(
     message: &NewMessage,
 ) -> Result<String, BrokerError> {
     let message_id = Uuid::new_v4().to_string();
-    let attributes =
-        if message.attributes.is_empty() { None } else { Some(to_json(&message.attributes)?) };
+    let attributes = if message.attributes.is_empty() { None } else { Some(to_json(&message.attributes)?) };
     let delay = message.delay.unwrap_or_else(|| queue.number(queue::DELAY));
     c.prepare_cached(
         "INSERT INTO messages (queue, message_id, body, attributes, sender, trace_header, sent_at, visible_at)
@@ -155,10 +154,8 @@ impl Stored {
             ("SenderId", self.sender),
             ("ApproximateFirstReceiveTimestamp", first_received_at.to_string()),
         ];
-        let sometimes = [
-            ("AWSTraceHeader", self.trace_header),
-            ("DeadLetterQueueSourceArn", self.dead_letter_source),
-        ];
+        let sometimes =
+            [("AWSTraceHeader", self.trace_header), ("DeadLetterQueueSourceArn", self.dead_letter_source)];
         let attributes: BTreeMap<String, String> = always
             .into_iter()
             .chain(sometimes.into_iter().filter_map(|(name, value)| Some((name, value?))))
@@ -190,9 +187,8 @@ fn move_aside(c: &Connection, now: i64, from: &Queue, to: &Queue, row: i64) -> R
 /// well, as it mostly does in a standard queue: whoever holds it did process the message.
 pub(crate) fn delete(c: &Connection, queue: &Queue, receipt: &Receipt) -> Result<(), BrokerError> {
     if receipt.queue == queue.id {
-        c.prepare_cached("DELETE FROM messages WHERE id = ?1 AND queue = ?2 AND message_id = ?3")?.execute(
-            params![receipt.row, queue.id, receipt.message_id.to_string()],
-        )?;
+        c.prepare_cached("DELETE FROM messages WHERE id = ?1 AND queue = ?2 AND message_id = ?3")?
+            .execute(params![receipt.row, queue.id, receipt.message_id.to_string()])?;
     }
     Ok(())
 }

@@ -80,8 +80,9 @@ pub(crate) fn start(
         started_at: now,
         moved,
         to_move,
-        failure: (moved < to_move)
-            .then(|| "Some messages were not moved here by a redrive policy, or their queue is gone.".to_owned()),
+        failure: (moved < to_move).then(|| {
+            "Some messages were not moved here by a redrive policy, or their queue is gone.".to_owned()
+        }),
     };
     c.prepare_cached(
         "INSERT INTO moves (handle, source, destination, started_at, moved, to_move, failure)

@@ -100,11 +100,8 @@ pub(crate) fn set_attributes(
     if attributes == queue.attributes {
         return Ok(());
     }
-    c.prepare_cached("UPDATE queues SET attributes = ?2, modified_at = ?3 WHERE id = ?1")?.execute(params![
-        queue.id,
-        to_json(&attributes)?,
-        now
-    ])?;
+    c.prepare_cached("UPDATE queues SET attributes = ?2, modified_at = ?3 WHERE id = ?1")?
+        .execute(params![queue.id, to_json(&attributes)?, now])?;
     Ok(())
 }
 
@@ -114,7 +111,8 @@ pub(crate) fn set_tags(
     queue: &Queue,
     tags: &BTreeMap<String, String>,
 ) -> Result<(), BrokerError> {
-    c.prepare_cached("UPDATE queues SET tags = ?2 WHERE id = ?1")?.execute(params![queue.id, to_json(tags)?])?;
+    c.prepare_cached("UPDATE queues SET tags = ?2 WHERE id = ?1")?
+        .execute(params![queue.id, to_json(tags)?])?;
     Ok(())
 }
 

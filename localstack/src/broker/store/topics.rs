@@ -28,7 +28,9 @@ pub(crate) fn find(c: &Connection, arn: &str) -> Result<Option<Topic>, BrokerErr
         .prepare_cached("SELECT attributes, tags FROM topics WHERE arn = ?1")?
         .query_row([arn], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some((attributes, tags)) = found else { return Ok(None) };
+    let Some((attributes, tags)) = found else {
+        return Ok(None);
+    };
     Ok(Some(Topic { arn: arn.to_owned(), attributes: from_json(&attributes)?, tags: from_json(&tags)? }))
 }
 

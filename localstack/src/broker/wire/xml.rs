@@ -32,7 +32,8 @@ impl Dialect {
 /// The answer to an action.
 pub(crate) fn answer(dialect: Dialect, action: &str, result: &Value, request_id: &str) -> String {
     let mut out = Writer { dialect, action, text: String::new() };
-    out.text.push_str(&format!("<?xml version=\"1.0\"?><{action}Response xmlns=\"{}\">", dialect.namespace()));
+    out.text
+        .push_str(&format!("<?xml version=\"1.0\"?><{action}Response xmlns=\"{}\">", dialect.namespace()));
     out.text.push_str(&format!("<{action}Result>"));
     out.fields(result);
     out.text.push_str(&format!("</{action}Result><ResponseMetadata>"));

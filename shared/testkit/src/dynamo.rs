@@ -1,0 +1,79 @@
+//! An embedded DynamoDB behind HTTP on a free loopback port.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+};
+use erp_aws::Table;
+
+/// A DynamoDB of one test.
+#[derive(Debug, Clone)]
+pub struct Dynamo {
+    /// A client for it.
+    pub client: Client,
+    /// Where it is.
+    pub endpoint: String,
+}
+
+impl Dynamo {
+    /// Starts one; it ends with the test's runtime.
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let database = dynoxide::Database::memory().unwrap();
+        tokio::spawn(dynoxide::server::serve_on(listener, database));
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::for_tests())
+            .endpoint_url(&endpoint)
+            .build();
+        Self { client: Client::from_conf(config), endpoint }
+    }
+
+    /// Creates a table with `pk`, `sk` and indexes with `{index}_pk`, `{index}_sk`, as all tables of the platform
+    /// are; that they are as in `template.yaml` another test sees to.
+    pub async fn table(&self, name: &str, indexes: &[&str]) -> Table {
+        let names = indexes.iter().flat_map(|index| [format!("{index}_pk"), format!("{index}_sk")]);
+        let attributes = ["pk".to_owned(), "sk".to_owned()].into_iter().chain(names).map(|name| {
+            let attribute = AttributeDefinition::builder().attribute_name(name);
+            attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
+        });
+        let secondary = indexes.iter().map(|index| {
+            GlobalSecondaryIndex::builder()
+                .index_name(*index)
+                .set_key_schema(Some(schema(&format!("{index}_"))))
+                .projection(Projection::builder().projection_type(ProjectionType::All).build())
+                .build()
+                .unwrap()
+        });
+        let stream =
+            StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage);
+        self.client
+            .create_table()
+            .table_name(name)
+            .set_attribute_definitions(Some(attributes.collect()))
+            .set_key_schema(Some(schema("")))
+            .set_global_secondary_indexes((!indexes.is_empty()).then(|| secondary.collect()))
+            .stream_specification(stream.build().unwrap())
+            .billing_mode(BillingMode::PayPerRequest)
+            .send()
+            .await
+            .unwrap();
+        Table::new(self.client.clone(), name)
+    }
+}
+
+fn schema(prefix: &str) -> Vec<KeySchemaElement> {
+    [("pk", KeyType::Hash), ("sk", KeyType::Range)]
+        .map(|(name, kind)| {
+            KeySchemaElement::builder()
+                .attribute_name(format!("{prefix}{name}"))
+                .key_type(kind)
+                .build()
+                .unwrap()
+        })
+        .to_vec()
+}
