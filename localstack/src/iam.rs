@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use axum::http::HeaderMap;
 
+use crate::broker::Authorize;
 use crate::deployment::{ACCOUNT, Function, Statement};
 use crate::secrets::random_text;
 
@@ -125,13 +126,7 @@ impl Denied {
     }
 }
 
-impl crate::broker::Authorize for Iam {
-    fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String> {
-        Iam::check(self, headers, action, resource_arn).map_err(|denied| denied.to_string())
-    }
-}
-
-impl crate::lambda::Authorize for Iam {
+impl Authorize for Iam {
     fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String> {
         Iam::check(self, headers, action, resource_arn).map_err(|denied| denied.to_string())
     }
@@ -208,7 +203,10 @@ mod tests {
             reserved_concurrency: None,
             statements: statements
                 .iter()
-                .map(|(actions, resources)| Statement { actions: owned(actions), resources: owned(resources) })
+                .map(|(actions, resources)| Statement {
+                    actions: owned(actions),
+                    resources: owned(resources),
+                })
                 .collect(),
         }
     }
@@ -247,7 +245,11 @@ mod tests {
             ("AKIASTRANGER", "dynamodb:GetItem", TABLE, false),
             ("test", "dynamodb:DeleteTable", TABLE, true),
         ] {
-            assert_eq!(iam.check(&signed(key), action, resource).is_ok(), allowed, "{key} {action} {resource}");
+            assert_eq!(
+                iam.check(&signed(key), action, resource).is_ok(),
+                allowed,
+                "{key} {action} {resource}"
+            );
         }
     }
 

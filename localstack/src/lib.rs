@@ -1,6 +1,7 @@
 //! The platform on one machine: everything `template.yaml` describes, run from the real function binaries.
 //!
 //! ```text
+//! cli        serve and demo; the one screen that a person sees
 //! template   reads template.yaml (+ parameters) into a Deployment; refuses by name what it cannot run
 //! deployment the resolved model that everything below works from
 //! iam        what a function's role may do, asked by every endpoint
@@ -9,14 +10,22 @@
 //! lambda     the Runtime API, environments (processes) of functions, Invoke
 //! gateway    API Gateway: routes, authorizer with cache, gateway responses, CORS
 //! mapping    queues, streams and schedules driving functions
+//! binaries   the functions' executables, built by cargo
 //! platform   starts and stops all of it
 //! ```
 
 pub mod arn;
+pub mod binaries;
 pub mod broker;
+pub mod cli;
+pub mod demo;
 pub mod deployment;
+pub mod dynamodb;
 pub mod gateway;
 pub mod iam;
 pub mod lambda;
+pub mod mapping;
+pub mod platform;
+pub mod samconfig;
 pub mod secrets;
 pub mod template;

@@ -1,1 +1,11 @@
-fn main(){}
+//! `cargo run`: the platform on this machine.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use localstack::cli::{self, Cli};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::run(Cli::parse()).await
+}

@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_generated_is_refused() {
-        let nothing_left = Generate { length: 8, exclude_characters: (' '..='~').collect(), ..Generate::default() };
+        let nothing_left =
+            Generate { length: 8, exclude_characters: (' '..='~').collect(), ..Generate::default() };
         assert!(Secrets::in_memory().get_or_generate("x", &nothing_left).is_err());
         assert!(Secrets::in_memory().get_or_generate("x", &Generate::default()).is_err());
     }

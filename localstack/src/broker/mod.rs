@@ -48,6 +48,10 @@ use store::{Clock, Store, messages, queues, topics};
 
 /// Longest time that a message can be hidden: 12 hours.
 const MAX_VISIBILITY: Duration = Duration::from_secs(43_200);
+/// Longest wait of one receive within the process; over HTTP it is 20 seconds.
+const MAX_WAIT: Duration = Duration::from_secs(86_400);
+/// So many signals are kept before those that nobody waits for are dropped.
+const MANY_SIGNALS: usize = 1_024;
 
 /// Decides whether a request may do what it asks for.
 pub trait Authorize: Send + Sync {
@@ -75,7 +79,7 @@ pub struct QueueDepth {
 /// SNS and SQS of one account in one region.
 pub struct Broker {
     store: Arc<Mutex<Store>>,
-    /// Rung when a queue may have something to receive. Grows with the names of queues, never shrinks.
+    /// Rung when a queue may have something to receive.
     signals: Mutex<HashMap<String, Arc<Notify>>>,
     base_url: RwLock<String>,
     authorizer: RwLock<Option<Arc<dyn Authorize>>>,
@@ -196,7 +200,8 @@ impl Broker {
     }
 
     /// Takes up to `max` messages (at least one is asked for; there is no upper limit), hiding them for the queue's
-    /// visibility time-out. While there are none, waits up to `wait` for one that is sent or becomes visible.
+    /// visibility time-out. While there are none, waits up to `wait` (at most a day) for one that is sent or becomes
+    /// visible. Dropping the future gives back what it took.
     ///
     /// # Errors
     /// The queue is not there.
@@ -217,30 +222,34 @@ impl Broker {
         wait: Duration,
         hide_for: Option<i64>,
     ) -> Result<Vec<ReceivedMessage>, BrokerError> {
-        let deadline = Instant::now() + wait;
+        let deadline = Instant::now() + wait.min(MAX_WAIT);
         let signal = self.signal(queue);
         loop {
             // In line before the look, so that what arrives between the look and the wait is not missed.
             let mut rung = std::pin::pin!(signal.notified());
             rung.as_mut().enable();
-            let name = queue.to_owned();
-            let (found, now) = self
-                .run(move |store| {
-                    store.write(|tx, now| {
+            let (name, store, signal) = (queue.to_owned(), Arc::clone(&self.store), Arc::clone(&signal));
+            let (taken, found, now) = self
+                .run(move |open| {
+                    let (mut found, now) = open.write(|tx, now| {
                         let queue = queues::get(tx, &name)?;
                         Ok((messages::receive(tx, now, &queue, max.max(1), hide_for)?, now))
-                    })
+                    })?;
+                    let taken = Taken { messages: std::mem::take(&mut found.messages), store, signal };
+                    Ok((taken, found, now))
                 })
                 .await?;
             if let Some(dead_letters) = found.moved_to {
                 self.signal(&dead_letters).notify_waiters();
             }
-            if !found.messages.is_empty() || Instant::now() >= deadline {
-                return Ok(found.messages);
+            let messages = taken.keep();
+            if !messages.is_empty() || Instant::now() >= deadline {
+                return Ok(messages);
             }
-            let until_visible = found
-                .next_visible_at
-                .map(|at| Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1)));
+            let until_visible = found.next_visible_at.map(|at| {
+                let pause = u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1);
+                Duration::from_millis(pause).min(MAX_WAIT)
+            });
             let wake = until_visible.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
             tokio::select! {
                 () = rung => {}
@@ -329,7 +338,47 @@ impl Broker {
 
     fn signal(&self, queue: &str) -> Arc<Notify> {
         let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
+        // Requests may name any number of queues that do not exist.
+        if signals.len() >= MANY_SIGNALS {
+            signals.retain(|_, signal| Arc::strong_count(signal) > 1);
+        }
         Arc::clone(signals.entry(queue.to_owned()).or_default())
+    }
+}
+
+/// Messages on their way from the database to whoever asked. When the asker goes away in between (a client that hangs
+/// up, a future that is dropped) they are as if never received, instead of hidden until their time-out.
+struct Taken {
+    messages: Vec<ReceivedMessage>,
+    store: Arc<Mutex<Store>>,
+    signal: Arc<Notify>,
+}
+
+impl Taken {
+    fn keep(mut self) -> Vec<ReceivedMessage> {
+        std::mem::take(&mut self.messages)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.messages.is_empty() {
+            return;
+        }
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let given_back = store.write(|tx, now| {
+            self.messages.iter().try_for_each(|message| {
+                messages::give_back(tx, now, &Receipt::decode(&message.receipt_handle)?)
+            })
+        });
+        match given_back {
+            Ok(()) => self.signal.notify_waiters(),
+            // They come back by themselves when their visibility time-out is over.
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "messages that nobody took were not given back"
+            ),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! SNS: operations on topics and subscriptions. Publishing is in [`publish`].
+//! SNS: operations on topics and subscriptions. Publishing is in [`publish`], tags in [`tags`].
 //! <https://docs.aws.amazon.com/sns/latest/api/API_Operations.html>
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use super::wire;
 use crate::deployment::ACCOUNT;
 
 mod publish;
+mod tags;
 
 /// The actions of SNS, for requests that do not say which service they are for.
 pub(crate) const ACTIONS: [&str; 17] = [
@@ -61,9 +62,9 @@ pub(crate) async fn dispatch(
         "ListSubscriptionsByTopic" => list_subscriptions_of(broker, caller, read(input)?).await,
         "GetSubscriptionAttributes" => get_subscription(broker, caller, read(input)?).await,
         "SetSubscriptionAttributes" => set_subscription(broker, caller, read(input)?).await,
-        "TagResource" => tag(broker, caller, read(input)?).await,
-        "UntagResource" => untag(broker, caller, read(input)?).await,
-        "ListTagsForResource" => list_tags(broker, caller, read(input)?).await,
+        "TagResource" => tags::tag(broker, caller, read(input)?).await,
+        "UntagResource" => tags::untag(broker, caller, read(input)?).await,
+        "ListTagsForResource" => tags::list(broker, caller, read(input)?).await,
         "ConfirmSubscription" | "AddPermission" | "RemovePermission" => Err(BrokerError::refused(
             ErrorCode::UnsupportedOperation,
             format!("This broker does not have the operation {operation}."),
@@ -92,24 +93,12 @@ struct OneTopic {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Tag {
-    key: String,
-    #[serde(default)]
-    value: String,
-}
-
-fn tag_map(tags: Vec<Tag>) -> BTreeMap<String, String> {
-    tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct Create {
     name: String,
     #[serde(default)]
     attributes: BTreeMap<String, String>,
     #[serde(default)]
-    tags: Vec<Tag>,
+    tags: Vec<tags::Tag>,
 }
 
 async fn create(broker: &Broker, caller: &Caller, input: Create) -> Result<Value, BrokerError> {
@@ -117,7 +106,7 @@ async fn create(broker: &Broker, caller: &Caller, input: Create) -> Result<Value
     caller.allow("sns:CreateTopic", &arn)?;
     topic::check_name(&input.name)?;
     topic::check_attributes(&input.attributes)?;
-    let wanted = Topic { arn: arn.clone(), attributes: input.attributes, tags: tag_map(input.tags) };
+    let wanted = Topic { arn: arn.clone(), attributes: input.attributes, tags: tags::to_map(input.tags) };
     broker
         .run(move |store| {
             store.write(|tx, _| match topics::find(tx, &wanted.arn)? {
@@ -365,60 +354,4 @@ async fn set_subscription(
         })
         .await?;
     Ok(json!({}))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TagInput {
-    resource_arn: String,
-    tags: Vec<Tag>,
-}
-
-async fn tag(broker: &Broker, caller: &Caller, input: TagInput) -> Result<Value, BrokerError> {
-    caller.allow("sns:TagResource", &input.resource_arn)?;
-    broker
-        .run(move |store| {
-            store.write(|tx, _| {
-                let mut topic = topics::get(tx, &input.resource_arn)?;
-                topic.tags.extend(tag_map(input.tags));
-                topics::put(tx, &topic)
-            })
-        })
-        .await?;
-    Ok(json!({}))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct UntagInput {
-    resource_arn: String,
-    tag_keys: Vec<String>,
-}
-
-async fn untag(broker: &Broker, caller: &Caller, input: UntagInput) -> Result<Value, BrokerError> {
-    caller.allow("sns:UntagResource", &input.resource_arn)?;
-    broker
-        .run(move |store| {
-            store.write(|tx, _| {
-                let mut topic = topics::get(tx, &input.resource_arn)?;
-                topic.tags.retain(|key, _| !input.tag_keys.contains(key));
-                topics::put(tx, &topic)
-            })
-        })
-        .await?;
-    Ok(json!({}))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListTags {
-    resource_arn: String,
-}
-
-async fn list_tags(broker: &Broker, caller: &Caller, input: ListTags) -> Result<Value, BrokerError> {
-    caller.allow("sns:ListTagsForResource", &input.resource_arn)?;
-    let topic = broker.run(move |store| topics::get(store.connection(), &input.resource_arn)).await?;
-    let tags: Vec<Value> =
-        topic.tags.into_iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
-    Ok(json!({ "Tags": tags }))
 }

@@ -1,4 +1,5 @@
-//! SQS: operations on queues. Those on messages are in [`messages`].
+//! SQS: operations on queues. Those on messages are in [`messages`], those on tags in
+//! [`tags`].
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Operations.html>
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use super::wire;
 use crate::deployment::ACCOUNT;
 
 mod messages;
+mod tags;
 
 /// Attributes that say how a queue is, not how it was set.
 const STATE: [&str; 6] = [
@@ -53,9 +55,9 @@ pub(crate) async fn dispatch(
         "ListDeadLetterSourceQueues" => list_sources(broker, caller, read(input)?).await,
         "StartMessageMoveTask" => start_move(broker, caller, read(input)?).await,
         "ListMessageMoveTasks" => list_moves(broker, caller, read(input)?).await,
-        "TagQueue" => tag(broker, caller, read(input)?).await,
-        "UntagQueue" => untag(broker, caller, read(input)?).await,
-        "ListQueueTags" => list_tags(broker, caller, read(input)?).await,
+        "TagQueue" => tags::tag(broker, caller, read(input)?).await,
+        "UntagQueue" => tags::untag(broker, caller, read(input)?).await,
+        "ListQueueTags" => tags::list(broker, caller, read(input)?).await,
         "AddPermission" | "RemovePermission" | "CancelMessageMoveTask" => Err(BrokerError::refused(
             ErrorCode::UnsupportedOperation,
             format!("This broker does not have the operation {operation}."),
@@ -94,7 +96,7 @@ impl Broker {
 /// An input that names a queue and nothing else.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct OneQueue {
+pub(super) struct OneQueue {
     queue_url: String,
 }
 
@@ -359,57 +361,4 @@ async fn list_moves(broker: &Broker, caller: &Caller, input: ListMoves) -> Resul
         })
         .collect();
     Ok(json!({ "Results": results }))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Tag {
-    queue_url: String,
-    tags: BTreeMap<String, String>,
-}
-
-async fn tag(broker: &Broker, caller: &Caller, input: Tag) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:TagQueue", &queue::arn(&name))?;
-    broker
-        .run(move |store| {
-            store.write(|tx, _| {
-                let queue = queues::get(tx, &name)?;
-                let mut tags = queue.tags.clone();
-                tags.extend(input.tags);
-                queues::set_tags(tx, &queue, &tags)
-            })
-        })
-        .await?;
-    Ok(json!({}))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Untag {
-    queue_url: String,
-    tag_keys: Vec<String>,
-}
-
-async fn untag(broker: &Broker, caller: &Caller, input: Untag) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:UntagQueue", &queue::arn(&name))?;
-    broker
-        .run(move |store| {
-            store.write(|tx, _| {
-                let queue = queues::get(tx, &name)?;
-                let mut tags = queue.tags.clone();
-                tags.retain(|key, _| !input.tag_keys.contains(key));
-                queues::set_tags(tx, &queue, &tags)
-            })
-        })
-        .await?;
-    Ok(json!({}))
-}
-
-async fn list_tags(broker: &Broker, caller: &Caller, input: OneQueue) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:ListQueueTags", &queue::arn(&name))?;
-    let queue = broker.run(move |store| queues::get(store.connection(), &name)).await?;
-    Ok(json!({ "Tags": queue.tags }))
 }

@@ -103,7 +103,10 @@ mod tests {
 
     fn flat(operation: &str, body: &Value) -> Vec<String> {
         let short = |arn: &str| arn.rsplit(':').next().unwrap().to_owned();
-        needs(operation, body).iter().map(|need| format!("{} {}", need.action, short(&need.resource))).collect()
+        needs(operation, body)
+            .iter()
+            .map(|need| format!("{} {}", need.action, short(&need.resource)))
+            .collect()
     }
 
     #[test]
@@ -140,7 +143,11 @@ mod tests {
                 json!({ "TransactItems": [{ "Get": { "TableName": "a" } }] }),
                 vec!["dynamodb:GetItem table/a"],
             ),
-            ("GetRecords", json!({ "ShardIterator": iterator }), vec!["dynamodb:GetRecords table/a/stream/local"]),
+            (
+                "GetRecords",
+                json!({ "ShardIterator": iterator }),
+                vec!["dynamodb:GetRecords table/a/stream/local"],
+            ),
             (
                 "DescribeStream",
                 json!({ "StreamArn": arn::stream("a") }),

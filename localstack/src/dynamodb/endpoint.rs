@@ -12,9 +12,9 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::Shared;
 use super::access::{needs, writes};
 use super::fault::{Call, Fault};
-use super::Shared;
 use crate::deployment::REGION;
 use crate::iam;
 
@@ -103,9 +103,11 @@ async fn fail(fault: Fault) -> Response {
         Fault::HangUp { after } => {
             tokio::time::sleep(after).await;
             // A body that fails is how a handler makes the server drop the connection.
-            let broken = futures_util::stream::once(async { Err::<Bytes, _>(std::io::ErrorKind::BrokenPipe) });
+            let broken =
+                futures_util::stream::once(async { Err::<Bytes, _>(std::io::ErrorKind::BrokenPipe) });
             let broken = futures_util::StreamExt::map(broken, |item| item.map_err(std::io::Error::from));
-            (StatusCode::OK, [(CONTENT_TYPE, JSON), (CONTENT_LENGTH, "2")], Body::from_stream(broken)).into_response()
+            (StatusCode::OK, [(CONTENT_TYPE, JSON), (CONTENT_LENGTH, "2")], Body::from_stream(broken))
+                .into_response()
         }
     }
 }

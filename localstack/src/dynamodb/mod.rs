@@ -6,6 +6,7 @@
 //! access     which permissions a request needs
 //! fault      calls that go wrong on purpose
 //! provision  the deployment's tables
+//! history    the records of streams, in dynoxide's own file
 //! backend    dynoxide's own server on threads of its own
 //! ```
 //!
@@ -17,12 +18,13 @@ mod access;
 mod backend;
 mod endpoint;
 mod fault;
+mod history;
 mod provision;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use dynoxide::Database;
@@ -92,9 +94,11 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The database with its endpoint.
 pub struct DynamoDb {
+    path: PathBuf,
     database: Database,
     shared: Arc<Shared>,
-    backend: backend::Backend,
+    /// None once it was stopped.
+    backend: Mutex<Option<backend::Backend>>,
     sweeper: JoinHandle<()>,
 }
 
@@ -128,7 +132,7 @@ impl DynamoDb {
             intercept: RwLock::new(None),
         });
         let sweeper = tokio::spawn(sweep(database.clone(), Arc::clone(&shared)));
-        Ok(Self { database, shared, backend, sweeper })
+        Ok(Self { path: path.to_owned(), database, shared, backend: Mutex::new(Some(backend)), sweeper })
     }
 
     /// The endpoint: `POST /` with an `X-Amz-Target` of DynamoDB or DynamoDB Streams.
@@ -141,6 +145,19 @@ impl DynamoDb {
         &self.database
     }
 
+    /// Deletes the records of a table's stream, except for the last minute's; for when everybody has read them.
+    ///
+    /// # Errors
+    ///
+    /// Only the file's.
+    pub async fn trim_stream(&self, table: &str) -> Result<usize, DynamoDbError> {
+        let (path, table) = (self.path.clone(), table.to_owned());
+        let trimmed = tokio::task::spawn_blocking(move || history::trim(&path, &table)).await;
+        trimmed
+            .map_err(|error| DynamoDbError::Server(std::io::Error::other(error)))?
+            .map_err(|source| DynamoDbError::Prepare { path: self.path.clone(), source })
+    }
+
     /// Has `wake` called after every write; the first one set stays.
     pub fn set_wake(&self, wake: Wake) {
         self.shared.wake.get_or_init(|| wake);
@@ -151,10 +168,20 @@ impl DynamoDb {
         *self.shared.intercept.write().unwrap_or_else(PoisonError::into_inner) = intercept;
     }
 
-    /// Answers the requests in flight and closes the file.
-    pub async fn stop(self) {
+    /// Answers the requests in flight, and no more of them.
+    pub async fn stop(&self) {
         self.sweeper.abort();
-        self.backend.stop().await;
+        let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(backend) = backend {
+            backend.stop().await;
+        }
+    }
+}
+
+impl Drop for DynamoDb {
+    fn drop(&mut self) {
+        // It holds the database open. The server ends by itself once nobody can stop it any more.
+        self.sweeper.abort();
     }
 }
 
@@ -177,21 +204,8 @@ fn open(path: &Path) -> Result<Database, DynamoDbError> {
     // commit then survives the end of the process, though perhaps not a power cut, and costs no fsync.
     database.enable_bulk_loading().map_err(failed)?;
     database.disable_bulk_loading().map_err(failed)?;
-    index_stream_records(path)
-        .map_err(|source| DynamoDbError::Prepare { path: path.to_owned(), source })?;
+    history::index(path).map_err(|source| DynamoDbError::Prepare { path: path.to_owned(), source })?;
     Ok(database)
-}
-
-/// Every write asks for the highest sequence number of its table's stream, and every read of a stream for what
-/// comes after one. Without an index both read the whole history of all tables, which is kept for ever: a
-/// platform that was off for longer than AWS keeps records must not lose the ones that nobody has read yet.
-fn index_stream_records(path: &Path) -> rusqlite::Result<()> {
-    let connection = rusqlite::Connection::open(path)?;
-    connection.execute_batch(
-        "CREATE INDEX IF NOT EXISTS localstack_stream_order
-             ON _stream_records (table_name, CAST(sequence_number AS INTEGER));",
-    )?;
-    connection.close().map_err(|(_, error)| error)
 }
 
 /// Deletes expired items for as long as the platform runs.

@@ -47,7 +47,9 @@ fn malformed(table: &Table, error: &serde_json::Error) -> DynamoDbError {
 fn compare(table: &Table, found: &Value) -> Result<(), DynamoDbError> {
     let mut different: Vec<&str> =
         COMPARED.into_iter().filter(|part| essence(&table.create[*part]) != essence(&found[*part])).collect();
-    let view = |description: &Value| description["StreamSpecification"]["StreamViewType"].as_str().map(str::to_owned);
+    let view = |description: &Value| {
+        description["StreamSpecification"]["StreamViewType"].as_str().map(str::to_owned)
+    };
     if view(&table.create) != view(found) {
         different.push("StreamSpecification");
     }
@@ -84,7 +86,10 @@ fn expire(database: &Database, table: &Table) -> Result<(), dynoxide::DynoxideEr
     }
     database.update_time_to_live(UpdateTimeToLiveRequest {
         table_name: table.name.clone(),
-        time_to_live_specification: TimeToLiveSpecification { attribute_name: attribute.clone(), enabled: true },
+        time_to_live_specification: TimeToLiveSpecification {
+            attribute_name: attribute.clone(),
+            enabled: true,
+        },
     })?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::future::IntoFuture as _;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -29,7 +29,7 @@ pub(super) struct Environment {
     signals: mpsc::UnboundedSender<Signal>,
     exited: watch::Receiver<Option<String>>,
     busy: AtomicBool,
-    served: AtomicUsize,
+    worked: AtomicBool,
     retired: AtomicBool,
 }
 
@@ -102,7 +102,7 @@ impl Environment {
             signals,
             exited: exit,
             busy: AtomicBool::new(true),
-            served: AtomicUsize::new(0),
+            worked: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }))
     }
@@ -110,9 +110,11 @@ impl Environment {
     /// Has the runtime work on a request.
     pub(super) async fn run(&self, request: Request) -> Outcome {
         self.busy.store(true, Ordering::Relaxed);
+        // Before the request can end the process, for whoever watches the process asks.
+        self.worked.store(true, Ordering::Relaxed);
         let timeout = request.timeout;
         let mut answer = self.exchange.offer(request);
-        let outcome = tokio::select! {
+        tokio::select! {
             biased;
             answered = &mut answer => answered.map_or(Outcome::NotTaken, Outcome::Answered),
             reason = self.exited() => match self.exchange.withdraw() {
@@ -124,11 +126,7 @@ impl Environment {
                 self.kill().await;
                 Outcome::TimedOut
             }
-        };
-        if outcome != Outcome::NotTaken {
-            self.served.fetch_add(1, Ordering::Relaxed);
         }
-        outcome
     }
 
     /// Waits until the runtime asks for its next request. False when its process ends first, or `limit` is over
@@ -167,9 +165,9 @@ impl Environment {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Whether its end calls for another one in its place: it worked, and nobody asked it to end.
+    /// Whether its end calls for another one in its place: it was given work, and nobody asked it to end.
     pub(super) fn is_missed(&self) -> bool {
-        self.served.load(Ordering::Relaxed) > 0 && !self.retired.load(Ordering::Relaxed)
+        self.worked.load(Ordering::Relaxed) && !self.retired.load(Ordering::Relaxed)
     }
 
     /// Asks the process to end.

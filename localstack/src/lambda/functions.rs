@@ -165,7 +165,7 @@ fn settings(config: &Config, function: &Function, path: &std::path::Path) -> Set
 /// The ARN that a function of this name has, whether or not there is one.
 pub(super) fn full_arn(name: &str) -> String {
     let name = short_name(name).unwrap_or(name);
-    format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}")
+    crate::arn::function(name)
 }
 
 /// The function's name out of what the Invoke API takes for one; a version or alias other than `$LATEST` is none

@@ -38,3 +38,5 @@ pub use pool::ProcessInfo;
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

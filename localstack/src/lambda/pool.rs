@@ -23,6 +23,9 @@ use super::sync::lock;
 
 /// How often a request moves on when environments end just before they take it.
 const HANDOVERS: usize = 3;
+/// How long an answer is held back for the runtime to ask for its next request, which it does at once. Without this a
+/// caller that sends one request after another would find its environment busy, and start a second one.
+const SETTLING: Duration = Duration::from_millis(5);
 /// What a process gets between `SIGTERM` and `SIGKILL`.
 const TERMINATION: Duration = Duration::from_secs(1);
 
@@ -67,7 +70,10 @@ pub(super) struct Pool {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     environments: Mutex<Environments>,
+    /// No more requests.
     stopping: CancellationToken,
+    /// No more processes.
+    ending: CancellationToken,
     requests: TaskTracker,
     processes: TaskTracker,
 }
@@ -88,6 +94,7 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             environments: Mutex::default(),
             stopping: CancellationToken::new(),
+            ending: CancellationToken::new(),
             requests: TaskTracker::new(),
             processes: TaskTracker::new(),
             settings,
@@ -143,6 +150,7 @@ impl Pool {
         if tokio::time::timeout(grace, self.requests.wait()).await.is_err() {
             tracing::warn!(function = self.settings.name, "requests in flight are broken off");
         }
+        self.ending.cancel();
         self.processes.close();
         self.signal_all(Signal::Terminate);
         if tokio::time::timeout(TERMINATION, self.processes.wait()).await.is_err() {
@@ -154,6 +162,7 @@ impl Pool {
     /// Ends every process without waiting for anything.
     pub(super) fn abandon(&self) {
         self.stopping.cancel();
+        self.ending.cancel();
         self.signal_all(Signal::Kill);
     }
 
@@ -181,13 +190,19 @@ impl Pool {
             Answer::Response(payload) => (payload, None),
             Answer::Error(payload) => (payload, Some("Unhandled".to_owned())),
         };
+        let mut back = std::pin::pin!(async {
+            if let Some(environment) = environment {
+                self.put_back(environment).await;
+            }
+            drop(place);
+        });
+        let is_back = tokio::time::timeout(SETTLING, back.as_mut()).await.is_ok();
         if reply.send(Invocation { request_id: request.id, payload, function_error }).is_err() {
             tracing::debug!(function = self.settings.name, "the caller has gone");
         }
-        if let Some(environment) = environment {
-            self.put_back(environment).await;
+        if !is_back {
+            back.await;
         }
-        drop(place);
     }
 
     /// Runs a request; with the answer comes the environment, if it is good for another one.
@@ -238,7 +253,7 @@ impl Pool {
         let environment =
             Environment::start(&*self.launch, arn, variables, *init, &self.processes).await?;
         lock(&self.environments).all.push(Arc::clone(&environment));
-        if self.stopping.is_cancelled() {
+        if self.ending.is_cancelled() {
             // It came after everything was told to stop.
             environment.retire(Signal::Terminate);
         }

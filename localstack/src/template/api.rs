@@ -66,7 +66,10 @@ fn read_auth(mut auth: Properties<'_>, has_cors: bool, functions: &[Function]) -
         if is_default {
             authorizer = read;
         } else {
-            auth.report_at(&format!("Authorizers.{name}"), "is not the DefaultAuthorizer; there is only that one");
+            auth.report_at(
+                &format!("Authorizers.{name}"),
+                "is not the DefaultAuthorizer; there is only that one",
+            );
         }
     }
     if let Some(name) = default.filter(|_| authorizer.is_none()) {
@@ -80,7 +83,9 @@ fn read_authorizer(mut reader: Properties<'_>, functions: &[Function]) -> Option
     let arn = reader.required_text("FunctionArn");
     match reader.text("FunctionPayloadType").as_deref() {
         Some("TOKEN") | None => {}
-        Some(other) => reader.report_at("FunctionPayloadType", format!("{other} is not known here; TOKEN is")),
+        Some(other) => {
+            reader.report_at("FunctionPayloadType", format!("{other} is not known here; TOKEN is"))
+        }
     }
     let mut header = None;
     let mut cache = None;
@@ -127,7 +132,9 @@ fn unquoted(text: &str, at: &At, scope: &Scope<'_>) -> String {
     match text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
         Some(inner) => inner.to_owned(),
         None => {
-            scope.problems.report(at, format!("{text} must be in single quotes inside the text: \"'{text}'\""));
+            scope
+                .problems
+                .report(at, format!("{text} must be in single quotes inside the text: \"'{text}'\""));
             text.to_owned()
         }
     }

@@ -83,7 +83,12 @@ fn route(function: &str, mut properties: Properties<'_>, scope: &Scope<'_>) -> O
         properties.report_at("Auth", format!("names the authorizer {name}; leave it to the API's default"));
     }
     properties.finish();
-    Some(Route { method: method?, path: path?, function: function.to_owned(), authorized: authorizer.is_none() })
+    Some(Route {
+        method: method?,
+        path: path?,
+        function: function.to_owned(),
+        authorized: authorizer.is_none(),
+    })
 }
 
 /// What API Gateway takes for a path: `{name}` is a whole segment, and `{name+}` the last one.
@@ -99,7 +104,9 @@ fn check_path(path: &str) -> Result<(), String> {
             None if segment.contains(['{', '}']) => {
                 return Err(format!("{segment} is only partly a parameter; a parameter is a whole segment"));
             }
-            None if segment.is_empty() && !(last && i == 0) => return Err(format!("{path} has an empty segment")),
+            None if segment.is_empty() && !(last && i == 0) => {
+                return Err(format!("{path} has an empty segment"));
+            }
             None => continue,
         };
         if name.ends_with('+') && !last {
@@ -139,7 +146,8 @@ fn queue(properties: &mut Properties<'_>) -> Option<TriggerSource> {
 
 fn stream(properties: &mut Properties<'_>) -> Option<TriggerSource> {
     let stream = properties.required_text("Stream");
-    if let Some(start) = properties.required_text("StartingPosition").filter(|start| start != "TRIM_HORIZON") {
+    if let Some(start) = properties.required_text("StartingPosition").filter(|start| start != "TRIM_HORIZON")
+    {
         properties.report_at(
             "StartingPosition",
             format!("{start} is not known here; TRIM_HORIZON is, and loses nothing"),
@@ -154,7 +162,8 @@ fn stream(properties: &mut Properties<'_>) -> Option<TriggerSource> {
         Some(value) => {
             let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
             if number.is_none() {
-                properties.report_at("MaximumRetryAttempts", format!("must be a whole number, and is {value}"));
+                properties
+                    .report_at("MaximumRetryAttempts", format!("must be a whole number, and is {value}"));
             }
             number
         }

@@ -170,7 +170,8 @@ fn permission(mut reader: Properties<'_>, queue_urls: &[String]) -> Option<Queue
         let insecure =
             condition.as_ref().and_then(|condition| condition.get("Bool")?.get("aws:SecureTransport"));
         if insecure.is_none_or(|value| value.to_string().trim_matches('"') != "false") {
-            reader.report("a Deny is only understood for insecure transport (Bool aws:SecureTransport false)");
+            reader
+                .report("a Deny is only understood for insecure transport (Bool aws:SecureTransport false)");
         }
         reader.finish();
         return None;
@@ -189,9 +190,8 @@ fn permission(mut reader: Properties<'_>, queue_urls: &[String]) -> Option<Queue
             let is_sns = |value: &Value| value == "sns.amazonaws.com" || value == "*";
             is_sns(named) || named.as_array().is_some_and(|list| list.iter().any(is_sns))
         });
-    let sends = actions
-        .iter()
-        .any(|action| crate::iam::matches(&action.to_ascii_lowercase(), "sqs:sendmessage"));
+    let sends =
+        actions.iter().any(|action| crate::iam::matches(&action.to_ascii_lowercase(), "sqs:sendmessage"));
     reader.finish();
     (for_sns && sends).then(|| QueuePermission { queue_urls: queue_urls.to_vec(), resources, topics })
 }
@@ -231,10 +231,14 @@ pub(crate) fn check(
     for ReadSubscription { at, subscription } in subscriptions {
         let Subscription { topic_arn, queue_arn, .. } = subscription;
         if !topics.iter().any(|topic| arn::topic(&topic.name) == *topic_arn) {
-            scope.problems.report(&at.key("TopicArn"), format!("{topic_arn} is not a topic of this template"));
+            scope
+                .problems
+                .report(&at.key("TopicArn"), format!("{topic_arn} is not a topic of this template"));
         }
         let Some(queue) = queues.iter().find(|queue| arn::queue(&queue.name) == *queue_arn) else {
-            scope.problems.report(&at.key("Endpoint"), format!("{queue_arn} is not a queue of this template"));
+            scope
+                .problems
+                .report(&at.key("Endpoint"), format!("{queue_arn} is not a queue of this template"));
             continue;
         };
         let url = super::resources::queue_url(aws_endpoint, &queue.name);

@@ -9,13 +9,15 @@
 //! yaml        YAML with CloudFormation's tags to plain values in the long form
 //! problems    where something stands, and what is wrong with it
 //! parameters  parameters and conditions
-//! scope       Ref, GetAtt, Sub … and {{resolve:secretsmanager:…}}
+//! scope       Ref, GetAtt, Sub and the other functions
+//! dynamic     {{resolve:secretsmanager:…}}
 //! properties  typed reading that leaves no property unread
 //! resources   which resources there are, and their physical names
 //! functions, events, api, tables, messaging, secret   one kind of resource each
 //! ```
 
 mod api;
+mod dynamic;
 mod events;
 mod functions;
 mod messaging;
@@ -143,8 +145,7 @@ struct Sections(Vec<(String, yaml_serde::Value)>);
 
 impl Sections {
     fn new(document: yaml_serde::Value, problems: &Problems) -> Self {
-        const KNOWN: [&str; 6] =
-            ["Parameters", "Mappings", "Conditions", "Globals", "Resources", "Outputs"];
+        const KNOWN: [&str; 6] = ["Parameters", "Mappings", "Conditions", "Globals", "Resources", "Outputs"];
         let mut sections = Vec::new();
         let mut has_transform = false;
         let yaml_serde::Value::Mapping(document) = document else {
@@ -196,19 +197,25 @@ fn globals(entries: Entries, problems: &Problems) -> Value {
 /// Triggers have to name what is there, and AWS refuses a queue whose messages come back while they are worked on.
 fn check_triggers(deployment: &Deployment, problems: &Problems) {
     for trigger in &deployment.triggers {
-        let at = At::top("Resources").key(&trigger.function).key("Properties").key("Events").key(&trigger.name);
+        let at =
+            At::top("Resources").key(&trigger.function).key("Properties").key("Events").key(&trigger.name);
         match &trigger.source {
             TriggerSource::Queue { queue_arn, .. } => {
-                let Some(queue) = deployment.queues.iter().find(|queue| arn::queue(&queue.name) == *queue_arn)
+                let Some(queue) =
+                    deployment.queues.iter().find(|queue| arn::queue(&queue.name) == *queue_arn)
                 else {
                     problems.report(&at, format!("{queue_arn} is not a queue of this template"));
                     continue;
                 };
-                let visibility = queue.attributes.get("VisibilityTimeout").and_then(|v| v.parse::<u64>().ok());
+                let visibility =
+                    queue.attributes.get("VisibilityTimeout").and_then(|v| v.parse::<u64>().ok());
                 let timeout = deployment.functions.iter().find(|f| f.logical_id == trigger.function);
                 if timeout.is_some_and(|f| f.timeout.as_secs() > visibility.unwrap_or(30)) {
                     let id = &queue.logical_id;
-                    problems.report(&at, format!("the VisibilityTimeout of {id} is below the function's Timeout"));
+                    problems.report(
+                        &at,
+                        format!("the VisibilityTimeout of {id} is below the function's Timeout"),
+                    );
                 }
             }
             TriggerSource::Stream { table, .. } => {

@@ -18,7 +18,8 @@ pub(crate) fn parameters(
 ) -> BTreeMap<String, Value> {
     let section = At::top("Parameters");
     for name in given.keys().filter(|name| !declared.iter().any(|(declared, _)| declared == *name)) {
-        problems.report(&section.key(name), "a value is given for it, and the template has no such parameter");
+        problems
+            .report(&section.key(name), "a value is given for it, and the template has no such parameter");
     }
     let mut values = BTreeMap::new();
     for (name, declaration) in declared {

@@ -110,12 +110,7 @@ pub(crate) fn register(declared: Entries, aws_endpoint: &str, scope: &mut Scope<
 }
 
 /// One resource, and whether its condition holds.
-fn read(
-    id: &str,
-    mut reader: Properties<'_>,
-    ids: &[String],
-    scope: &Scope<'_>,
-) -> Option<(Resource, bool)> {
+fn read(id: &str, mut reader: Properties<'_>, ids: &[String], scope: &Scope<'_>) -> Option<(Resource, bool)> {
     let type_name = reader.required_text("Type");
     let condition = reader.text("Condition");
     let metadata = reader.object("Metadata");
@@ -154,7 +149,8 @@ fn read(
 fn binary(mut metadata: Properties<'_>) -> Option<String> {
     let method = metadata.required_text("BuildMethod");
     if let Some(method) = method.filter(|method| method != "rust-cargolambda") {
-        metadata.report_at("BuildMethod", format!("{method} is not known here; functions are cargo binaries"));
+        metadata
+            .report_at("BuildMethod", format!("{method} is not known here; functions are cargo binaries"));
     }
     let Some(mut build) = metadata.object("BuildProperties") else {
         metadata.report("has no BuildProperties.Binary, the cargo binary to run");

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::deployment::{ACCOUNT, REGION};
 
+use super::dynamic;
 use super::problems::{At, Problems};
 use super::properties::scalar;
 
@@ -58,11 +59,11 @@ impl<'a> Scope<'a> {
     pub(crate) fn resolve(&self, value: &Value, at: &At) -> Option<Value> {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
-            Value::String(text) => Some(self.finished(text.clone(), at)),
+            Value::String(text) => Some(self.finished(text, at)),
             Value::Array(list) => Some(Value::Array(self.resolve_list(list, at))),
             Value::Object(map) => match intrinsic(map) {
                 Some((name, argument)) => match self.call(name, argument, &at.key(name))? {
-                    Value::String(text) => Some(self.finished(text, at)),
+                    Value::String(text) => Some(self.finished(&text, at)),
                     other => Some(other),
                 },
                 None => Some(Value::Object(self.resolve_map(map, at))),
@@ -204,7 +205,9 @@ impl<'a> Scope<'a> {
         let named = match argument {
             Value::String(dotted) => dotted.split_once('.'),
             other => match other.as_array().map(Vec::as_slice) {
-                Some([Value::String(id), Value::String(attribute)]) => Some((id.as_str(), attribute.as_str())),
+                Some([Value::String(id), Value::String(attribute)]) => {
+                    Some((id.as_str(), attribute.as_str()))
+                }
                 Some(_) | None => None,
             },
         };
@@ -350,44 +353,11 @@ impl<'a> Scope<'a> {
     }
 
     /// A text with its `{{resolve:…}}` references replaced.
-    fn finished(&self, text: String, at: &At) -> Value {
-        const OPEN: &str = "{{resolve:";
-        let mut result = String::new();
-        let mut rest = text.as_str();
-        while let Some((before, reference, after)) = rest
-            .split_once(OPEN)
-            .and_then(|(before, tail)| tail.split_once("}}").map(|(inner, after)| (before, inner, after)))
-        {
-            result.push_str(before);
-            match self.dynamic_reference(reference) {
-                Ok(value) => result.push_str(&value),
-                Err(what) => return self.refuse(at, &what),
-            }
-            rest = after;
+    fn finished(&self, text: &str, at: &At) -> Value {
+        match dynamic::replaced(text, &self.secrets) {
+            Ok(text) => Value::String(text),
+            Err(what) => self.refuse(at, &what),
         }
-        result.push_str(rest);
-        Value::String(result)
-    }
-
-    /// `secretsmanager:NAME-or-ARN:SecretString[:key]`, without the braces.
-    fn dynamic_reference(&self, reference: &str) -> Result<String, String> {
-        let shape = || {
-            format!("{{{{resolve:{reference}}}}} is not of the form secretsmanager:<secret>:SecretString[:key]")
-        };
-        let secret = reference.strip_prefix("secretsmanager:").ok_or_else(shape)?;
-        let (id, key) = match secret.split_once(":SecretString") {
-            Some((id, "")) => (id, ""),
-            // A version stage or id would follow the key; there is only one version here.
-            Some((id, rest)) => (id, rest.strip_prefix(':').ok_or_else(shape)?.trim_end_matches(':')),
-            None => return Err(shape()),
-        };
-        let value = self.secrets.get(id).ok_or_else(|| format!("there is no secret {id}"))?;
-        if key.is_empty() {
-            return Ok(value.clone());
-        }
-        let parsed: Value =
-            serde_json::from_str(value).map_err(|_| format!("the secret {id} is not a JSON object"))?;
-        parsed.get(key).and_then(scalar).ok_or_else(|| format!("the secret {id} has no key {key}"))
     }
 }
 

@@ -53,7 +53,7 @@ fn the_real_template_resolves() {
             "portal"
         ]
     );
-    let names = |names: Vec<&String>| names.into_iter().map(String::clone).collect::<Vec<_>>().join(" ");
+    let names = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(
         names(deployment.tables.iter().map(|t| &t.name).collect()),
         "erp-auth erp-contact erp-inventory erp-sales erp-purchase"
@@ -142,7 +142,10 @@ fn its_subscriptions_and_triggers_say_what_moves_where() {
     let first = &deployment.subscriptions[0];
     assert_eq!(first.topic_arn, arn::topic("erp-sales-events"));
     assert_eq!(first.attributes["RawMessageDelivery"], "true");
-    assert_eq!(first.attributes["FilterPolicy"], r#"{"type":["sales.order.confirmed","sales.order.cancelled"]}"#);
+    assert_eq!(
+        first.attributes["FilterPolicy"],
+        r#"{"type":["sales.order.confirmed","sales.order.cancelled"]}"#
+    );
     let stock = deployment.queues.iter().find(|queue| queue.name == "erp-stock-queue").unwrap();
     assert_eq!(stock.attributes["VisibilityTimeout"], "180");
     assert_eq!(
@@ -247,8 +250,18 @@ fn a_broken_template_is_refused_by_name_and_place() {
         ("Type: String, Default: hot", "Type: Strin, Default: hot", "Parameters.Mode.Type", "Strin"),
         ("!Condition IsOn", "!Condition IsOnn", "Conditions.IsOff.Fn::Not.Condition", "IsOnn"),
         ("!Condition IsOn", "!Condition IsOff", "Conditions.IsOff.Fn::Not.Condition", "IsOff"),
-        ("!Ref Mode", "!Ref Mod", "Conditions.IsOn.Fn::And.Fn::Equals[0].Ref", "no parameter or resource Mod"),
-        ("large, memory", "huge, memory", "Resources.Orders.Properties.MemorySize.Fn::FindInMap", "Sizes.huge"),
+        (
+            "!Ref Mode",
+            "!Ref Mod",
+            "Conditions.IsOn.Fn::And.Fn::Equals[0].Ref",
+            "no parameter or resource Mod",
+        ),
+        (
+            "large, memory",
+            "huge, memory",
+            "Resources.Orders.Properties.MemorySize.Fn::FindInMap",
+            "Sizes.huge",
+        ),
         ("${Table.Arn}", "${Tabel.Arn}", "Resources.Orders.Properties.Environment.Variables.MINE", "Tabel"),
         ("${Table.Arn}", "${Table.Nam}", "Resources.Orders.Properties.Environment.Variables.MINE", "Nam"),
         ("${Table.Arn}", "${Table.StreamArn}", "Resources.Orders.Properties.Environment", "StreamArn"),
@@ -266,31 +279,67 @@ fn a_broken_template_is_refused_by_name_and_place() {
         ("provided.al2023", "nodejs22.x", "Resources.Orders.Properties.Runtime", "nodejs22.x"),
         ("Globals:\n  Function:", "Globals:\n  Api:", "Globals.Api", "not understood"),
         ("Binary: orders", "Binry: orders", "Resources.Orders.Metadata.BuildProperties", "Binry"),
-        ("Effect: Allow, Action: 'dynamodb:*'", "Effect: Deny, Action: x", "Policies[0].Statement.Effect", "Deny"),
+        (
+            "Effect: Allow, Action: 'dynamodb:*'",
+            "Effect: Deny, Action: x",
+            "Policies[0].Statement.Effect",
+            "Deny",
+        ),
         ("Statement: { Effect", "DynamoDBCrudPolicy: { Effect", "Policies[0]", "DynamoDBCrudPolicy"),
         ("Type: Api,", "Type: HttpApi,", "Resources.Orders.Properties.Events.Get.Type", "HttpApi"),
         ("Path: /orders", "Pathh: /orders", "Resources.Orders.Properties.Events.Get.Properties", "Pathh"),
         ("Method: get", "Method: fetch", "Events.Get.Properties.Method", "FETCH"),
         ("rate(5 minutes)", "cron(0 0 * * ? *)", "Events.Tick.Properties.Schedule", "cron"),
-        ("Fn::GetAtt: Queue.Arn", "Fn::GetAtt: Table.Arn", "Resources.Orders.Properties.Events.Work", "not a queue"),
+        (
+            "Fn::GetAtt: Queue.Arn",
+            "Fn::GetAtt: Table.Arn",
+            "Resources.Orders.Properties.Events.Work",
+            "not a queue",
+        ),
         ("Type: AWS::SQS::Queue,", "Type: AWS::SQS::Que,", "Resources.Queue.Type", "AWS::SQS::Que"),
         ("VisibilityTimeout: 60", "FifoQueue: true", "Resources.Queue.Properties.FifoQueue", "first-in"),
-        ("KeySchema: [{ AttributeName: pk, KeyType: HASH }]", "KeySchema: [{ Name: pk, KeyType: HASH }]", "Resources.Table.Properties.KeySchema[0].Name", "not a property"),
-        ("aws:SourceArn: !Ref Topic", "aws:SourceArn: other", "Resources.Subscription.Properties", "AWS would drop"),
-        ("Action: 'sqs:SendMessage'", "Action: 'sqs:Receive*'", "Resources.Subscription.Properties", "AWS would drop"),
+        (
+            "KeySchema: [{ AttributeName: pk, KeyType: HASH }]",
+            "KeySchema: [{ Name: pk, KeyType: HASH }]",
+            "Resources.Table.Properties.KeySchema[0].Name",
+            "not a property",
+        ),
+        (
+            "aws:SourceArn: !Ref Topic",
+            "aws:SourceArn: other",
+            "Resources.Subscription.Properties",
+            "AWS would drop",
+        ),
+        (
+            "Action: 'sqs:SendMessage'",
+            "Action: 'sqs:Receive*'",
+            "Resources.Subscription.Properties",
+            "AWS would drop",
+        ),
         ("Protocol: sqs", "Protocol: email", "Resources.Subscription.Properties.Protocol", "email"),
         ("Condition: IsOff", "Condition: IsUnknown", "Resources.Gone.Condition", "IsUnknown"),
         ("AWS::CloudWatch::Alarm", "AWS::EC2::Instance", "Resources.Alarm.Type", "AWS::EC2::Instance"),
         ("!Ref AWS::StackName", "!Ref AWS::Stack", "Resources.Alarm.Properties.AlarmName.Ref", "AWS::Stack"),
-        ("Topic: { Type: AWS::SNS::Topic }", "Topic: { Type: AWS::SNS::Topic, DependsOn: Nobody }", "Resources.Topic.DependsOn", "Nobody"),
-        ("Topic: { Type: AWS::SNS::Topic }", "Topic: { Type: AWS::SNS::Topic, UpdatePolicy: {} }", "Resources.Topic.UpdatePolicy", "not a property"),
+        (
+            "Topic: { Type: AWS::SNS::Topic }",
+            "Topic: { Type: AWS::SNS::Topic, DependsOn: Nobody }",
+            "Resources.Topic.DependsOn",
+            "Nobody",
+        ),
+        (
+            "Topic: { Type: AWS::SNS::Topic }",
+            "Topic: { Type: AWS::SNS::Topic, UpdatePolicy: {} }",
+            "Resources.Topic.UpdatePolicy",
+            "not a property",
+        ),
     ] {
         assert!(SMALL.contains(from), "{from}");
         let problems = match read(&SMALL.replace(from, to), &[]) {
             Ok(_) => panic!("{from} -> {to}: accepted"),
             Err(problems) => problems,
         };
-        let found = problems.iter().any(|p| p.at.contains(at) && (p.what.contains(what) || p.at.contains(what)));
+        let found =
+            problems.iter().any(|p| p.at.contains(at) && (p.what.contains(what) || p.at.contains(what)));
         assert!(found, "{from} -> {to}: expected {at}: {what}, found {}", TemplateError::Refused(problems));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
 use erp_contracts::StoreError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,6 +76,8 @@ pub fn write<T: Serialize, C>(value: &T) -> Result<Row, StoreError<C>> {
 
 /// The most keys that one `BatchGetItem` takes.
 const BATCH_GET: usize = 100;
+/// The most rows that one `BatchWriteItem` takes.
+const BATCH_WRITE: usize = 25;
 /// How often the rest of a batch is asked for.
 const BATCH_ROUNDS: u32 = 8;
 
@@ -130,8 +132,56 @@ impl Table {
         Ok(rows)
     }
 
-    /// The rows of a partition whose sort key starts with `prefix`, oldest (smallest) first, by consistent reads,
-    /// up to `limit`.
+    /// Writes rows without a condition, one by one and in no order: only for rows whose keys and contents are the
+    /// same however often they are written.
+    ///
+    /// # Errors
+    /// When the table does not answer, or some were left unwritten again and again.
+    pub async fn put_all<T: Serialize>(&self, rows: impl Iterator<Item = T> + Send) -> Result<(), StoreError> {
+        let put = |row: T| {
+            let put = PutRequest::builder().set_item(Some(write(&row)?)).build().map_err(StoreError::unavailable)?;
+            Ok(WriteRequest::builder().put_request(put).build())
+        };
+        let requests = rows.map(put).collect::<Result<_, StoreError>>()?;
+        self.write_all(requests).await
+    }
+
+    /// Deletes rows without a condition, one by one and in no order; they may be gone already.
+    ///
+    /// # Errors
+    /// As [`Table::put_all`].
+    pub async fn delete_all(&self, keys: impl Iterator<Item = Key> + Send) -> Result<(), StoreError> {
+        let delete = |key: Key| {
+            let delete = DeleteRequest::builder().set_key(Some(key.attributes())).build();
+            Ok(WriteRequest::builder().delete_request(delete.map_err(StoreError::unavailable)?).build())
+        };
+        let requests = keys.map(delete).collect::<Result<_, StoreError>>()?;
+        self.write_all(requests).await
+    }
+
+    async fn write_all(&self, requests: Vec<WriteRequest>) -> Result<(), StoreError> {
+        for chunk in requests.chunks(BATCH_WRITE) {
+            let mut left = chunk.to_vec();
+            for round in 0..BATCH_ROUNDS {
+                if left.is_empty() {
+                    break;
+                }
+                if round > 0 {
+                    crate::transaction::pause(round).await;
+                }
+                let answer = self.client.batch_write_item().request_items(&self.name, left).send().await;
+                let mut unprocessed = answer.map_err(unavailable)?.unprocessed_items.unwrap_or_default();
+                left = unprocessed.remove(&self.name).unwrap_or_default();
+            }
+            if !left.is_empty() {
+                return Err(StoreError::unavailable("DynamoDB left rows of a batch unwritten"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a partition whose sort key starts with `prefix`, smallest first, by consistent reads: up to
+    /// `limit` that come behind the sort key `after`.
     ///
     /// # Errors
     /// When the table does not answer.
@@ -139,10 +189,11 @@ impl Table {
         &self,
         pk: &str,
         prefix: &str,
+        after: Option<String>,
         limit: usize,
     ) -> Result<Vec<T>, StoreError> {
         let mut rows = Vec::new();
-        let mut start = None;
+        let mut start = after.map(|sk| Key::new(pk, sk).attributes());
         loop {
             let page = self
                 .client

@@ -17,9 +17,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use uuid::Uuid;
+
 use crate::item::Item;
 use crate::order::{Order, StockStatus};
-use crate::{Id, Timestamp};
+use crate::{Id, StockChange, StockLevel, Timestamp};
 
 /// Where an allocation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,8 +73,129 @@ pub struct Allocation {
     pub demand: Demand,
     /// 1 for the first state, one more for each next: tells the order which news is newer.
     pub sequence: u64,
-    /// When the order first came; what the line is sorted by.
+    /// When the sale was confirmed; what the line of those that wait is sorted by.
     pub since: Timestamp,
+    /// What it moved so far, oldest first.
+    pub moves: Vec<Move>,
+}
+
+/// A time that an order moved stock: all its items at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The id that its movements have, one of each item.
+    pub id: Uuid,
+    /// Out or in.
+    pub kind: MovementKind,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A change of the stock of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Movement {
+    /// Unique among the movements of the item, and the same however often it is written.
+    pub id: Uuid,
+    /// The item.
+    pub item_id: Id<Item>,
+    /// By how many.
+    pub change: i64,
+    /// What made it.
+    pub kind: MovementKind,
+    /// The order, unless a person made it.
+    pub order_id: Option<Id<Order>>,
+    /// Why, in the words of the person.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Allocation {
+    /// Every movement that follows from what it moved. Making them again makes the same ones.
+    pub fn movements(&self) -> Vec<Movement> {
+        let of = |step: &Move| {
+            let Move { id, kind, at } = *step;
+            let sign = kind.sign();
+            self.demand.iter().map(move |(item_id, quantity)| Movement {
+                id,
+                item_id: *item_id,
+                change: sign * quantity,
+                kind,
+                order_id: Some(self.order_id),
+                reason: None,
+                at,
+            })
+        };
+        self.moves.iter().flat_map(of).collect()
+    }
+
+    /// Whether it brought stock that others may wait for.
+    pub fn brought(&self) -> bool {
+        self.moves.iter().any(|step| step.kind.sign() > 0)
+    }
+}
+
+/// The stock of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stock {
+    /// The item.
+    pub item_id: Id<Item>,
+    /// How many there are.
+    pub quantity: StockLevel,
+    /// 0 for a new item, one more with each change.
+    pub sequence: u64,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What a person asks of the stock of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adjustment {
+    /// So many more, or fewer.
+    By(StockChange),
+    /// So many, if there are as many as the person saw.
+    SetTo {
+        /// How many there shall be.
+        target: StockLevel,
+        /// How many the person saw.
+        expected: Option<StockLevel>,
+    },
+}
+
+/// Why an adjustment is not possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdjustmentError {
+    /// There are not so many.
+    Short {
+        /// How many there are.
+        available: StockLevel,
+    },
+    /// There would be more than [`StockLevel::MAX`].
+    TooMany,
+    /// There are not as many as the person saw.
+    Moved {
+        /// How many there are.
+        found: StockLevel,
+    },
+}
+
+impl Stock {
+    /// The change that an adjustment makes; none if it asks for what is there.
+    ///
+    /// # Errors
+    /// When it is not possible.
+    pub fn adjust(&self, adjustment: Adjustment) -> Result<Option<StockChange>, AdjustmentError> {
+        match adjustment {
+            Adjustment::By(change) => match self.quantity.after(change) {
+                Some(_) => Ok(Some(change)),
+                None if change.get() < 0 => Err(AdjustmentError::Short { available: self.quantity }),
+                None => Err(AdjustmentError::TooMany),
+            },
+            Adjustment::SetTo { expected: Some(seen), .. } if seen != self.quantity => {
+                Err(AdjustmentError::Moved { found: self.quantity })
+            }
+            Adjustment::SetTo { target, .. } => Ok(StockChange::new(target.get() - self.quantity.get()).ok()),
+        }
+    }
 }
 
 /// What a fact about an order asks of its allocation.
@@ -115,10 +238,10 @@ pub const fn decide(state: Option<AllocationState>, fact: Fact) -> Step {
     }
 }
 
-/// Why stock changed.
+/// What made stock change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MovementReason {
+pub enum MovementKind {
     /// A sale took it.
     Allocated,
     /// A cancelled sale gave it back.
@@ -129,7 +252,15 @@ pub enum MovementReason {
     Adjusted,
 }
 
-impl MovementReason {
+impl MovementKind {
+    /// Whether an order's move of this kind takes (-1) or brings (1); a person's adjustment says so itself.
+    pub const fn sign(self) -> i64 {
+        match self {
+            Self::Allocated => -1,
+            Self::Released | Self::Received | Self::Adjusted => 1,
+        }
+    }
+
     /// The word for it on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {

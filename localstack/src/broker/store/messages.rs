@@ -227,6 +227,23 @@ pub(crate) fn change_visibility(
     }
 }
 
+/// Undoes the receive that a receipt is of, unless the message went on since.
+pub(crate) fn give_back(c: &Connection, now: i64, receipt: &Receipt) -> Result<(), BrokerError> {
+    c.prepare_cached(
+        "UPDATE messages SET visible_at = ?5, receives = receives - 1,
+                             first_received_at = iif(receives = 1, NULL, first_received_at)
+         WHERE id = ?1 AND queue = ?2 AND message_id = ?3 AND receives = ?4",
+    )?
+    .execute(params![
+        receipt.row,
+        receipt.queue,
+        receipt.message_id.to_string(),
+        receipt.receive,
+        now
+    ])?;
+    Ok(())
+}
+
 /// Deletes every message of a queue.
 pub(crate) fn purge(c: &Connection, queue: &Queue) -> Result<(), BrokerError> {
     c.prepare_cached("DELETE FROM messages WHERE queue = ?1")?.execute([queue.id])?;

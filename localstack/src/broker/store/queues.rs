@@ -80,7 +80,8 @@ pub(crate) fn insert(
     tags: &BTreeMap<String, String>,
 ) -> Result<(), BrokerError> {
     queue::check_name(name)?;
-    check(c, name, attributes)?;
+    queue::check_attributes(attributes)?;
+    check_redrive(c, name, attributes)?;
     c.prepare_cached(
         "INSERT INTO queues (name, attributes, tags, created_at, modified_at) VALUES (?1, ?2, ?3, ?4, ?4)",
     )?
@@ -95,7 +96,11 @@ pub(crate) fn set_attributes(
     queue: &Queue,
     attributes: &BTreeMap<String, String>,
 ) -> Result<(), BrokerError> {
-    check(c, &queue.name, attributes)?;
+    queue::check_attributes(attributes)?;
+    // A policy that stays may have lost its dead-letter queue since; that is no reason to refuse other changes.
+    if attributes.get(REDRIVE_POLICY) != queue.attributes.get(REDRIVE_POLICY) {
+        check_redrive(c, &queue.name, attributes)?;
+    }
     let attributes = set(attributes);
     if attributes == queue.attributes {
         return Ok(());
@@ -139,9 +144,12 @@ fn set(attributes: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     attributes.iter().filter(|(_, value)| !value.is_empty()).map(|(n, v)| (n.clone(), v.clone())).collect()
 }
 
-/// Refuses malformed attributes, and a dead-letter queue that is missing or does not want these letters.
-fn check(c: &Connection, name: &str, attributes: &BTreeMap<String, String>) -> Result<(), BrokerError> {
-    queue::check_attributes(attributes)?;
+/// Refuses a dead-letter queue that is missing or does not want these letters.
+fn check_redrive(
+    c: &Connection,
+    name: &str,
+    attributes: &BTreeMap<String, String>,
+) -> Result<(), BrokerError> {
     let Some(policy) = attributes.get(REDRIVE_POLICY).filter(|policy| !policy.is_empty()) else {
         return Ok(());
     };

@@ -1,5 +1,7 @@
 //! What is still there when the process is not.
 
+use std::future::Future as _;
+
 use super::*;
 
 async fn send(broker: &Arc<Broker>, body: &str) {
@@ -80,8 +82,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A failed test must leave no process behind; after `kill` there is none, which is an error of no interest.
-        drop(self.child.kill());
+        // A failed test must leave no process behind; after `kill` there is none, and this does nothing.
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
+            eprintln!("the broker's process may still be there: {error}");
+        }
     }
 }
 
@@ -137,6 +141,25 @@ async fn what_was_accepted_is_in_every_queue_after_a_kill() {
     let accepted = accepted.lock().unwrap();
     assert!(accepted.len() >= 200);
     assert!(accepted.is_subset(&queues[0]), "a publication that was accepted is lost");
+}
+
+#[tokio::test]
+async fn a_receiver_that_goes_away_leaves_the_message_as_it_was() {
+    let broker = Broker::open(None, String::new()).unwrap();
+    broker.ensure_queue("q", &BTreeMap::new()).unwrap();
+    send(&broker, "m").await;
+    let mut gone = Box::pin(broker.receive("q", 1, Duration::ZERO));
+    std::future::poll_fn(|context| {
+        // The look into the database is under way and cannot end before the lock is free.
+        let lock = broker.store();
+        assert!(gone.as_mut().poll(context).is_pending());
+        drop(lock);
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(gone);
+    let got = broker.receive("q", 1, Duration::from_secs(10)).await.unwrap();
+    assert_eq!(got[0].attributes["ApproximateReceiveCount"], "1");
 }
 
 #[test]

@@ -1,0 +1,7 @@
+//! The Lambda behind `stock-queue`: it changes stock.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    inventory::worker::run(inventory::config::allocations().await?).await
+}

@@ -1,0 +1,15 @@
+//! Settings and wiring: `erp_orders::config` says which.
+
+use erp_aws::ConfigError;
+use erp_domain::order::OrderKind;
+use erp_http::App;
+
+use crate::api;
+
+/// The service, ready to run.
+///
+/// # Errors
+/// When a setting is missing or makes no sense.
+pub async fn app() -> Result<App, ConfigError> {
+    Ok(erp_orders::config::service(OrderKind::Purchase).await?.app(api::router))
+}

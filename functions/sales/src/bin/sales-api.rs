@@ -1,0 +1,7 @@
+//! The Lambda behind `/api/sales/orders`.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    lambda_http::tracing::init_default_subscriber();
+    sales::config::app().await?.run().await
+}

@@ -1,0 +1,41 @@
+//! The event that Lambda makes of stream records, and which records pass the filters.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
+
+use serde_json::{Value, json};
+
+use crate::arn;
+use crate::broker::filter;
+use crate::deployment::REGION;
+
+/// A record of a stream, as functions see it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Record {
+    /// Orders the records of a table.
+    pub(super) sequence_number: String,
+    json: Value,
+}
+
+impl Record {
+    /// The record as Lambda sends it: the database's own, from the region and the stream that it is said to be in.
+    pub(super) fn new(table: &str, record: &dynoxide::actions::get_records::Record) -> serde_json::Result<Self> {
+        let mut json = serde_json::to_value(record)?;
+        json["awsRegion"] = json!(REGION);
+        json["eventSourceARN"] = json!(arn::stream(table));
+        Ok(Self { sequence_number: record.dynamodb.sequence_number.clone(), json })
+    }
+
+    /// Whether one of the filters fits; without any, everything passes.
+    pub(super) fn passes(&self, filters: &[Value]) -> bool {
+        filters.is_empty() || filters.iter().any(|filter| filter::matches(filter, &self.json))
+    }
+
+    #[cfg(test)]
+    pub(super) fn numbered(sequence_number: &str) -> Self {
+        Self { sequence_number: sequence_number.to_owned(), json: Value::Null }
+    }
+}
+
+/// The event of a batch.
+pub(super) fn event(records: &[Record]) -> Value {
+    json!({ "Records": records.iter().map(|record| &record.json).collect::<Vec<_>>() })
+}

@@ -1,0 +1,328 @@
+//! Queues and streams that drive functions which are closures; the broker and the database are the real ones.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::Request;
+use dynoxide::Database;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tower::ServiceExt as _;
+
+use super::{Backoff, Mappings, Settings};
+use crate::broker::Broker;
+use crate::deployment::{Trigger, TriggerSource};
+use crate::lambda::sync::lock;
+use crate::lambda::testing::until;
+use crate::lambda::{Invocation, Invoke, InvokeError};
+
+/// What a function made up by a test returns for an event: a result, or an error.
+type Work = dyn Fn(&Value) -> Result<Value, String> + Send + Sync;
+
+struct Fake {
+    work: Box<Work>,
+    events: Mutex<Vec<Value>>,
+    gate: Option<Notify>,
+}
+
+impl Fake {
+    fn new(work: impl Fn(&Value) -> Result<Value, String> + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { work: Box::new(work), events: Mutex::default(), gate: None })
+    }
+
+    /// Of each event, what its records are called.
+    fn batches(&self) -> Vec<Vec<String>> {
+        lock(&self.events).iter().map(names).collect()
+    }
+}
+
+impl Invoke for Fake {
+    fn invoke<'a>(
+        &'a self,
+        function: &'a str,
+        payload: Bytes,
+    ) -> BoxFuture<'a, Result<Invocation, InvokeError>> {
+        Box::pin(async move {
+            assert_eq!(function, "Worker");
+            if payload.len() > 1_000_000 {
+                return Err(InvokeError::TooLarge { limit: 1_000_000 });
+            }
+            let event: Value = serde_json::from_slice(&payload).unwrap();
+            if let Some(gate) = &self.gate {
+                gate.notified().await;
+            }
+            let worked = (self.work)(&event);
+            lock(&self.events).push(event);
+            Ok(Invocation {
+                request_id: "r".into(),
+                function_error: worked.is_err().then(|| "Unhandled".into()),
+                payload: Bytes::from(worked.map_or_else(|error| json!({"errorMessage": error}), |ok| ok).to_string()),
+            })
+        })
+    }
+}
+
+/// The bodies of messages, and the sort keys of stream records.
+fn names(event: &Value) -> Vec<String> {
+    let name = |record: &Value| {
+        let name = record["body"].as_str().or_else(|| record["dynamodb"]["Keys"]["pk"]["S"].as_str());
+        name.unwrap_or("?").to_owned()
+    };
+    event["Records"].as_array().into_iter().flatten().map(name).collect()
+}
+
+/// A batch response that names the records which are called this.
+fn failures(event: &Value, bad: &str) -> Value {
+    let records = event["Records"].as_array().into_iter().flatten().zip(names(event));
+    let failed = records.filter(|(_, name)| name == bad).map(|(record, _)| {
+        let id = record["messageId"].as_str().or_else(|| record["dynamodb"]["SequenceNumber"].as_str());
+        json!({ "itemIdentifier": id })
+    });
+    json!({ "batchItemFailures": failed.collect::<Vec<_>>() })
+}
+
+struct Bench {
+    broker: Arc<Broker>,
+    database: Database,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let broker = Broker::open(None, "http://127.0.0.1:4566".into()).unwrap();
+        broker.ensure_queue("dead", &BTreeMap::new()).unwrap();
+        let redrive = json!({"deadLetterTargetArn": crate::arn::queue("dead"), "maxReceiveCount": 3});
+        let attributes = [("VisibilityTimeout", "300".to_owned()), ("RedrivePolicy", redrive.to_string())];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
+        broker.ensure_queue("work", &BTreeMap::from(attributes)).unwrap();
+        let database = Database::memory().unwrap();
+        let table = json!({
+            "TableName": "orders",
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_IMAGE"},
+        });
+        database.create_table(serde_json::from_value(table).unwrap()).unwrap();
+        Self { broker, database, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn start(&self, source: TriggerSource, functions: &Arc<Fake>) -> Mappings {
+        let quick = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(10) };
+        // Long enough that a test which does not wake the reader runs out of patience.
+        let poll = Duration::from_secs(60);
+        let settings = Settings { poll, redelivery: quick, retry: quick, ..Settings::new(self.folder.path()) };
+        let trigger = Trigger { function: "Worker".into(), name: "Work".into(), source };
+        let functions = Arc::clone(functions) as Arc<dyn Invoke>;
+        Mappings::start(&settings, &[trigger], functions, Arc::clone(&self.broker), &self.database).unwrap()
+    }
+
+    async fn send(&self, body: &str) {
+        let message = json!({"QueueUrl": "http://127.0.0.1:4566/000000000000/work", "MessageBody": body});
+        let request = Request::post("/")
+            .header("x-amz-target", "AmazonSQS.SendMessage")
+            .header("content-type", "application/x-amz-json-1.0")
+            .body(Body::from(message.to_string()));
+        let response = self.broker.router().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+
+    fn put(&self, pk: &str, kind: &str) {
+        let item = json!({"TableName": "orders", "Item": {"pk": {"S": pk}, "kind": {"S": kind}}});
+        self.database.put_item(serde_json::from_value(item).unwrap()).unwrap();
+    }
+
+    fn held(&self, queue: &str) -> u64 {
+        let depths = self.broker.depths().unwrap();
+        depths.iter().filter(|depth| depth.name == queue).map(|depth| depth.visible + depth.in_flight).sum()
+    }
+}
+
+fn queue() -> TriggerSource {
+    TriggerSource::Queue {
+        queue_arn: crate::arn::queue("work"),
+        batch_size: 10,
+        batching_window: Duration::ZERO,
+        maximum_concurrency: Some(2),
+        report_item_failures: true,
+    }
+}
+
+fn stream(filters: Vec<Value>, bisect: bool, maximum_retries: Option<u32>) -> TriggerSource {
+    TriggerSource::Stream {
+        table: "orders".into(),
+        batch_size: 4,
+        filters,
+        report_item_failures: true,
+        bisect,
+        maximum_retries,
+    }
+}
+
+async fn idle(mappings: &Mappings) {
+    until("nothing is going on", || mappings.is_idle().unwrap()).await;
+}
+
+#[tokio::test]
+async fn what_the_function_did_is_deleted() {
+    let (bench, worker) = (Bench::new(), Fake::new(|_| Ok(Value::Null)));
+    for body in ["a", "b", "c"] {
+        bench.send(body).await;
+    }
+    let mappings = bench.start(queue(), &worker);
+    idle(&mappings).await;
+    assert_eq!(worker.batches(), [["a", "b", "c"]]);
+    assert_eq!(bench.held("work"), 0);
+    mappings.stop().await;
+}
+
+#[tokio::test]
+async fn a_poison_message_fails_alone_and_ends_with_the_dead_letters() {
+    let (bench, worker) = (Bench::new(), Fake::new(|event| Ok(failures(event, "poison"))));
+    for body in ["a", "poison", "c"] {
+        bench.send(body).await;
+    }
+    let mappings = bench.start(queue(), &worker);
+    idle(&mappings).await;
+    assert_eq!(worker.batches(), [vec!["a", "poison", "c"], vec!["poison"], vec!["poison"]]);
+    assert_eq!(bench.held("dead"), 1);
+    mappings.stop().await;
+}
+
+#[tokio::test]
+async fn after_a_function_error_or_a_nonsensical_answer_everything_comes_back() {
+    let attempts = AtomicUsize::new(0);
+    let worker = Fake::new(move |_| match attempts.fetch_add(1, Ordering::SeqCst) {
+        0 => Err("crashed".into()),
+        1 => Ok(json!({"batchItemFailures": [{"itemIdentifier": "a stranger"}]})),
+        _ => Ok(json!({})),
+    });
+    let bench = Bench::new();
+    bench.send("a").await;
+    let mappings = bench.start(queue(), &worker);
+    idle(&mappings).await;
+    assert_eq!(worker.batches().len(), 3);
+    assert_eq!((bench.held("work"), bench.held("dead")), (0, 0));
+    mappings.stop().await;
+}
+
+#[tokio::test]
+async fn messages_that_are_too_large_together_go_one_by_one() {
+    let (bench, worker) = (Bench::new(), Fake::new(|_| Ok(Value::Null)));
+    for letter in ["a", "b", "c"] {
+        bench.send(&letter.repeat(400_000)).await;
+    }
+    let mappings = bench.start(queue(), &worker);
+    idle(&mappings).await;
+    assert_eq!(worker.batches().iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
+    mappings.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_batch_in_flight() {
+    let worker = Fake { gate: Some(Notify::new()), ..Arc::into_inner(Fake::new(|_| Ok(Value::Null))).unwrap() };
+    let (bench, worker) = (Bench::new(), Arc::new(worker));
+    bench.send("a").await;
+    let mappings = bench.start(queue(), &worker);
+    until("it is in flight", || mappings.in_flight() == 1).await;
+    assert!(!mappings.is_idle().unwrap());
+    let mut stop = Box::pin(mappings.stop());
+    assert!(futures_util::poll!(&mut stop).is_pending());
+    worker.gate.as_ref().unwrap().notify_one();
+    stop.await;
+    assert_eq!((bench.held("work"), mappings.in_flight()), (0, 0));
+}
+
+#[tokio::test]
+async fn records_come_in_order_through_the_filter_and_once_also_after_a_restart() {
+    let (bench, worker) = (Bench::new(), Fake::new(|_| Ok(Value::Null)));
+    let filter = json!({"eventName": ["INSERT"], "dynamodb": {"NewImage": {"kind": {"S": ["event"]}}}});
+    for (pk, kind) in [("1", "event"), ("2", "row"), ("3", "event"), ("4", "event"), ("5", "event"), ("6", "event")] {
+        bench.put(pk, kind);
+    }
+    let mappings = bench.start(stream(vec![filter.clone()], true, None), &worker);
+    idle(&mappings).await;
+    assert_eq!(worker.batches(), [vec!["1", "3", "4", "5"], vec!["6"]]);
+    let record = lock(&worker.events)[0]["Records"][0].clone();
+    assert_eq!(record["eventSourceARN"], crate::arn::stream("orders"));
+    assert_eq!((&record["awsRegion"], &record["eventSource"]), (&json!("us-east-1"), &json!("aws:dynamodb")));
+    assert_eq!(record["dynamodb"]["StreamViewType"], "NEW_IMAGE");
+    assert_eq!(record["dynamodb"]["NewImage"], json!({"pk": {"S": "1"}, "kind": {"S": "event"}}));
+    assert!(record["dynamodb"]["SizeBytes"].is_u64() && record["dynamodb"]["ApproximateCreationDateTime"].is_f64());
+
+    bench.put("7", "event");
+    mappings.wake();
+    assert!(!mappings.streams()[0].caught_up);
+    idle(&mappings).await;
+    mappings.stop().await;
+    bench.put("8", "event");
+    let mappings = bench.start(stream(vec![filter], true, None), &worker);
+    idle(&mappings).await;
+    assert_eq!(worker.batches()[2..], [["7"], ["8"]]);
+    mappings.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_from_the_record_that_failed_and_never_past_it() {
+    let attempts = AtomicUsize::new(0);
+    let worker = Fake::new(move |event| match attempts.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(failures(event, "2")),
+        1 => Err("the lights went out".into()),
+        _ => Ok(json!({"batchItemFailures": []})),
+    });
+    let bench = Bench::new();
+    for pk in ["1", "2", "3", "4", "5"] {
+        bench.put(pk, "event");
+    }
+    let mappings = bench.start(stream(vec![], false, None), &worker);
+    idle(&mappings).await;
+    let expected = [vec!["1", "2", "3", "4"], vec!["2", "3", "4"], vec!["2", "3", "4"], vec!["5"]];
+    assert_eq!(worker.batches(), expected);
+    mappings.stop().await;
+}
+
+#[tokio::test]
+async fn a_poisonous_record_is_given_up_and_the_rest_is_not() {
+    let worker = Fake::new(|event| if names(event).contains(&"3".into()) { Err("3".into()) } else { Ok(Value::Null) });
+    let bench = Bench::new();
+    for pk in ["1", "2", "3", "4"] {
+        bench.put(pk, "event");
+    }
+    let mappings = bench.start(stream(vec![], true, Some(1)), &worker);
+    idle(&mappings).await;
+    let expected = [vec!["1", "2", "3", "4"], vec!["1", "2"], vec!["3", "4"], vec!["3"], vec!["3"], vec!["4"]];
+    assert_eq!(worker.batches(), expected);
+    mappings.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_not_done_before_a_stop_is_done_after_it() {
+    let (bench, broken) = (Bench::new(), Fake::new(|_| Err("still broken".into())));
+    bench.put("1", "event");
+    let mappings = bench.start(stream(vec![], true, None), &broken);
+    until("it was tried", || broken.batches().len() > 2).await;
+    assert!(!mappings.streams()[0].caught_up && mappings.streams()[0].pending == 1);
+    mappings.stop().await;
+    let repaired = Fake::new(|_| Ok(Value::Null));
+    let mappings = bench.start(stream(vec![], true, None), &repaired);
+    idle(&mappings).await;
+    assert_eq!(repaired.batches(), [["1"]]);
+    mappings.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_runs_again_and_again() {
+    let worker = Fake::new(|event| {
+        assert_eq!(event["detail-type"], "Scheduled Event");
+        Ok(Value::Null)
+    });
+    let bench = Bench::new();
+    let mappings =
+        bench.start(TriggerSource::Schedule { every: Duration::from_millis(5), input: None }, &worker);
+    until("it ran", || worker.batches().len() >= 3).await;
+    mappings.stop().await;
+}

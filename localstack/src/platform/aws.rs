@@ -1,0 +1,70 @@
+//! One AWS endpoint for all services: which of them a request is for.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use tower::ServiceExt as _;
+
+/// The services behind the endpoint.
+#[derive(Clone)]
+pub(super) struct Services {
+    /// DynamoDB and DynamoDB Streams.
+    pub(super) dynamodb: Router,
+    /// Invocations.
+    pub(super) lambda: Router,
+    /// SNS and SQS.
+    pub(super) broker: Router,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Service {
+    DynamoDb,
+    Lambda,
+    Broker,
+}
+
+/// Each request to its service.
+pub(super) fn router(services: Services) -> Router {
+    Router::new().fallback(move |request: Request| dispatch(services.clone(), request))
+}
+
+async fn dispatch(services: Services, request: Request) -> Response {
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+    let router = match service(target, request.uri().path()) {
+        Service::DynamoDb => services.dynamodb,
+        Service::Lambda => services.lambda,
+        Service::Broker => services.broker,
+    };
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// The JSON protocols name their service in a header, Lambda has paths, and the query protocol the rest.
+fn service(target: Option<&str>, path: &str) -> Service {
+    match target {
+        Some(target) if target.starts_with("DynamoDB") => Service::DynamoDb,
+        None if path.starts_with("/2015-03-31/") => Service::Lambda,
+        Some(_) | None => Service::Broker,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_goes_to_its_service() {
+        for (target, path, expected) in [
+            (Some("DynamoDB_20120810.PutItem"), "/", Service::DynamoDb),
+            (Some("DynamoDBStreams_20120810.GetRecords"), "/", Service::DynamoDb),
+            (Some("AmazonSQS.SendMessage"), "/", Service::Broker),
+            (None, "/2015-03-31/functions/erp-relay/invocations", Service::Lambda),
+            (None, "/", Service::Broker),
+            (None, "/000000000000/erp-stock-queue", Service::Broker),
+        ] {
+            assert_eq!(service(target, path), expected, "{target:?} {path}");
+        }
+    }
+}
