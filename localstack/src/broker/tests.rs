@@ -239,11 +239,12 @@ async fn a_long_poll_wakes_when_a_message_is_sent() {
     let url = server.queue("q", &[]).await;
     let (sqs, poll_url) = (server.sqs.clone(), url.clone());
     let started = Instant::now();
-    let poll =
+    let mut poll =
         tokio::spawn(
             async move { sqs.receive_message().queue_url(poll_url).wait_time_seconds(20).send().await },
         );
-    // Whether the send comes before or after the poll is in place, the poll must answer long before its 20 seconds.
+    // Time for the poll to look into the empty queue and wait; were it too short, this would prove less but not fail.
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut poll).await.is_err());
     server.sqs.send_message().queue_url(&url).message_body("m").send().await.unwrap();
     let got = poll.await.unwrap().unwrap();
     assert_eq!(got.messages()[0].body(), Some("m"));

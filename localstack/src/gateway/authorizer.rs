@@ -145,6 +145,8 @@ fn flat(name: &str, value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
         Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err(format!("context.{name} is not a single value")),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            Err(format!("context.{name} is not a single value"))
+        }
     }
 }

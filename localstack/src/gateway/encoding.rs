@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn a_query_keeps_its_order_and_what_it_repeats() {
         let parameters = query_parameters("a=1&b=x+y%26z&a=2&flag&&=nameless&bad=%zz");
-        let expected = [("a", "1"), ("b", "x y&z"), ("a", "2"), ("flag", ""), ("", "nameless"), ("bad", "%zz")];
+        let expected =
+            [("a", "1"), ("b", "x y&z"), ("a", "2"), ("flag", ""), ("", "nameless"), ("bad", "%zz")];
         assert_eq!(parameters, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 }

@@ -105,7 +105,8 @@ fn forwarded(context: &Context, headers: &HeaderMap) -> BTreeMap<String, Vec<Str
     let mut headers = grouped(
         kept.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())),
     );
-    let host = context.port.map_or_else(|| context.domain.clone(), |port| format!("{}:{port}", context.domain));
+    let host =
+        context.port.map_or_else(|| context.domain.clone(), |port| format!("{}:{port}", context.domain));
     let mut hops = headers.remove("x-forwarded-for").unwrap_or_default();
     hops.push(context.source_ip.to_string());
     for (name, value) in [

@@ -153,7 +153,11 @@ mod tests {
                 json!([allow("*"), {"Effect": "Deny", "Action": ACTION, "Resource": "*", "Condition": {}}]),
                 Decision::Denied,
             ),
-            ("NotAction is no action", json!([{"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}]), Decision::NotAllowed),
+            (
+                "NotAction is no action",
+                json!([{"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}]),
+                Decision::NotAllowed,
+            ),
         ] {
             let policy = Policy::parse(&json!({"Version": "2012-10-17", "Statement": statement})).unwrap();
             assert_eq!(policy.decide(&format!("{BASE}/DELETE/api/items/1")), expected, "{name}");

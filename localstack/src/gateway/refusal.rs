@@ -64,7 +64,9 @@ impl Refusal {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::AccessDenied | Self::ExplicitlyDenied | Self::MissingAuthenticationToken => StatusCode::FORBIDDEN,
+            Self::AccessDenied | Self::ExplicitlyDenied | Self::MissingAuthenticationToken => {
+                StatusCode::FORBIDDEN
+            }
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::AuthorizerConfigurationError | Self::AuthorizerFailure => StatusCode::INTERNAL_SERVER_ERROR,
@@ -147,7 +149,8 @@ fn render(template: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     while let Some(at) = rest.find(MARK) {
         rendered.push_str(&rest[..at]);
         rest = &rest[at + MARK.len()..];
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_'))).unwrap_or(rest.len());
+        let end =
+            rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_'))).unwrap_or(rest.len());
         // A full stop behind a variable ends a sentence.
         let name = rest[..end].trim_end_matches('.');
         rest = &rest[name.len()..];
@@ -201,8 +204,14 @@ mod tests {
         };
         let responses = BTreeMap::from([
             ("UNAUTHORIZED".to_owned(), defined(None, r#"{"is":"own"}"#)),
-            ("INTEGRATION_FAILURE".to_owned(), defined(Some(503), r#"{"is":"own","status":$context.status}"#)),
-            ("DEFAULT_4XX".to_owned(), defined(None, r#"{"is":"4xx","detail":$context.error.messageString}"#)),
+            (
+                "INTEGRATION_FAILURE".to_owned(),
+                defined(Some(503), r#"{"is":"own","status":$context.status}"#),
+            ),
+            (
+                "DEFAULT_4XX".to_owned(),
+                defined(None, r#"{"is":"4xx","detail":$context.error.messageString}"#),
+            ),
         ]);
         for (refusal, status, body) in [
             (Refusal::Unauthorized, 401, json!({"is": "own"})),
@@ -219,7 +228,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_cannot_write_its_own_answer() {
-        let template = r#"{"instance":"$context.path","request_id":"$context.requestId","gone":"$context.nothing."}"#;
+        let template =
+            r#"{"instance":"$context.path","request_id":"$context.requestId","gone":"$context.nothing."}"#;
         let responses = BTreeMap::from([(
             "DEFAULT_4XX".to_owned(),
             GatewayResponse { status: None, headers: BTreeMap::new(), template: Some(template.to_owned()) },

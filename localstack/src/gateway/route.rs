@@ -217,7 +217,11 @@ mod tests {
             ("/items/..", NoMatch::Malformed),
             ("/swagger/%2e%2E/items", NoMatch::Malformed),
         ] {
-            assert_eq!(resources.find(path).map(|found| &found.resource.path).unwrap_err(), expected, "{path}");
+            assert_eq!(
+                resources.find(path).map(|found| &found.resource.path).unwrap_err(),
+                expected,
+                "{path}"
+            );
         }
     }
 

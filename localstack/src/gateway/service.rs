@@ -104,8 +104,8 @@ impl Gateway {
         if route.authorized {
             context.authorizer = Some(self.authorize(context, request).await?);
         }
-        let event =
-            event::proxy(context, &request.headers, request.uri.query(), &found.parameters, &body).to_string();
+        let event = event::proxy(context, &request.headers, request.uri.query(), &found.parameters, &body)
+            .to_string();
         self.integrate(context, route, Bytes::from(event)).await
     }
 
@@ -140,7 +140,8 @@ impl Gateway {
 
     async fn integrate(&self, context: &Context, route: &Route, event: Bytes) -> Result<Response, Refusal> {
         let request_id = &context.request_id;
-        let invoked = tokio::time::timeout(self.patience, self.functions.invoke(&route.function, event)).await;
+        let invoked =
+            tokio::time::timeout(self.patience, self.functions.invoke(&route.function, event)).await;
         let invocation = invoked.map_err(|_| Refusal::IntegrationTimeout)?.map_err(|error| {
             tracing::warn!(request_id, function = route.function, %error, "a function was not invoked");
             match error {

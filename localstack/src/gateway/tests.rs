@@ -80,7 +80,8 @@ fn api() -> Api {
         authorized,
     };
     let template = r#"{"detail":$context.error.messageString,"instance":"$context.path"}"#;
-    let response = GatewayResponse { status: None, headers: BTreeMap::new(), template: Some(template.into()) };
+    let response =
+        GatewayResponse { status: None, headers: BTreeMap::new(), template: Some(template.into()) };
     Api {
         stage: "dev".into(),
         routes: vec![
@@ -176,7 +177,8 @@ async fn a_function_gets_the_event_that_aws_would_send() {
 #[tokio::test]
 async fn bytes_that_are_no_text_travel_as_base64() {
     let (gateway, _) = gateway(Fake::default());
-    let request = Request::builder().method("POST").uri("/items").body(Body::from(&[0xff, 0x00][..])).unwrap();
+    let request =
+        Request::builder().method("POST").uri("/items").body(Body::from(&[0xff, 0x00][..])).unwrap();
     let event = body(gateway.handle(request).await).await;
     assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("/wA="), &json!(true)));
 }
@@ -230,7 +232,8 @@ async fn everything_else_is_a_gateway_response() {
 async fn a_body_has_a_limit() {
     let (gateway, _) = gateway(Fake::default());
     for (size, status) in [(10 << 20, StatusCode::OK), ((10 << 20) + 1, StatusCode::PAYLOAD_TOO_LARGE)] {
-        let request = Request::builder().method("POST").uri("/items").body(Body::from(vec![b'a'; size])).unwrap();
+        let request =
+            Request::builder().method("POST").uri("/items").body(Body::from(vec![b'a'; size])).unwrap();
         assert_eq!(gateway.handle(request).await.status(), status, "{size}");
     }
 }
@@ -253,7 +256,8 @@ async fn a_preflight_is_answered_without_a_token_or_a_function() {
 async fn one_token_is_asked_about_once() {
     let fake = Fake { authorizer_may_answer: Some(Notify::new()), ..Fake::default() };
     let (gateway, fake) = gateway(fake);
-    let requests = join_all((0..20).map(|_| gateway.handle(request("GET", "/items/1", Some("Bearer clerk")))));
+    let requests =
+        join_all((0..20).map(|_| gateway.handle(request("GET", "/items/1", Some("Bearer clerk")))));
     fake.authorizer_may_answer.as_ref().unwrap().notify_one();
     assert!(requests.await.iter().all(|response| response.status() == StatusCode::OK));
     let denied = gateway.handle(request("DELETE", "/items/1", Some("Bearer clerk"))).await;

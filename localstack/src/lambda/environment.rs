@@ -59,9 +59,9 @@ impl Environment {
         init: Duration,
         tasks: &TaskTracker,
     ) -> Result<Arc<Self>, Bytes> {
-        let environment = Self::spawn(launch, arn, environment, tasks)
-            .await
-            .map_err(|error| describe("Runtime.InvalidEntrypoint", &format!("the function cannot be started: {error}")))?;
+        let environment = Self::spawn(launch, arn, environment, tasks).await.map_err(|error| {
+            describe("Runtime.InvalidEntrypoint", &format!("the function cannot be started: {error}"))
+        })?;
         tokio::select! {
             biased;
             () = environment.exchange.polled() => Ok(environment),

@@ -48,11 +48,7 @@ struct State {
 
 impl Exchange {
     pub(super) fn new() -> Self {
-        Self {
-            state: Mutex::default(),
-            offered: Notify::new(),
-            polling: watch::Sender::new(false),
-        }
+        Self { state: Mutex::default(), offered: Notify::new(), polling: watch::Sender::new(false) }
     }
 
     /// Offers a request; the answer comes through the channel, which closes when the offer is withdrawn.

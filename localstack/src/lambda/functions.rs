@@ -69,7 +69,8 @@ impl Functions {
                 binary: function.binary.clone(),
             })?;
             let log = std::fs::create_dir_all(&logs).and_then(|()| Log::open(&logs, &function.name, echo));
-            let log = log.map_err(|source| StartError::Log { function: function.logical_id.clone(), source })?;
+            let log =
+                log.map_err(|source| StartError::Log { function: function.logical_id.clone(), source })?;
             Ok((path.clone(), Arc::new(Binary { path, log: Arc::new(log) }) as Arc<dyn Launch>))
         })?;
         if functions.config.warm {

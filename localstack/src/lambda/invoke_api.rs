@@ -65,7 +65,9 @@ impl From<InvokeError> for Refusal {
     fn from(error: InvokeError) -> Self {
         let message = error.to_string();
         match error {
-            InvokeError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message),
+            InvokeError::NotFound(_) => {
+                Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
+            }
             InvokeError::Throttled => Self {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 kind: "TooManyRequestsException",
@@ -83,7 +85,12 @@ impl From<InvokeError> for Refusal {
     }
 }
 
-async fn invoke(State(api): State<Api>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Response {
+async fn invoke(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let answer = match handle(&api, &name, &headers, body).await {
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),

@@ -183,7 +183,12 @@ impl Pool {
         }
     }
 
-    async fn serve(self: Arc<Self>, place: OwnedSemaphorePermit, payload: Bytes, reply: oneshot::Sender<Invocation>) {
+    async fn serve(
+        self: Arc<Self>,
+        place: OwnedSemaphorePermit,
+        payload: Bytes,
+        reply: oneshot::Sender<Invocation>,
+    ) {
         let request = Request { id: Uuid::new_v4().to_string(), payload, timeout: self.settings.timeout };
         let (answer, environment) = self.run(&request).await;
         let (payload, function_error) = match answer {
@@ -250,8 +255,7 @@ impl Pool {
 
     async fn start(self: &Arc<Self>) -> Result<Arc<Environment>, Bytes> {
         let Settings { arn, variables, init, .. } = &self.settings;
-        let environment =
-            Environment::start(&*self.launch, arn, variables, *init, &self.processes).await?;
+        let environment = Environment::start(&*self.launch, arn, variables, *init, &self.processes).await?;
         lock(&self.environments).all.push(Arc::clone(&environment));
         if self.ending.is_cancelled() {
             // It came after everything was told to stop.

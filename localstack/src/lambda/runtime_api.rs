@@ -60,7 +60,9 @@ async fn response(State(api): State<Api>, Path(id): Path<String>, body: Body) ->
             StatusCode::PAYLOAD_TOO_LARGE,
             failure(
                 "Function.ResponseSizeTooLarge",
-                &format!("Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes)."),
+                &format!(
+                    "Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes)."
+                ),
             ),
         ),
         Read::Broken(reason) => (StatusCode::ACCEPTED, failure("Runtime.TruncatedResponse", &reason)),

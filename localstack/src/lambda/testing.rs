@@ -76,8 +76,10 @@ impl Player {
     /// One function `Echo`, named `erp-echo`, that works like this.
     pub(crate) fn functions(self: &Arc<Self>, config: Config, function: Function) -> Arc<Functions> {
         let player = Arc::clone(self) as Arc<dyn Launch>;
-        Functions::with_launchers(config, &[function], |_| Ok((PathBuf::from("/bin/echo"), Arc::clone(&player))))
-            .unwrap_or_else(|error| panic!("{error}"))
+        Functions::with_launchers(config, &[function], |_| {
+            Ok((PathBuf::from("/bin/echo"), Arc::clone(&player)))
+        })
+        .unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

@@ -73,7 +73,8 @@ async fn a_full_queue_and_a_slow_one_throttle() {
         }
         Reaction::Answer(event)
     });
-    let config = Config { queue: 1, queue_wait: Duration::from_millis(50), grace: Duration::ZERO, ..config() };
+    let config =
+        Config { queue: 1, queue_wait: Duration::from_millis(50), grace: Duration::ZERO, ..config() };
     let functions = player.functions(config, Function { reserved_concurrency: Some(1), ..echo() });
     let first = tokio::spawn({
         let functions = Arc::clone(&functions);
@@ -82,7 +83,11 @@ async fn a_full_queue_and_a_slow_one_throttle() {
     until("the place is taken", || functions.processes().iter().any(|process| process.busy)).await;
     let mut second = Box::pin(functions.invoke("Echo", Bytes::new()));
     assert!(futures_util::poll!(&mut second).is_pending());
-    assert_eq!(functions.invoke("Echo", Bytes::new()).await, Err(InvokeError::Throttled), "the queue is full");
+    assert_eq!(
+        functions.invoke("Echo", Bytes::new()).await,
+        Err(InvokeError::Throttled),
+        "the queue is full"
+    );
     assert_eq!(second.await, Err(InvokeError::Throttled), "the queue is slow");
     functions.stop().await;
     assert_eq!(first.await.unwrap().unwrap().function_error.as_deref(), Some("Unhandled"));
@@ -100,9 +105,10 @@ async fn errors_crashes_and_long_runs_are_function_errors_and_a_lost_environment
     });
     let functions = player.functions(config(), Function { timeout: Duration::from_millis(250), ..echo() });
     assert_eq!(invoke(&functions, "fail").await, (r#"{"errorMessage":"no"}"#.to_owned(), true));
-    for (event, expected, started) in
-        [("die", "Runtime exited with error: exit status 1", 2), ("hang", "Task timed out after 0.25 seconds", 3)]
-    {
+    for (event, expected, started) in [
+        ("die", "Runtime exited with error: exit status 1", 2),
+        ("hang", "Task timed out after 0.25 seconds", 3),
+    ] {
         let (payload, failed) = invoke(&functions, event).await;
         assert!(failed && payload.contains(expected), "{payload}");
         until("it is replaced", || {
@@ -212,7 +218,9 @@ mod real_processes {
     #[tokio::test]
     async fn a_process_that_ends_is_an_error_and_its_output_is_in_the_log() {
         let folder = tempfile::tempdir().unwrap();
-        let functions = start(folder.path(), "echo $AWS_LAMBDA_FUNCTION_NAME; echo $HOME >&2; exit 7", Duration::MAX / 4).await;
+        let functions =
+            start(folder.path(), "echo $AWS_LAMBDA_FUNCTION_NAME; echo $HOME >&2; exit 7", Duration::MAX / 4)
+                .await;
         let (payload, failed) = invoke(&functions, "{}").await;
         assert!(failed && payload.contains("exit status 7"), "{payload}");
         let expected = BTreeSet::from(["erp-echo".to_owned(), String::new()]);
@@ -227,7 +235,8 @@ mod real_processes {
         let (payload, failed) = invoke(&functions, "{}").await;
         assert!(failed && payload.contains("Init timed out after 0.30 seconds"), "{payload}");
         until("it said who it is", || !log(folder.path()).is_empty()).await;
-        let pid = log(folder.path()).first().and_then(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?));
+        let pid =
+            log(folder.path()).first().and_then(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?));
         assert!(rustix::process::test_kill_process(pid.unwrap()).is_err(), "it is gone");
         functions.stop().await;
     }
@@ -294,7 +303,8 @@ mod invoke_api {
             let what = format!("{name} {kind:?} {body}");
             assert_eq!(response.status(), StatusCode::from_u16(status).unwrap(), "{what}");
             assert!(response.headers().contains_key("x-amzn-requestid"), "{what}");
-            let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+            let header =
+                |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
             assert_eq!(header("x-amzn-errortype").as_deref(), error, "{what}");
             assert_eq!(header("x-amz-function-error").is_some(), body.contains("fail"), "{what}");
             let bytes = to_bytes(response.into_body(), 10_000).await.unwrap();

@@ -15,7 +15,8 @@ impl Checkpoint {
     pub(super) fn open(folder: &Path, trigger: &str) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         // Logical ids are letters and digits; anything else would be somebody else's path.
-        let name: String = trigger.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+        let name: String =
+            trigger.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
         Ok(Self { path: folder.join(format!("{name}.checkpoint")) })
     }
 

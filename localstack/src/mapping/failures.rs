@@ -65,7 +65,9 @@ fn identifiers(payload: &[u8]) -> Result<BTreeSet<String>, String> {
     let failures = match &answer {
         Value::Null => return Ok(BTreeSet::new()),
         Value::Object(answer) => answer.get("batchItemFailures"),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => return malformed("not an object"),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            return malformed("not an object");
+        }
     };
     let failures = match failures {
         None | Some(Value::Null) => return Ok(BTreeSet::new()),
@@ -74,7 +76,9 @@ fn identifiers(payload: &[u8]) -> Result<BTreeSet<String>, String> {
     };
     let identifier = |failure: &Value| match failure["itemIdentifier"].as_str() {
         Some(identifier) if !identifier.is_empty() => Ok(identifier.to_owned()),
-        Some(_) | None => Err("the answer is no batch response: an itemIdentifier is missing or empty".to_owned()),
+        Some(_) | None => {
+            Err("the answer is no batch response: an itemIdentifier is missing or empty".to_owned())
+        }
     };
     failures.iter().map(identifier).collect()
 }
@@ -96,7 +100,9 @@ mod tests {
 
     #[test]
     fn an_answer_without_failures_is_a_success() {
-        for payload in ["null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#, r#"{"other":1}"#] {
+        for payload in
+            ["null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#, r#"{"other":1}"#]
+        {
             assert_eq!(ended(payload, None, true), Ended::Done, "{payload}");
         }
     }

@@ -123,7 +123,14 @@ impl Mappings {
                 });
                 self.tasks.spawn(reader.run(stop, self.tasks.clone()));
             }
-            TriggerSource::Stream { table, batch_size, filters, report_item_failures, bisect, maximum_retries } => {
+            TriggerSource::Stream {
+                table,
+                batch_size,
+                filters,
+                report_item_failures,
+                bisect,
+                maximum_retries,
+            } => {
                 let progress = Arc::new(Progress::default());
                 self.streams.push((name.clone(), table.clone(), Arc::clone(&progress)));
                 let reader = StreamReader {

@@ -32,7 +32,8 @@ fn record(queue_arn: &str, message: &ReceivedMessage) -> Value {
 
 /// The lists are always there and always empty: SQS never got to have lists.
 fn attribute(attribute: &MessageAttribute) -> Value {
-    let mut value = json!({ "stringListValues": [], "binaryListValues": [], "dataType": attribute.data_type });
+    let mut value =
+        json!({ "stringListValues": [], "binaryListValues": [], "dataType": attribute.data_type });
     if let Some(text) = &attribute.string_value {
         value["stringValue"] = json!(text);
     }

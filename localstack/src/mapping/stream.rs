@@ -111,7 +111,10 @@ impl StreamReader {
             let iterator = database.get_shard_iterator(GetShardIteratorRequest {
                 stream_arn: arn::stream(&table),
                 shard_id: dynoxide::streams::shard_id(&table),
-                shard_iterator_type: after.as_ref().map_or("TRIM_HORIZON", |_| "AFTER_SEQUENCE_NUMBER").to_owned(),
+                shard_iterator_type: after
+                    .as_ref()
+                    .map_or("TRIM_HORIZON", |_| "AFTER_SEQUENCE_NUMBER")
+                    .to_owned(),
                 sequence_number: after,
             })?;
             let found = database.get_records(GetRecordsRequest {
@@ -178,7 +181,13 @@ impl StreamReader {
         let ended = failures::read(invoked, self.report_item_failures, numbers);
         if ended != failures::Ended::Done {
             let records = part.records.len();
-            tracing::warn!(table = self.table, function = self.function, records, ?ended, "stream records failed");
+            tracing::warn!(
+                table = self.table,
+                function = self.function,
+                records,
+                ?ended,
+                "stream records failed"
+            );
         }
         part.after(ended, self.rules)
     }

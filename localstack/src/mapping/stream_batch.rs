@@ -53,9 +53,10 @@ impl Part {
             Ended::Failed(_) if rules.bisect && self.records.len() > 1 => self.halves(),
             Ended::Failed(reason) => self.again(rules, reason),
             Ended::TooLarge if self.records.len() > 1 => self.halves(),
-            Ended::TooLarge => {
-                Next::GiveUp { records: self.records, reason: "the record is too large for an event".to_owned() }
-            }
+            Ended::TooLarge => Next::GiveUp {
+                records: self.records,
+                reason: "the record is too large for an event".to_owned(),
+            },
             Ended::NotRun(_) => Next::Retry(vec![self]),
         }
     }
@@ -66,7 +67,9 @@ impl Part {
         let records = self.records.split_off(first);
         match self.records.pop() {
             // That it came further counts for more than how often it was tried before.
-            Some(done) => Next::Forward { done: done.sequence_number, rest: Some(Self { records, attempts: 1 }) },
+            Some(done) => {
+                Next::Forward { done: done.sequence_number, rest: Some(Self { records, attempts: 1 }) }
+            }
             None => Self { records, ..self }.again(rules, "the function says so".to_owned()),
         }
     }

@@ -17,7 +17,10 @@ pub(super) struct Record {
 
 impl Record {
     /// The record as Lambda sends it: the database's own, from the region and the stream that it is said to be in.
-    pub(super) fn new(table: &str, record: &dynoxide::actions::get_records::Record) -> serde_json::Result<Self> {
+    pub(super) fn new(
+        table: &str,
+        record: &dynoxide::actions::get_records::Record,
+    ) -> serde_json::Result<Self> {
         let mut json = serde_json::to_value(record)?;
         json["awsRegion"] = json!(REGION);
         json["eventSourceARN"] = json!(arn::stream(table));

@@ -60,7 +60,9 @@ impl Invoke for Fake {
             Ok(Invocation {
                 request_id: "r".into(),
                 function_error: worked.is_err().then(|| "Unhandled".into()),
-                payload: Bytes::from(worked.map_or_else(|error| json!({"errorMessage": error}), |ok| ok).to_string()),
+                payload: Bytes::from(
+                    worked.unwrap_or_else(|error| json!({"errorMessage": error})).to_string(),
+                ),
             })
         })
     }
@@ -115,7 +117,8 @@ impl Bench {
         let quick = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(10) };
         // Long enough that a test which does not wake the reader runs out of patience.
         let poll = Duration::from_secs(60);
-        let settings = Settings { poll, redelivery: quick, retry: quick, ..Settings::new(self.folder.path()) };
+        let settings =
+            Settings { poll, redelivery: quick, retry: quick, ..Settings::new(self.folder.path()) };
         let trigger = Trigger { function: "Worker".into(), name: "Work".into(), source };
         let functions = Arc::clone(functions) as Arc<dyn Invoke>;
         Mappings::start(&settings, &[trigger], functions, Arc::clone(&self.broker), &self.database).unwrap()
@@ -224,7 +227,8 @@ async fn messages_that_are_too_large_together_go_one_by_one() {
 
 #[tokio::test]
 async fn a_stop_waits_for_the_batch_in_flight() {
-    let worker = Fake { gate: Some(Notify::new()), ..Arc::into_inner(Fake::new(|_| Ok(Value::Null))).unwrap() };
+    let worker =
+        Fake { gate: Some(Notify::new()), ..Arc::into_inner(Fake::new(|_| Ok(Value::Null))).unwrap() };
     let (bench, worker) = (Bench::new(), Arc::new(worker));
     bench.send("a").await;
     let mappings = bench.start(queue(), &worker);
@@ -241,7 +245,9 @@ async fn a_stop_waits_for_the_batch_in_flight() {
 async fn records_come_in_order_through_the_filter_and_once_also_after_a_restart() {
     let (bench, worker) = (Bench::new(), Fake::new(|_| Ok(Value::Null)));
     let filter = json!({"eventName": ["INSERT"], "dynamodb": {"NewImage": {"kind": {"S": ["event"]}}}});
-    for (pk, kind) in [("1", "event"), ("2", "row"), ("3", "event"), ("4", "event"), ("5", "event"), ("6", "event")] {
+    for (pk, kind) in
+        [("1", "event"), ("2", "row"), ("3", "event"), ("4", "event"), ("5", "event"), ("6", "event")]
+    {
         bench.put(pk, kind);
     }
     let mappings = bench.start(stream(vec![filter.clone()], true, None), &worker);
@@ -252,7 +258,10 @@ async fn records_come_in_order_through_the_filter_and_once_also_after_a_restart(
     assert_eq!((&record["awsRegion"], &record["eventSource"]), (&json!("us-east-1"), &json!("aws:dynamodb")));
     assert_eq!(record["dynamodb"]["StreamViewType"], "NEW_IMAGE");
     assert_eq!(record["dynamodb"]["NewImage"], json!({"pk": {"S": "1"}, "kind": {"S": "event"}}));
-    assert!(record["dynamodb"]["SizeBytes"].is_u64() && record["dynamodb"]["ApproximateCreationDateTime"].is_f64());
+    assert!(
+        record["dynamodb"]["SizeBytes"].is_u64()
+            && record["dynamodb"]["ApproximateCreationDateTime"].is_f64()
+    );
 
     bench.put("7", "event");
     mappings.wake();
@@ -287,14 +296,16 @@ async fn a_stream_goes_on_from_the_record_that_failed_and_never_past_it() {
 
 #[tokio::test]
 async fn a_poisonous_record_is_given_up_and_the_rest_is_not() {
-    let worker = Fake::new(|event| if names(event).contains(&"3".into()) { Err("3".into()) } else { Ok(Value::Null) });
+    let worker =
+        Fake::new(|event| if names(event).contains(&"3".into()) { Err("3".into()) } else { Ok(Value::Null) });
     let bench = Bench::new();
     for pk in ["1", "2", "3", "4"] {
         bench.put(pk, "event");
     }
     let mappings = bench.start(stream(vec![], true, Some(1)), &worker);
     idle(&mappings).await;
-    let expected = [vec!["1", "2", "3", "4"], vec!["1", "2"], vec!["3", "4"], vec!["3"], vec!["3"], vec!["4"]];
+    let expected =
+        [vec!["1", "2", "3", "4"], vec!["1", "2"], vec!["3", "4"], vec!["3"], vec!["3"], vec!["4"]];
     assert_eq!(worker.batches(), expected);
     mappings.stop().await;
 }

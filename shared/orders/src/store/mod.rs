@@ -110,7 +110,8 @@ impl OrderStore for DynamoStore {
     }
 
     async fn history(&self, id: Id<Order>) -> Result<Vec<Event>, StoreError> {
-        let rows: Vec<EventRow> = self.table.query_prefix(&keys::order(id).pk, EVENT_PREFIX, HISTORY).await?;
+        let rows: Vec<EventRow> =
+            self.table.query_prefix(&keys::order(id).pk, EVENT_PREFIX, None, HISTORY).await?;
         let mut events: Vec<Event> = rows.iter().map(EventRow::read).collect::<Result<_, _>>()?;
         // Some were made elsewhere: what they say of the time counts, not how their ids sort.
         events.sort_by_key(|event| (event.time, event.id));

@@ -1,0 +1,7 @@
+//! The Lambda between the tables' streams and the topics.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    relay::run(relay::config::relay().await?).await
+}
