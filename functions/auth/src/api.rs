@@ -13,6 +13,7 @@ use erp_http::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -243,26 +244,44 @@ struct Api {
     reset_tokens: ResetTokens,
 }
 
+/// The description of the routes.
+pub fn document() -> OpenApi {
+    let routes = registering().merge(resetting()).merge(issuing());
+    OpenApiRouter::with_openapi(openapi::base()).merge(routes).into_openapi()
+}
+
 /// The routes, with their description.
-///
-/// `Idempotency-Key` is honoured where a client could do something twice. Logging in, asking for a reset and
-/// getting a service token do nothing that matters twice, and their answers hold tokens, which are kept nowhere.
 pub fn router(auth: Auth, wiring: Wiring) -> OpenApiRouter {
     let Wiring { reset_tokens, registrars, idempotency } = wiring;
     let once = from_fn_with_state(idempotency, idempotency::layer);
-    let register = OpenApiRouter::new().routes(routes!(register)).layer(once.clone());
+    let registering = registering().layer(once.clone());
     // Outside, so that a kept answer is only given to the caller it was kept for.
-    let register = match registrars {
-        Some(registrars) => register.layer(from_fn_with_state(registrars, registrar::layer)),
-        None => register,
+    let registering = match registrars {
+        Some(registrars) => registering.layer(from_fn_with_state(registrars, registrar::layer)),
+        None => registering,
     };
     OpenApiRouter::with_openapi(openapi::base())
-        .merge(register)
-        .merge(OpenApiRouter::new().routes(routes!(reset_password)).layer(once))
+        .merge(registering)
+        .merge(resetting().layer(once))
+        .merge(issuing())
+        .with_state(Api { auth: Arc::new(auth), reset_tokens })
+}
+
+fn registering() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(register))
+}
+
+fn resetting() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(reset_password))
+}
+
+/// These do nothing that matters when it is done twice, and their answers hold tokens, which are kept nowhere: no
+/// `Idempotency-Key` for them.
+fn issuing() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .routes(routes!(login))
         .routes(routes!(forgot_password))
         .routes(routes!(issue_service_token))
-        .with_state(Api { auth: Arc::new(auth), reset_tokens })
 }
 
 /// Registers a user. Where registration is closed, the first user becomes a finance manager whatever role is asked

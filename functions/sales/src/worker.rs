@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use aws_lambda_events::event::sqs::SqsEvent;
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use erp_aws::batch::{MessageError, handle_each};
 use erp_contracts::data::StockDecided;
 use erp_contracts::{Event, EventKind, StoreError};
@@ -20,12 +20,14 @@ pub async fn run(store: impl DecisionStore + 'static) -> Result<(), lambda_runti
     let store: Arc<dyn DecisionStore> = Arc::new(store);
     lambda_runtime::run(service_fn(move |batch: LambdaEvent<SqsEvent>| {
         let store = Arc::clone(&store);
-        async move {
-            let done = handle_each(batch.payload, |event| handle(store.as_ref(), event)).await;
-            Ok::<_, lambda_runtime::Error>(done)
-        }
+        async move { Ok::<_, lambda_runtime::Error>(handle_batch(store.as_ref(), batch.payload).await) }
     }))
     .await
+}
+
+/// Notes the decisions of a batch, and names the messages that failed.
+pub async fn handle_batch(store: &dyn DecisionStore, batch: SqsEvent) -> SqsBatchResponse {
+    handle_each(batch, |event| handle(store, event)).await
 }
 
 /// Notes one decision.

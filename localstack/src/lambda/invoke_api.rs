@@ -14,23 +14,15 @@ use uuid::Uuid;
 
 use super::functions::{Functions, full_arn};
 use super::invocation::{Invocation, InvokeError, PAYLOAD_LIMIT};
+use crate::broker::Authorize;
 
 /// Most bytes of an event that nobody waits for.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const EVENT_LIMIT: usize = 1024 * 1024;
 
-/// Decides who may invoke what.
-pub trait Authorize: Send + Sync + 'static {
-    /// As the broker's.
-    ///
-    /// # Errors
-    /// As the broker's.
-    fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String>;
-}
-
 /// The Invoke API of `functions`. `RequestResponse` waits; `Event` is answered at once, and then runs once: what
 /// fails is logged and, other than on AWS, not tried again; `DryRun` only asks whether it may.
-pub fn router(functions: Arc<Functions>, authorize: Arc<dyn crate::broker::Authorize>) -> Router {
+pub fn router(functions: Arc<Functions>, authorize: Arc<dyn Authorize>) -> Router {
     Router::new()
         .route("/2015-03-31/functions/{name}/invocations", post(invoke))
         .with_state(Api { functions, authorize })
@@ -39,7 +31,7 @@ pub fn router(functions: Arc<Functions>, authorize: Arc<dyn crate::broker::Autho
 #[derive(Clone)]
 struct Api {
     functions: Arc<Functions>,
-    authorize: Arc<dyn crate::broker::Authorize>,
+    authorize: Arc<dyn Authorize>,
 }
 
 /// An error in the words of the API.

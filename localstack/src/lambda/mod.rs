@@ -33,7 +33,7 @@ mod variables;
 pub use config::Config;
 pub use functions::{Functions, StartError};
 pub use invocation::{Invocation, Invoke, InvokeError};
-pub use invoke_api::{Authorize, router};
+pub use invoke_api::router;
 pub use pool::ProcessInfo;
 
 #[cfg(test)]

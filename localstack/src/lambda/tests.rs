@@ -124,7 +124,7 @@ async fn errors_crashes_and_long_runs_are_function_errors_and_a_lost_environment
 async fn a_kill_between_two_requests_is_nobodys_loss() {
     let player = Player::new(|event| async move { Reaction::Answer(event) });
     let functions = player.functions(config(), echo());
-    for _ in 0..20 {
+    for _ in 0..5 {
         assert_eq!(invoke(&functions, "1").await, ("1".to_owned(), false));
         until("it waits", || functions.processes().iter().any(|process| !process.busy)).await;
         functions.processes().iter().for_each(|process| player.kill(process.pid));

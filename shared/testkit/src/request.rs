@@ -121,6 +121,9 @@ impl ApiRequest {
     }
 
     /// The event that Lambda gets.
+    ///
+    /// The stage is the one that `lambda_http` leaves out of the path: deployed functions have
+    /// `AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH` set for that, and a test cannot set its environment.
     pub fn event(&self) -> Value {
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
         let query: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
@@ -149,7 +152,7 @@ impl ApiRequest {
             "queryStringParameters": single, "multiValueQueryStringParameters": multiple,
             "pathParameters": {}, "stageVariables": null,
             "requestContext": {
-                "accountId": "000000000000", "apiId": "local", "stage": "local", "httpMethod": self.method,
+                "accountId": "000000000000", "apiId": "local", "stage": "$default", "httpMethod": self.method,
                 "path": path, "resourcePath": path, "requestId": "test-request", "protocol": "HTTP/1.1",
                 "identity": {"sourceIp": "127.0.0.1"}, "authorizer": authorizer, "requestTimeEpoch": 0,
             },
