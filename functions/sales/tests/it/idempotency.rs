@@ -1,7 +1,7 @@
 //! One key, one effect, one answer.
 
 use erp_testkit::{ApiAnswer, ApiRequest};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{House, ORDERS, id};
@@ -13,7 +13,8 @@ fn replayed(answer: &ApiAnswer) -> bool {
 #[tokio::test]
 async fn a_creation_that_is_asked_for_twice_is_done_once_and_answered_alike() {
     let house = House::start().await;
-    let create = |body| ApiRequest::finance("POST", ORDERS).header("Idempotency-Key", "k1").json(body);
+    let create =
+        |body: &Value| ApiRequest::finance("POST", ORDERS).header("Idempotency-Key", "k1").json(body);
     let body = house.body();
     let first = create(&body).send(&house.router).await;
     let again = create(&body).send(&house.router).await;

@@ -11,6 +11,9 @@ use tokio::task::JoinSet;
 
 use crate::{House, ORDERS, types};
 
+/// No message of a batch failed.
+const NONE: [usize; 0] = [];
+
 /// What inventory says of an order, as the body of a message.
 fn decision(house: &House, order: &str, stock_status: StockStatus, sequence: u64) -> String {
     let kind = match stock_status {
@@ -43,7 +46,7 @@ async fn a_decision_shows_in_the_order_and_its_history_and_is_not_published_agai
     let id = house.order(&["confirm"]).await;
     let before = house.read(&id).await;
     house.clock.advance_seconds(60);
-    assert_eq!(deliver(&house, &[&decision(&house, &id, StockStatus::Allocated, 1)]).await, []);
+    assert_eq!(deliver(&house, &[&decision(&house, &id, StockStatus::Allocated, 1)]).await, NONE);
 
     let mut wanted = before;
     wanted["order"]["stock_status"] = json!("allocated");
@@ -66,8 +69,8 @@ async fn in_whatever_order_and_however_often_decisions_come_the_newest_stays() {
             decision(&house, &id, StockStatus::Released, 3),
         ];
         let batch: Vec<&str> = order.into_iter().flat_map(|n| [said[n].as_str(); 2]).collect();
-        assert_eq!(deliver(&house, &batch).await, [], "{order:?}");
-        assert_eq!(deliver(&house, &[&said[order[0]]]).await, [], "{order:?}");
+        assert_eq!(deliver(&house, &batch).await, NONE, "{order:?}");
+        assert_eq!(deliver(&house, &[&said[order[0]]]).await, NONE, "{order:?}");
         assert_eq!(house.read(&id).await["order"]["stock_status"], "released", "{order:?}");
         assert_eq!(house.events(&id).await.len(), 4, "confirmed, and each decision once: {order:?}");
     }
@@ -105,7 +108,7 @@ async fn a_client_and_inventory_at_the_same_moment_lose_nothing_of_each_other() 
             [(1, StockStatus::Backordered), (2, StockStatus::Allocated), (3, StockStatus::Released)]
         {
             let (house, body) = (house.clone(), decision(&house, &id, stock_status, sequence));
-            running.spawn(async move { assert_eq!(deliver(&house, &[&body]).await, []) });
+            running.spawn(async move { assert_eq!(deliver(&house, &[&body]).await, NONE) });
         }
         let action = if round % 2 == 0 { "pay" } else { "cancel" };
         let (router, path) = (house.router.clone(), format!("{ORDERS}/{id}/{action}"));
@@ -128,7 +131,7 @@ async fn a_client_and_inventory_at_the_same_moment_lose_nothing_of_each_other() 
 async fn what_inventory_says_of_a_cancelled_draft_stays() {
     let house = House::start().await;
     let id = house.order(&["cancel"]).await;
-    assert_eq!(deliver(&house, &[&decision(&house, &id, StockStatus::Released, 1)]).await, []);
+    assert_eq!(deliver(&house, &[&decision(&house, &id, StockStatus::Released, 1)]).await, NONE);
     let order = house.read(&id).await["order"].clone();
     assert_eq!((&order["status"], &order["stock_status"]), (&json!("cancelled"), &json!("released")));
 }

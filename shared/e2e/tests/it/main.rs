@@ -1,0 +1,1 @@
+//! The whole platform, from the outside.
