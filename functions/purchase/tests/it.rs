@@ -1,5 +1,6 @@
 //! The purchase service over an embedded DynamoDB, driven as API Gateway drives it. What it shares with sales is
 //! tested there; here is what is its own.
+#![expect(clippy::unwrap_used, reason = "tests: there a panic is the report")]
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use erp_auth::access::RULES;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, Info, OpenApi, RefOr, ResponseBuilder};
-use utoipa::openapi::{OpenApiBuilder, Ref};
+use utoipa::openapi::{OpenApiBuilder, Ref, Server};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::Kind;
@@ -95,7 +95,9 @@ pub fn base() -> OpenApi {
         "bearer",
         SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build()),
     );
-    OpenApiBuilder::new().info(info).components(Some(components)).build()
+    // Relative to where the document is, which may be below a stage that no function sees.
+    let servers = [Server::new(".")];
+    OpenApiBuilder::new().info(info).servers(Some(servers)).components(Some(components)).build()
 }
 
 /// Adds to every operation what follows from the access rules and the conventions: security, headers, errors.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use aws_config::SdkConfig;
 use aws_sdk_lambda::config::retry::RetryConfig;
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use erp_aws::answers::Answers;
@@ -35,8 +36,8 @@ pub async fn service(kind: OrderKind) -> Result<Service, ConfigError> {
     let contact = config::required("CONTACT_QUERY_FUNCTION")?;
     let inventory = config::required("INVENTORY_QUERY_FUNCTION")?;
     let currency = config::parsed::<Currency>("CURRENCY")?;
-    let table = table().await?;
     let sdk = clients::sdk_config().await;
+    let table = table(&sdk).await?;
     // `Asker` has a time-out and tries again by itself; below it one attempt is one attempt, or a slow answer would
     // be asked for over and over.
     let lambda = aws_sdk_lambda::config::Builder::from(&sdk)
@@ -62,12 +63,12 @@ pub async fn service(kind: OrderKind) -> Result<Service, ConfigError> {
 /// # Errors
 /// When the setting is missing.
 pub async fn store(kind: OrderKind) -> Result<DynamoStore, ConfigError> {
-    Ok(DynamoStore::new(table().await?, kind))
+    Ok(DynamoStore::new(table(&clients::sdk_config().await).await?, kind))
 }
 
-async fn table() -> Result<Table, ConfigError> {
+async fn table(sdk: &SdkConfig) -> Result<Table, ConfigError> {
     let name = config::required("TABLE_NAME")?;
-    let table = Table::new(aws_sdk_dynamodb::Client::new(&clients::sdk_config().await), name);
+    let table = Table::new(aws_sdk_dynamodb::Client::new(sdk), name);
     clients::warm(&table).await;
     Ok(table)
 }

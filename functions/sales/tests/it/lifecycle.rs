@@ -185,6 +185,38 @@ async fn of_twenty_confirmations_at_once_one_is_done_and_told_of_once() {
     assert_eq!(house.read(&id).await["order"]["version"], 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_confirmed_is_what_was_written_last() {
+    let house = House::start().await;
+    let (customer, item) = (house.customer(), house.item(100, 0));
+    let body =
+        |quantity: u8| json!({"customer_id": customer, "items": [{"item_id": item, "quantity": quantity}]});
+    let mut refused = 0;
+    for _ in 0..20 {
+        let id = crate::id(&house.create(&body(1)).await);
+        let confirm = ApiRequest::finance("POST", &format!("{ORDERS}/{id}/confirm"));
+        let mut running = JoinSet::new();
+        for quantity in [2, 3] {
+            let put = ApiRequest::finance("PUT", &format!("{ORDERS}/{id}")).json(&body(quantity));
+            let router = house.router.clone();
+            running.spawn(async move { put.send(&router).await });
+        }
+        let confirmed = confirm.send(&house.router).await;
+        assert_eq!(confirmed.status, 200, "{}", confirmed.text);
+        for update in running.join_all().await {
+            assert!(update.status == 200 || update.code() == "illegal_transition", "{}", update.text);
+            refused += u32::from(update.status == 409);
+        }
+        let event = house.events(&id).await.remove(0);
+        let order = house.read(&id).await;
+        assert_eq!(order, confirmed.data());
+        assert_eq!(event["data"]["total_amount"], order["order"]["total_amount"]);
+        assert_eq!(event["data"]["version"], order["order"]["version"]);
+        assert_eq!(event["data"]["items"][0]["quantity"], order["items"][0]["quantity"]);
+    }
+    println!("of 40 updates {refused} came after the confirmation");
+}
+
 #[tokio::test]
 async fn a_transition_of_another_version_than_the_client_meant_is_refused() {
     let house = House::start().await;

@@ -1,6 +1,5 @@
 //! Refusals, as clients see them.
 
-use erp_domain::contact::ContactKind;
 use erp_domain::order::{IllegalTransition, LinesError, MAX_LINES, NotADraft, OrderKind, Status};
 use erp_http::{FieldError, Kind, Problem};
 use serde_json::json;
@@ -38,11 +37,8 @@ fn illegal(kind: OrderKind, found: Status, consequence: &str) -> Problem {
 fn field_error(kind: OrderKind, fault: Fault) -> FieldError {
     match fault {
         Fault::UnknownParty => {
-            let word = match kind.party() {
-                ContactKind::Customer => "customer",
-                ContactKind::Vendor => "vendor",
-            };
-            FieldError::body(format!("/{}", party_field(kind)), format!("there is no such {word}"))
+            let reason = format!("there is no such {}", kind.party().as_str());
+            FieldError::body(format!("/{}", party_field(kind)), reason)
         }
         Fault::UnknownItem(index) => {
             FieldError::body(format!("/items/{index}/item_id"), "there is no such item")
@@ -67,13 +63,11 @@ fn short(shortages: &[Shortage]) -> Problem {
     let items = shortages.iter().map(|Shortage { item_id, wanted, available, .. }| {
         json!({"item_id": item_id, "wanted": wanted, "available": available})
     });
-    let mut problem = Problem::new(Kind::InsufficientStock, detail).with("shortages", items.collect());
-    for Shortage { lines, available, .. } in shortages {
-        for line in lines {
-            problem =
-                problem.at(&format!("/items/{line}/quantity"), &format!("only {available} are in stock"));
-        }
-    }
-    problem.errors.sort_by_key(|error| error.pointer.clone().unwrap_or_default().len());
-    problem
+    let problem = Problem::new(Kind::InsufficientStock, detail).with("shortages", items.collect());
+    let mut lines: Vec<(usize, i64)> =
+        shortages.iter().flat_map(|short| short.lines.iter().map(|line| (*line, short.available))).collect();
+    lines.sort_unstable();
+    lines.into_iter().fold(problem, |problem, (line, available)| {
+        problem.at(&format!("/items/{line}/quantity"), &format!("only {available} are in stock"))
+    })
 }

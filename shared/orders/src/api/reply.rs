@@ -62,10 +62,7 @@ where
 }
 
 /// 200 with an order after a transition.
-///
-/// # Errors
-/// As [`created`].
-pub fn advanced<D>(done: &Transitioned) -> Result<Answer, serde_json::Error>
+fn advanced<D>(done: &Transitioned) -> Result<Answer, serde_json::Error>
 where
     D: for<'a> From<&'a Order> + Serialize,
 {
@@ -93,8 +90,8 @@ where
     Ok(Reply::list(&message, &data, Meta::new(page, data.len(), found.next))?)
 }
 
-/// 200 with a page of what happened to an order. There are a handful of events at most, so all are read, and the
-/// page is cut out of them.
+/// 200 with a page of what happened to an order. An order has a handful of events, so all are read, and the page is
+/// cut out of them.
 ///
 /// # Errors
 /// As [`created`].

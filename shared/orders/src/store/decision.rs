@@ -38,7 +38,7 @@ impl DecisionStore for DynamoStore {
         transaction.put(Action::History, &self.table, &history, NOT_THERE)?;
         match transaction.commit(&self.table).await {
             Ok(()) => Ok(Noted::News),
-            // It is in the history only if it was noted, as news or as older than the news of its day.
+            // What is in the history was noted before, whether or not it was news then.
             Err(error) if error.failed(&Action::History) => Ok(Noted::Duplicate),
             Err(TransactionError::Conditions(failed)) => match failed.into_iter().next() {
                 Some((Action::Order, Some(_))) => self.remember(&history).await,

@@ -146,3 +146,48 @@ impl OrderRow {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use erp_aws::table::Row;
+    use erp_domain::order::NewLine;
+    use erp_domain::ports::{Clock, Ids, RandomIds, SystemClock};
+
+    fn order() -> Order {
+        let ids: &dyn Ids = &RandomIds;
+        let quantity = LineQuantity::new(3).unwrap();
+        let line = NewLine { item_id: ids.make(), quantity, unit_price: Money::from_minor(150).unwrap() };
+        let lines = Lines::price(&[line, line], ids).unwrap();
+        Order::draft(ids.make(), OrderKind::Sales, ids.make(), lines, "USD".to_owned(), SystemClock.now())
+    }
+
+    #[test]
+    fn an_order_comes_back_as_it_went() {
+        let order = order();
+        let row: Row = erp_aws::table::write::<_, ()>(&OrderRow::from(&order)).unwrap();
+        assert_eq!(row["total"], AttributeValue::N("900".to_owned()));
+        assert_eq!(row["lines"], lines::<()>(&order.lines).unwrap());
+        let read: OrderRow = erp_aws::table::read::<_, ()>(row).unwrap();
+        assert_eq!(read.into_order(OrderKind::Sales).unwrap(), order);
+    }
+
+    #[test]
+    fn the_indexes_hold_what_a_list_shows() {
+        let row: Row = erp_aws::table::write::<_, ()>(&OrderRow::from(&order()).summary).unwrap();
+        let wanted: BTreeSet<&str> = row.keys().map(String::as_str).collect();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
+        let template = std::fs::read_to_string(path).unwrap();
+        let projected: Vec<BTreeSet<&str>> = template
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("NonKeyAttributes: [")?.strip_suffix(']'))
+            .map(|names| names.split(", ").collect())
+            .collect();
+        assert_eq!(projected.len(), 6, "list, status and party of SalesTable and PurchaseTable");
+        for names in projected {
+            assert_eq!(names, wanted, "make NonKeyAttributes in template.yaml and SummaryRow the same");
+        }
+    }
+}
