@@ -286,7 +286,11 @@ fn issuing() -> OpenApiRouter<Api> {
 
 /// Registers a user. Where registration is closed, the first user becomes a finance manager whatever role is asked
 /// for, and after that only a finance manager may do this.
-#[utoipa::path(post, path = "/api/auth/register", tag = "auth", request_body = RegisterRequest, responses((status = 201, body = UserData)))]
+#[utoipa::path(post, path = "/api/auth/register", tag = "auth", request_body = RegisterRequest, responses(
+    (status = 201, body = UserData),
+    (status = 401, description = "unauthorized, where registration is closed", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+    (status = 403, description = "forbidden, where registration is closed", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+))]
 async fn register(
     State(api): State<Api>,
     AnyCaller(registrar): AnyCaller,
@@ -299,7 +303,10 @@ async fn register(
 }
 
 /// Logs in.
-#[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LoginRequest, responses((status = 200, body = LoginData)))]
+#[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LoginRequest, responses(
+    (status = 200, body = LoginData),
+    (status = 401, description = "invalid_credentials", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+))]
 async fn login(State(api): State<Api>, body: Body) -> Result<Reply, Problem> {
     let Credentials { email, password } = body.read()?;
     let (Issued { token, expires_in }, user) = api.auth.login(email, password).await?;
@@ -334,7 +341,10 @@ async fn reset_password(
 }
 
 /// Gives a program a token: it reads customers, vendors, items and stock.
-#[utoipa::path(post, path = "/api/auth/service-token", tag = "auth", request_body = ServiceTokenRequest, responses((status = 200, body = ServiceTokenData)))]
+#[utoipa::path(post, path = "/api/auth/service-token", tag = "auth", request_body = ServiceTokenRequest, responses(
+    (status = 200, body = ServiceTokenData),
+    (status = 401, description = "invalid_credentials", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+))]
 async fn issue_service_token(State(api): State<Api>, body: Body) -> Result<Reply, Problem> {
     let Service { name, secret } = body.read()?;
     let Issued { token, expires_in } = api.auth.service_token(name, &secret).await?;
@@ -349,4 +359,26 @@ fn registered(user: &User) -> Result<Answer, serde_json::Error> {
 
 fn reset((): &()) -> Result<Answer, serde_json::Error> {
     Ok(Reply::ok("Password reset successfully", &ResetPasswordData {})?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use erp_auth::access::{Access, RULES};
+
+    #[test]
+    fn every_route_is_described_has_a_rule_and_points_at_what_is_there() {
+        let document = serde_json::to_value(super::openapi::finish(super::document())).unwrap();
+        let rules = RULES.iter().filter(|rule| rule.path.starts_with("/api/auth/"));
+        let paths = document["paths"].as_object().unwrap();
+        assert_eq!(rules.clone().count(), paths.len());
+        for rule in rules {
+            assert_eq!(rule.access, Access::Public);
+            let operation = &paths[rule.path]["post"];
+            assert_eq!(operation.get("security"), None, "{}", rule.path);
+        }
+        for reference in document.to_string().split("\"$ref\":\"").skip(1) {
+            let pointer = reference.split('"').next().unwrap().trim_start_matches('#');
+            assert!(document.pointer(pointer).is_some(), "{pointer} points nowhere");
+        }
+    }
 }

@@ -8,9 +8,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    let tokens = config::tokens(|name| std::env::var(name).ok())
-        .inspect_err(|error| tracing::error!(%error, "cannot start"))?;
-    let tokens = &tokens;
+    let tokens = &config::tokens(|name| std::env::var(name).ok())?;
     let handler =
         |event: LambdaEvent<Request>| async move { authorize(tokens, &SystemClock, &event.payload) };
     lambda_runtime::run(service_fn(handler)).await

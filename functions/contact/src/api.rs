@@ -13,6 +13,7 @@ use erp_http::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -96,12 +97,20 @@ type Service = State<Arc<Contacts>>;
 
 /// The routes of both kinds, with their description.
 pub fn router(contacts: Contacts) -> OpenApiRouter {
+    routes().with_state(Arc::new(contacts))
+}
+
+/// The description of the routes.
+pub fn document() -> OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<Arc<Contacts>> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(list_customers, create_customer))
         .routes(routes!(get_customer, update_customer, delete_customer))
         .routes(routes!(list_vendors, create_vendor))
         .routes(routes!(get_vendor, update_vendor, delete_vendor))
-        .with_state(Arc::new(contacts))
 }
 
 /// Lists the customers, newest first.

@@ -17,6 +17,7 @@ use erp_http::{
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -198,12 +199,20 @@ type Service = State<Arc<Items>>;
 
 /// The routes, with their description.
 pub fn router(items: Items) -> OpenApiRouter {
+    routes().with_state(Arc::new(items))
+}
+
+/// The description of the routes.
+pub fn document() -> OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<Arc<Items>> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(list_items, create_item))
         .routes(routes!(get_item, update_item, delete_item))
         .routes(routes!(get_stock, change_stock))
         .routes(routes!(list_movements))
-        .with_state(Arc::new(items))
 }
 
 /// Lists the items, newest first.

@@ -61,7 +61,7 @@ async fn get_health(State(portal): State<Portal>) -> Response {
 }
 
 /// Gives this document.
-#[utoipa::path(get, path = "/openapi.json", tag = "platform", responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
+#[utoipa::path(get, path = "/openapi.json", tag = "platform", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 async fn get_openapi() -> impl IntoResponse {
     ([FOR_A_WHILE, (CONTENT_TYPE, HeaderValue::from_static("application/json"))], OPENAPI)
 }

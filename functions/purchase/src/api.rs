@@ -16,6 +16,7 @@ use erp_orders::ports::Summary;
 use erp_orders::pricing::Wanted;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -113,6 +114,15 @@ type Service = State<Arc<Orders>>;
 
 /// The routes, with their description.
 pub fn router(orders: Orders) -> OpenApiRouter {
+    routes().with_state(Arc::new(orders))
+}
+
+/// The description of the routes.
+pub fn document() -> OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<Arc<Orders>> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(list_purchase_orders, create_purchase_order))
         .routes(routes!(get_purchase_order, update_purchase_order))
@@ -120,7 +130,6 @@ pub fn router(orders: Orders) -> OpenApiRouter {
         .routes(routes!(pay_purchase_order))
         .routes(routes!(cancel_purchase_order))
         .routes(routes!(list_purchase_order_events))
-        .with_state(Arc::new(orders))
 }
 
 /// Lists the purchase orders, newest first, without their lines.

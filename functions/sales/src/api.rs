@@ -17,6 +17,7 @@ use erp_orders::pricing::Wanted;
 use erp_orders::service::Command;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -130,6 +131,15 @@ type Service = State<Arc<Orders>>;
 
 /// The routes, with their description.
 pub fn router(orders: Orders) -> OpenApiRouter {
+    routes().with_state(Arc::new(orders))
+}
+
+/// The description of the routes.
+pub fn document() -> OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<Arc<Orders>> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(list_sales_orders, create_sales_order))
         .routes(routes!(get_sales_order, update_sales_order))
@@ -137,7 +147,6 @@ pub fn router(orders: Orders) -> OpenApiRouter {
         .routes(routes!(pay_sales_order))
         .routes(routes!(cancel_sales_order))
         .routes(routes!(list_sales_order_events))
-        .with_state(Arc::new(orders))
 }
 
 /// Lists the sales orders, newest first, without their lines.

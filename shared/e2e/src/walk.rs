@@ -45,7 +45,13 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    async fn call(&mut self, method: &str, path: &str, body: Option<Value>, status: u16) -> Result<Answer, Error> {
+    async fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        status: u16,
+    ) -> Result<Answer, Error> {
         let answer = self.client.send(method, path, body.as_ref()).await?;
         self.observer.request(&answer, body.as_ref());
         answer.expect(status)
@@ -135,7 +141,8 @@ pub async fn walk(client: &Client, observer: &mut dyn Observer) -> Result<(), Er
     walk.stock(&item, 0).await?;
 
     walk.observer.chapter("Buy 50, and receive them");
-    let lines = |quantity: i64, price: &str| json!([{"item_id": item, "quantity": quantity, "unit_price": price}]);
+    let lines =
+        |quantity: i64, price: &str| json!([{"item_id": item, "quantity": quantity, "unit_price": price}]);
     let order = json!({"vendor_id": vendor, "items": lines(50, "1200.00")});
     let purchase = walk.call("POST", "/api/purchase/orders", Some(order), 201).await?.text_at("/order/id");
     let purchase = format!("/api/purchase/orders/{purchase}");
@@ -143,7 +150,8 @@ pub async fn walk(client: &Client, observer: &mut dyn Observer) -> Result<(), Er
     walk.stock(&item, 50).await?;
 
     walk.observer.chapter("Sell 20, and confirm");
-    let sale = |quantity: i64| json!({"customer_id": customer, "items": [{"item_id": item, "quantity": quantity}]});
+    let sale =
+        |quantity: i64| json!({"customer_id": customer, "items": [{"item_id": item, "quantity": quantity}]});
     let created = walk.call("POST", "/api/sales/orders", Some(sale(20)), 201).await?;
     let total = created.text.contains(r#""total_amount":36000.00"#);
     let first = format!("/api/sales/orders/{}", created.text_at("/order/id"));
@@ -190,7 +198,14 @@ pub async fn walk(client: &Client, observer: &mut dyn Observer) -> Result<(), Er
     let five = |answer: &Answer| answer.json()["meta"]["count"] == 5 && sum(answer) == 50;
     let movements = walk.client.wait_for("five movements that add up to 50", &path, SOON, five).await?;
     walk.observer.request(&movements, None);
-    let changes = movements.data().as_array().into_iter().flatten().rev().map(|row| row["change"].to_string()).collect::<Vec<_>>();
+    let changes = movements
+        .data()
+        .as_array()
+        .into_iter()
+        .flatten()
+        .rev()
+        .map(|row| row["change"].to_string())
+        .collect::<Vec<_>>();
     walk.observer.effect(&format!("{} = 50", changes.join(" + ").replace("+ -", "- ")));
     Ok(())
 }

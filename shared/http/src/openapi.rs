@@ -3,6 +3,7 @@
 use erp_auth::Access;
 use erp_auth::access::RULES;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, Info, OpenApi, RefOr, ResponseBuilder};
 use utoipa::openapi::{OpenApiBuilder, Ref, Server};
@@ -100,7 +101,8 @@ pub fn base() -> OpenApi {
     OpenApiBuilder::new().info(info).servers(Some(servers)).components(Some(components)).build()
 }
 
-/// Adds to every operation what follows from the access rules and the conventions: security, headers, errors.
+/// Adds to every operation what follows from the access rules and the conventions: security, headers, errors, and
+/// the envelope around what it answers with. Once: a second envelope would go around the first.
 ///
 /// A route without a rule gets security, as it would be denied.
 pub fn finish(mut document: OpenApi) -> OpenApi {
@@ -139,6 +141,7 @@ fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<
     if !path.starts_with("/api/") {
         return;
     }
+    envelop(operation);
     let mut statuses = vec![400, 429, 500, 503];
     if !public {
         statuses.extend([401, 403]);
@@ -168,6 +171,41 @@ fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<
             .build();
         operation.responses.responses.entry(status.to_string()).or_insert(RefOr::T(response));
     }
+}
+
+/// Puts the data that a success is described with where it is: into the envelope that [`Reply`](crate::Reply) makes.
+fn envelop(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        let Some(status) = status.parse::<u16>().ok().filter(|status| (200..300).contains(status)) else {
+            continue;
+        };
+        for content in response.content.values_mut() {
+            content.schema = content.schema.take().map(|data| envelope(status, data));
+        }
+    }
+}
+
+fn envelope(status: u16, data: RefOr<Schema>) -> RefOr<Schema> {
+    let is_list = matches!(data, RefOr::T(Schema::Array(_)));
+    let number = u16::schema();
+    let number = match number {
+        RefOr::T(Schema::Object(number)) => {
+            RefOr::T(Schema::Object(ObjectBuilder::from(number).examples([status]).build()))
+        }
+        other => other,
+    };
+    let mut envelope = ObjectBuilder::new()
+        .property("status", number)
+        .required("status")
+        .property("message", String::schema())
+        .required("message")
+        .property("data", data)
+        .required("data");
+    if is_list {
+        envelope = envelope.property("meta", Ref::from_schema_name("Meta")).required("meta");
+    }
+    RefOr::T(Schema::Object(envelope.build()))
 }
 
 fn header(operation: &mut Operation, name: &str, description: &str) {

@@ -34,6 +34,7 @@ macro_rules! kinds {
 kinds! {
     MalformedJson 400 "malformed_json" "Malformed JSON";
     ValidationFailed 400 "validation_failed" "Validation failed";
+    BadRequest 400 "bad_request" "Bad request";
     Unauthorized 401 "unauthorized" "Unauthorized";
     InvalidCredentials 401 "invalid_credentials" "Invalid credentials";
     Forbidden 403 "forbidden" "Forbidden";
@@ -108,6 +109,7 @@ impl Problem {
             }
             Kind::MalformedJson
             | Kind::ValidationFailed
+            | Kind::BadRequest
             | Kind::InvalidCredentials
             | Kind::Forbidden
             | Kind::NotFound

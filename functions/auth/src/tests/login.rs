@@ -1,10 +1,17 @@
-use erp_domain::Clock;
+use std::sync::Arc;
+use std::time::Duration;
+
 use erp_domain::identity::Caller;
+use erp_domain::{Clock, Email};
 use erp_testkit::ApiRequest;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::json;
 
 use super::{PASSWORD, Platform, statuses};
+use crate::attempts::BUDGET;
+use crate::ports::Target;
+use crate::store::DynamoStore;
+use crate::throttle::Throttle;
 
 const ANN: &str = "ann@example.com";
 const NOBODY: &str = "nobody@example.com";
@@ -97,6 +104,23 @@ async fn somebody_who_knows_the_password_may_log_in_many_times_at_once() {
     platform.register(ANN).await;
     let answers = join_all((0..12).map(|_| platform.login(ANN, PASSWORD))).await;
     assert_eq!(statuses(&answers), [200; 12]);
+}
+
+#[tokio::test]
+async fn an_attempt_waits_for_a_place_that_another_one_gives_back() {
+    let platform = Platform::open().await;
+    let store = Arc::new(DynamoStore::new(platform.table.clone()));
+    let throttle = Throttle { store, clock: platform.clock.clone() };
+    let ann = Target::User(Email::parse(ANN).unwrap());
+    for _ in 0..BUDGET {
+        throttle.begin(&ann).await.unwrap();
+    }
+    let settle = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        throttle.succeeded(&ann).await.unwrap();
+    };
+    let (sixth, ()) = join(throttle.begin(&ann), settle).await;
+    assert!(sixth.is_ok(), "{sixth:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The table of the orders of one kind.
 //!
 //! Two Lambdas write the same row: clients' changes come from the one, what inventory decided from the other
-//! ([`decision`]). Neither ever writes the whole row, so neither can undo what the other did.
+//! (`decision`). Neither ever writes the whole row, so neither can undo what the other did.
 
 mod decision;
 mod keys;

@@ -1,0 +1,115 @@
+//! Lists: pages, filters, and queries that make no sense.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::check;
+use crate::shop::{Shop, send};
+use crate::site::Site;
+
+const LISTS: [&str; 5] =
+    ["/api/customers", "/api/vendors", "/api/items", "/api/sales/orders", "/api/purchase/orders"];
+
+#[tokio::test]
+async fn a_query_that_makes_no_sense_names_its_parameters() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    for list in LISTS {
+        for (query, parameters) in [
+            ("limit=0", vec!["limit"]),
+            ("limit=101", vec!["limit"]),
+            ("limit=x", vec!["limit"]),
+            ("limit=-1&offset=-1", vec!["limit", "offset"]),
+            ("page=0&size=0", vec!["page", "size"]),
+            ("cursor=nonsense", vec!["cursor"]),
+            ("cursor=%25", vec!["cursor"]),
+            ("colour=red", vec!["colour"]),
+            ("limit=1&limit=2", vec!["limit"]),
+            ("page=1&offset=1", vec!["page"]),
+        ] {
+            let answer = send(&shop.inventory, "GET", &format!("{list}?{query}"), None).await;
+            check::faults(&answer, &parameters);
+        }
+    }
+    for (query, parameter) in [
+        ("sales/orders?status=received", "status"),
+        ("purchase/orders?status=confirmed", "status"),
+        ("sales/orders?status=Draft", "status"),
+        ("sales/orders?status=", "status"),
+        ("sales/orders?customer_id=x", "customer_id"),
+        ("purchase/orders?vendor_id=x", "vendor_id"),
+        ("sales/orders?vendor_id=x", "vendor_id"),
+    ] {
+        let answer = send(&shop.inventory, "GET", &format!("/api/{query}"), None).await;
+        check::faults(&answer, &[parameter]);
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_read_in_three_ways_newest_first() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    let item = shop.item("1.00", 0).await;
+    let mut newest_first = Vec::new();
+    for _ in 0..12 {
+        let order = shop.order(&[(&item, 1)]).await;
+        newest_first.insert(0, order.rsplit('/').next().unwrap().to_owned());
+    }
+    let base = format!("/api/sales/orders?customer_id={}", shop.customer);
+    let get = async |query: &str| {
+        let answer = send(&shop.inventory, "GET", &format!("{base}{query}"), None).await;
+        check::success(&answer, 200);
+        let rows = answer.data().as_array().cloned().unwrap_or_default();
+        let ids: Vec<_> = rows.iter().map(|row| row["id"].as_str().unwrap_or_default().to_owned()).collect();
+        assert!(rows.iter().all(|row| row.get("items").is_none()), "{}", answer.text);
+        (ids, answer.json()["meta"].clone())
+    };
+    let meta = |meta: &Value| {
+        [&meta["limit"], &meta["offset"], &meta["count"]].map(|number| number.as_u64().unwrap_or(999))
+    };
+
+    let (first, about) = get("").await;
+    assert_eq!((first.as_slice(), meta(&about)), (&newest_first[..10], [10, 0, 10]));
+    let (rest, about) = get(&format!("&cursor={}", about["next_cursor"].as_str().unwrap())).await;
+    assert_eq!((rest.as_slice(), about["next_cursor"].clone()), (&newest_first[10..], Value::Null));
+    let (ids, about) = get("&limit=5&offset=4").await;
+    assert_eq!((ids.as_slice(), meta(&about)), (&newest_first[4..9], [5, 4, 5]));
+    let (ids, about) = get("&page=3&size=5").await;
+    assert_eq!((ids.as_slice(), meta(&about)), (&newest_first[10..], [5, 10, 2]));
+    assert_eq!(get("&offset=100").await.0, Vec::<String>::new());
+    assert_eq!(get("&limit=100").await.0, newest_first);
+
+    // What is created while somebody reads does not move what they read.
+    let (ids, about) = get("&limit=4").await;
+    shop.order(&[(&item, 1)]).await;
+    let (next, _) = get(&format!("&limit=4&cursor={}", about["next_cursor"].as_str().unwrap())).await;
+    assert_eq!([ids, next].concat(), newest_first[..8]);
+
+    let cancelled = format!("/api/sales/orders/{}", newest_first[3]);
+    shop.transition(&cancelled, "cancel").await;
+    assert_eq!(get("&status=cancelled").await.0, [newest_first[3].clone()]);
+    assert_eq!(get("&status=draft&limit=100").await.0.len(), 12);
+    assert_eq!(get("&status=paid").await.0.len(), 0);
+}
+
+#[tokio::test]
+async fn every_list_shows_what_was_just_created_once() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    let item = shop.item("1.00", 0).await;
+    let sale = shop.order(&[(&item, 1)]).await;
+    let purchase = shop.purchase(&[(&item, 1)]).await;
+    for (list, id) in [
+        ("/api/customers", shop.customer.as_str()),
+        ("/api/vendors", &shop.vendor),
+        ("/api/items", &item),
+        ("/api/sales/orders", sale.rsplit('/').next().unwrap()),
+        ("/api/purchase/orders", purchase.rsplit('/').next().unwrap()),
+    ] {
+        let rows = shop.pages(list).await;
+        let ids: Vec<_> = rows.iter().filter_map(|row| row["id"].as_str()).collect();
+        assert_eq!(ids.iter().filter(|found| **found == id).count(), 1, "{list}");
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{list} shows something twice");
+    }
+}
