@@ -30,7 +30,10 @@ pub async fn run(args: Args) -> ExitCode {
     let screen = Screen::new();
     match play(&args, screen).await {
         Ok(()) => {
-            screen.line(&format!("\n  {}\n", screen.green(&screen.bold("Every answer was the one that must come."))));
+            screen.line(&format!(
+                "\n  {}\n",
+                screen.green(&screen.bold("Every answer was the one that must come."))
+            ));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -103,7 +106,8 @@ fn gist(answer: &Answer, full: bool) -> String {
     }
     if let Some(status) = field("/data/order/status") {
         let total = field("/data/order/total_amount").unwrap_or_default();
-        let stock = field("/data/order/stock_status").map(|stock| format!(", stock {stock}")).unwrap_or_default();
+        let stock =
+            field("/data/order/stock_status").map(|stock| format!(", stock {stock}")).unwrap_or_default();
         return format!("{}: {status}{stock}, total {total}", field("/message").unwrap_or_default());
     }
     if let Some(quantity) = field("/data/quantity") {

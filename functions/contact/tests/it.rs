@@ -31,9 +31,11 @@ async fn a_customer_lives_from_create_to_delete() {
     assert_eq!(got.data(), created.data());
 
     let renamed = json!({"name": "Acme Ltd", "email": "new@acme.example"});
-    let stale = ApiRequest::inventory("PUT", &path).header("If-Match", "\"7\"").json(&renamed).send(&router).await;
+    let stale =
+        ApiRequest::inventory("PUT", &path).header("If-Match", "\"7\"").json(&renamed).send(&router).await;
     assert_eq!((stale.status, stale.code().as_str()), (412, "version_mismatch"));
-    let updated = ApiRequest::inventory("PUT", &path).header("If-Match", "\"1\"").json(&renamed).send(&router).await;
+    let updated =
+        ApiRequest::inventory("PUT", &path).header("If-Match", "\"1\"").json(&renamed).send(&router).await;
     assert_eq!((updated.status, updated.header("etag")), (200, Some("\"2\"")));
     assert_eq!(updated.data()["phone"], "", "PUT replaces the whole");
 
@@ -44,7 +46,10 @@ async fn a_customer_lives_from_create_to_delete() {
         .json(&json!({"name": "x", "email": "NEW@acme.example"}))
         .send(&router)
         .await;
-    assert_eq!((taken.status, taken.code().as_str(), taken.faults()), (409, "duplicate_email", vec!["/email".into()]));
+    assert_eq!(
+        (taken.status, taken.code().as_str(), taken.faults()),
+        (409, "duplicate_email", vec!["/email".into()])
+    );
 
     let id = created.data()["id"].as_str().unwrap().parse().unwrap();
     let ask = ContactQuestion { kind: ContactKind::Customer, id };
@@ -65,7 +70,9 @@ async fn a_customer_lives_from_create_to_delete() {
 #[tokio::test]
 async fn one_key_has_one_effect_and_one_answer() {
     let (router, _) = start().await;
-    let post = |key: &str, body: &Value| ApiRequest::inventory("POST", "/api/vendors").header("Idempotency-Key", key).json(body);
+    let post = |key: &str, body: &Value| {
+        ApiRequest::inventory("POST", "/api/vendors").header("Idempotency-Key", key).json(body)
+    };
     // At once and one after the other: all the same.
     let request = post("k1", &acme());
     let (a, b, c) = tokio::join!(request.send(&router), request.send(&router), request.send(&router));
@@ -116,7 +123,10 @@ async fn a_list_is_read_to_its_end_while_it_grows() {
         let page = ApiRequest::inventory("GET", &path).send(&router).await;
         seen.extend(names(&page));
         let late = json!({"name": "late", "email": format!("late{}@x.example", seen.len())});
-        assert_eq!(ApiRequest::inventory("POST", "/api/customers").json(&late).send(&router).await.status, 201);
+        assert_eq!(
+            ApiRequest::inventory("POST", "/api/customers").json(&late).send(&router).await.status,
+            201
+        );
         match page.json()["meta"]["next_cursor"].as_str() {
             Some(cursor) => path = format!("/api/customers?limit=7&cursor={cursor}"),
             None => break,
@@ -136,7 +146,8 @@ async fn a_list_is_read_to_its_end_while_it_grows() {
 async fn a_bad_request_says_all_that_is_wrong() {
     let (router, _) = start().await;
     let post = || ApiRequest::inventory("POST", "/api/customers");
-    let faults = post().json(&json!({"name": "", "email": "nope", "phone": 5, "vip": true})).send(&router).await;
+    let faults =
+        post().json(&json!({"name": "", "email": "nope", "phone": 5, "vip": true})).send(&router).await;
     assert_eq!((faults.status, faults.code().as_str()), (400, "validation_failed"));
     assert_eq!(faults.faults(), ["/name", "/email", "/phone", "/vip"]);
     assert_eq!(faults.header("content-type"), Some("application/problem+json"));
@@ -154,7 +165,10 @@ async fn a_bad_request_says_all_that_is_wrong() {
     assert_eq!((id.status, id.faults()), (400, vec!["id".to_owned()]));
     let unknown = "/api/customers/01890000-0000-7000-8000-000000000005";
     assert_eq!(ApiRequest::inventory("GET", unknown).send(&router).await.status, 404);
-    assert_eq!(ApiRequest::inventory("GET", "/api/customers?limit=0&colour=red").send(&router).await.faults(), ["limit", "colour"]);
+    assert_eq!(
+        ApiRequest::inventory("GET", "/api/customers?limit=0&colour=red").send(&router).await.faults(),
+        ["limit", "colour"]
+    );
 }
 
 #[tokio::test]

@@ -108,7 +108,11 @@ impl Allocations {
     ///
     /// # Errors
     /// When the store does not answer: it can be done again.
-    pub async fn serve(&self, items: impl Iterator<Item = Id<Item>> + Send, cause: &Cause) -> Result<(), StoreError> {
+    pub async fn serve(
+        &self,
+        items: impl Iterator<Item = Id<Item>> + Send,
+        cause: &Cause,
+    ) -> Result<(), StoreError> {
         for item_id in items {
             let mut available = self.store.stock(item_id).await?.get();
             let mut last = None;
@@ -233,7 +237,9 @@ fn next(old: &Allocation, state: AllocationState, step: Option<Move>) -> Allocat
 /// A conflict where there can be none.
 fn unexpected(error: StoreError<AllocationConflict>) -> StoreError {
     match error {
-        StoreError::Conflict(conflict) => StoreError::unavailable(format!("unexpected conflict: {conflict:?}")),
+        StoreError::Conflict(conflict) => {
+            StoreError::unavailable(format!("unexpected conflict: {conflict:?}"))
+        }
         StoreError::Answered => StoreError::Answered,
         StoreError::Unavailable(cause) => StoreError::Unavailable(cause),
     }

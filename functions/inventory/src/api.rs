@@ -11,8 +11,8 @@ use erp_domain::text::bounded;
 use erp_domain::{Id, Money, Sku, StockChange, StockLevel, Timestamp};
 use erp_http::paging::Meta;
 use erp_http::{
-    Body, Fields, FinanceManager, FromBody, Idempotency, IfMatch, Kind, ListQuery, Manager, PathId, Problem, Reader,
-    Reply, RequestInfo, openapi,
+    Body, Fields, FinanceManager, FromBody, Idempotency, IfMatch, Kind, ListQuery, Manager, PathId, Problem,
+    Reader, Reply, RequestInfo, openapi,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -176,7 +176,9 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotFound => Self::not_found("Item"),
-            Refusal::SkuTaken => Self::new(Kind::DuplicateSku, "Another item has this SKU.").at("/sku", "is taken"),
+            Refusal::SkuTaken => {
+                Self::new(Kind::DuplicateSku, "Another item has this SKU.").at("/sku", "is taken")
+            }
             Refusal::VersionMismatch(found) => Self::version_mismatch(found),
             Refusal::Adjustment(AdjustmentError::Short { available }) => {
                 let detail = format!("There are only {} in stock.", available.get());

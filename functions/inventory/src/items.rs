@@ -89,7 +89,13 @@ impl Items {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::VersionMismatch`], [`Refusal::SkuTaken`].
-    pub async fn update(&self, id: Id<Item>, details: ItemDetails, expect: &Expect, write: Write<Item>) -> Result<Answer> {
+    pub async fn update(
+        &self,
+        id: Id<Item>,
+        details: ItemDetails,
+        expect: &Expect,
+        write: Write<Item>,
+    ) -> Result<Answer> {
         for _ in 0..ROUNDS {
             let old = self.expected(id, expect).await?;
             let now = self.clock.now();
@@ -142,7 +148,8 @@ impl Items {
             if !expect.accepts(stock.sequence) {
                 return refuse(Refusal::VersionMismatch(stock.sequence));
             }
-            let change = stock.adjust(adjustment).map_err(|error| StoreError::Conflict(Refusal::Adjustment(error)))?;
+            let change =
+                stock.adjust(adjustment).map_err(|error| StoreError::Conflict(Refusal::Adjustment(error)))?;
             let now = self.clock.now().max(stock.updated_at);
             let new = change.and_then(|change| {
                 let quantity = stock.quantity.after(change)?;

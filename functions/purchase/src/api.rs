@@ -15,8 +15,8 @@ use erp_orders::api::{self, Nothing, OrderEvent, OrderItem, OrderItemRequest};
 use erp_orders::ports::Summary;
 use erp_orders::pricing::Wanted;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
 use utoipa::openapi::OpenApi;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

@@ -106,7 +106,8 @@ impl Relay {
                 }
             }
         }
-        let done = outgoing.iter().zip(&out).filter(|(_, out)| **out).map(|(row, _)| self.outbox.published(row));
+        let done =
+            outgoing.iter().zip(&out).filter(|(_, out)| **out).map(|(row, _)| self.outbox.published(row));
         for result in join_all(done).await {
             if let Err(error) = result {
                 // It is out; that it may go out again is the worst of it.

@@ -42,7 +42,9 @@ impl Outbox for DynamoOutbox {
             .await;
         match done {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+            Err(error)
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
                 Ok(())
             }
             Err(error) => Err(StoreError::unavailable(DisplayErrorContext(error).to_string())),

@@ -79,7 +79,10 @@ impl SnsPublisher {
     async fn send(&self, topic: &str, events: &[&Event], messages: Vec<String>) -> Vec<Outcome> {
         let mut request = self.client.publish_batch().topic_arn(topic);
         for (index, (event, message)) in events.iter().zip(messages).enumerate() {
-            let kind = MessageAttributeValue::builder().data_type("String").string_value(event.kind.as_str()).build();
+            let kind = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(event.kind.as_str())
+                .build();
             let entry = kind.and_then(|kind| {
                 PublishBatchRequestEntry::builder()
                     .id(index.to_string())
@@ -98,7 +101,9 @@ impl SnsPublisher {
         };
         // An entry that the answer does not mention was not published, for all that we know.
         let mut outcomes = vec![Outcome::Failed("SNS did not say".to_owned()); events.len()];
-        let at = |id: Option<&str>| id.and_then(|id| id.parse::<usize>().ok()).filter(|index| *index < events.len());
+        let at = |id: Option<&str>| {
+            id.and_then(|id| id.parse::<usize>().ok()).filter(|index| *index < events.len())
+        };
         for entry in answer.successful() {
             if let Some(index) = at(entry.id()) {
                 outcomes[index] = Outcome::Published;
@@ -107,7 +112,8 @@ impl SnsPublisher {
         for entry in answer.failed() {
             if let Some(index) = at(Some(entry.id())) {
                 let reason = format!("{}: {}", entry.code(), entry.message().unwrap_or_default());
-                outcomes[index] = if entry.sender_fault() { Outcome::Refused(reason) } else { Outcome::Failed(reason) };
+                outcomes[index] =
+                    if entry.sender_fault() { Outcome::Refused(reason) } else { Outcome::Failed(reason) };
             }
         }
         outcomes

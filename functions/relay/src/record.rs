@@ -59,15 +59,17 @@ impl Outgoing {
         if record.change.new_image.is_empty() {
             return Err(RecordError::NothingToPublish);
         }
-        let image: Image =
-            serde_dynamo::from_item(record.change.new_image).map_err(|error| unreadable(&keys, error.to_string()))?;
+        let image: Image = serde_dynamo::from_item(record.change.new_image)
+            .map_err(|error| unreadable(&keys, error.to_string()))?;
         let Some(outbox_sk) = image.outbox_sk else { return Err(RecordError::NothingToPublish) };
         let key = Key::new(image.pk, image.sk);
         let name = format!("{} / {}", key.pk, key.sk);
         let table = record.event_source_arn.as_deref().and_then(table_name);
-        let table = table.ok_or_else(|| unreadable(&name, "the record does not name its table".to_owned()))?;
+        let table =
+            table.ok_or_else(|| unreadable(&name, "the record does not name its table".to_owned()))?;
         let json = image.event.into_iter().chain(image.events);
-        let events = json.map(|json| Event::parse(&json).map_err(|error| unreadable(&name, error.to_string())));
+        let events =
+            json.map(|json| Event::parse(&json).map_err(|error| unreadable(&name, error.to_string())));
         let events: Vec<Event> = events.collect::<Result<_, _>>()?;
         let sequence_number = record.change.sequence_number.unwrap_or_default();
         Ok(Self { table, key, outbox_sk, events, sequence_number })

@@ -16,8 +16,8 @@ use erp_orders::ports::Summary;
 use erp_orders::pricing::Wanted;
 use erp_orders::service::Command;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
 use utoipa::openapi::OpenApi;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

@@ -88,10 +88,11 @@ fn show(screen: Screen, platform: &Platform, kept: bool, began: Instant) {
 }
 
 /// The platform's own log: warnings to standard error, or what `RUST_LOG` says; requests to a file as well, where
-/// data is kept.
+/// data is kept. A condition that does not hold is everyday life, and dynoxide would warn of each.
 fn log(data: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
     let filter = |default: &str| EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(default));
-    let to_person = fmt::layer().with_writer(std::io::stderr).without_time().with_filter(filter("warn")?);
+    let to_person =
+        fmt::layer().with_writer(std::io::stderr).without_time().with_filter(filter("warn,dynoxide=error")?);
     let to_file = match data {
         Some(data) => {
             let folder = data.join("logs");
@@ -101,7 +102,7 @@ fn log(data: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
                 fmt::layer()
                     .with_ansi(false)
                     .with_writer(Arc::new(file))
-                    .with_filter(EnvFilter::try_new("warn,localstack=info")?),
+                    .with_filter(EnvFilter::try_new("warn,dynoxide=error,localstack=info")?),
             )
         }
         None => None,

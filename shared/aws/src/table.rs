@@ -137,9 +137,15 @@ impl Table {
     ///
     /// # Errors
     /// When the table does not answer, or some were left unwritten again and again.
-    pub async fn put_all<T: Serialize>(&self, rows: impl Iterator<Item = T> + Send) -> Result<(), StoreError> {
+    pub async fn put_all<T: Serialize>(
+        &self,
+        rows: impl Iterator<Item = T> + Send,
+    ) -> Result<(), StoreError> {
         let put = |row: T| {
-            let put = PutRequest::builder().set_item(Some(write(&row)?)).build().map_err(StoreError::unavailable)?;
+            let put = PutRequest::builder()
+                .set_item(Some(write(&row)?))
+                .build()
+                .map_err(StoreError::unavailable)?;
             Ok(WriteRequest::builder().put_request(put).build())
         };
         let requests = rows.map(put).collect::<Result<_, StoreError>>()?;

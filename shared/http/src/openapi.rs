@@ -3,7 +3,7 @@
 use erp_auth::Access;
 use erp_auth::access::RULES;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{ObjectBuilder, Schema};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, Info, OpenApi, RefOr, ResponseBuilder};
 use utoipa::openapi::{OpenApiBuilder, Ref, Server};
@@ -181,22 +181,18 @@ fn envelop(operation: &mut Operation) {
             continue;
         };
         for content in response.content.values_mut() {
-            content.schema = content.schema.take().map(|data| envelope(status, data));
+            if let RefOr::T(content) = content {
+                content.schema = content.schema.take().map(|data| envelope(status, data));
+            }
         }
     }
 }
 
 fn envelope(status: u16, data: RefOr<Schema>) -> RefOr<Schema> {
     let is_list = matches!(data, RefOr::T(Schema::Array(_)));
-    let number = u16::schema();
-    let number = match number {
-        RefOr::T(Schema::Object(number)) => {
-            RefOr::T(Schema::Object(ObjectBuilder::from(number).examples([status]).build()))
-        }
-        other => other,
-    };
+    let number = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status]));
     let mut envelope = ObjectBuilder::new()
-        .property("status", number)
+        .property("status", number.build())
         .required("status")
         .property("message", String::schema())
         .required("message")

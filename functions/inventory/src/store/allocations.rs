@@ -70,7 +70,8 @@ impl DynamoStore {
             return transaction.put(Action::Allocation, &self.table, &row, NOT_THERE);
         };
         let mut update = "SET #state = :state, #sequence = :next, #moves = :moves".to_owned();
-        let moves: AttributeValue = serde_dynamo::to_attribute_value(&new.moves).map_err(StoreError::unavailable)?;
+        let moves: AttributeValue =
+            serde_dynamo::to_attribute_value(&new.moves).map_err(StoreError::unavailable)?;
         let mut values = vec![
             (":state", text(new.state.as_str())),
             (":next", number(new.sequence)),
@@ -89,7 +90,11 @@ impl DynamoStore {
             ]);
         }
         let key = keys::allocation(new.order_id);
-        transaction.update(Action::Allocation, &self.table, Change { key, update, condition: SAME_SEQUENCE, values })
+        transaction.update(
+            Action::Allocation,
+            &self.table,
+            Change { key, update, condition: SAME_SEQUENCE, values },
+        )
     }
 
     fn move_stock(
@@ -162,7 +167,8 @@ impl AllocationStore for DynamoStore {
     ) -> Result<Vec<Waiting>, StoreError> {
         let after = after.map(|waiting| keys::waiting(item_id, waiting.since, waiting.order_id).sk);
         let partition = keys::partition(item_id);
-        let rows = self.table.query_prefix::<WaitingRow>(&partition, keys::WAITING_PREFIX, after, limit).await?;
+        let rows =
+            self.table.query_prefix::<WaitingRow>(&partition, keys::WAITING_PREFIX, after, limit).await?;
         Ok(rows.into_iter().map(Waiting::from).collect())
     }
 }

@@ -51,12 +51,20 @@ fn conflict(error: TransactionError<Action>) -> StoreError<Conflict> {
 }
 
 impl DynamoStore {
-    fn take_sku(&self, transaction: &mut Transaction<Action>, item: &Item) -> Result<(), StoreError<Conflict>> {
+    fn take_sku(
+        &self,
+        transaction: &mut Transaction<Action>,
+        item: &Item,
+    ) -> Result<(), StoreError<Conflict>> {
         let Key { pk, sk } = keys::sku(&item.details.sku);
         transaction.put(Action::TakeSku, &self.table, &GuardRow { pk, sk, id: item.id }, NOT_THERE)
     }
 
-    fn free_sku(&self, transaction: &mut Transaction<Action>, item: &Item) -> Result<(), StoreError<Conflict>> {
+    fn free_sku(
+        &self,
+        transaction: &mut Transaction<Action>,
+        item: &Item,
+    ) -> Result<(), StoreError<Conflict>> {
         let key = keys::sku(&item.details.sku);
         let values = vec![(":id", text(item.id))];
         let change = Change { key, update: String::new(), condition: HELD_BY, values };
@@ -164,12 +172,18 @@ impl ItemStore for DynamoStore {
     ) -> Result<(), StoreError<Conflict>> {
         let mut transaction = Transaction::new();
         if let Some(movement) = movement {
-            let there =
-                Change { key: keys::item(stock.item_id), update: String::new(), condition: THERE, values: vec![] };
+            let there = Change {
+                key: keys::item(stock.item_id),
+                update: String::new(),
+                condition: THERE,
+                values: vec![],
+            };
             transaction.check(Action::Item, &self.table, there)?;
             let change = Change {
                 key: keys::stock(stock.item_id),
-                update: "SET #quantity = #quantity + :change, #sequence = #sequence + :one, #updated_at = :at".into(),
+                update:
+                    "SET #quantity = #quantity + :change, #sequence = #sequence + :one, #updated_at = :at"
+                        .into(),
                 condition: SAME_SEQUENCE,
                 values: vec![
                     (":change", number(movement.change)),

@@ -201,7 +201,19 @@ impl From<&Allocation> for AllocationRow {
         let key = keys::allocation(allocation.order_id);
         let Allocation { order_id, state, demand, sequence, since, moves } = allocation.clone();
         let (events, outbox_pk, outbox_sk) = (Vec::new(), None, None);
-        Self { pk: key.pk, sk: key.sk, order_id, state, demand, sequence, since, moves, events, outbox_pk, outbox_sk }
+        Self {
+            pk: key.pk,
+            sk: key.sk,
+            order_id,
+            state,
+            demand,
+            sequence,
+            since,
+            moves,
+            events,
+            outbox_pk,
+            outbox_sk,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! Items and stock, over the real SDK and an embedded DynamoDB.
+#![expect(clippy::unwrap_used, reason = "these are tests: a panic is the report")]
 
 mod orders;
 mod stock;
@@ -30,8 +31,11 @@ impl Inventory {
         let table = Dynamo::start().await.table("inventory", &["list", "outbox"]).await;
         let store = DynamoStore::new(table);
         let router = inventory::config::assemble(store.clone()).into_router();
-        let worker =
-            Allocations { store: Arc::new(store.clone()), clock: Arc::new(SystemClock), ids: Arc::new(RandomIds) };
+        let worker = Allocations {
+            store: Arc::new(store.clone()),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds),
+        };
         Self { router, store, worker }
     }
 
@@ -44,7 +48,10 @@ impl Inventory {
         let id: Uuid = created.data()["id"].as_str().unwrap().parse().unwrap();
         if quantity > 0 {
             let path = format!("/api/items/{id}/stock");
-            let set = ApiRequest::inventory("PUT", &path).json(&json!({"set_to": quantity})).send(&self.router).await;
+            let set = ApiRequest::inventory("PUT", &path)
+                .json(&json!({"set_to": quantity}))
+                .send(&self.router)
+                .await;
             assert_eq!(set.status, 200, "{}", set.text);
             self.catch_up().await;
         }

@@ -9,7 +9,11 @@ use uuid::Uuid;
 use crate::{Inventory, batch, order_event};
 
 fn kinds(events: &[Event]) -> Vec<EventKind> {
-    events.iter().map(|event| event.kind).filter(|kind| kind.as_str().starts_with("inventory.order")).collect()
+    events
+        .iter()
+        .map(|event| event.kind)
+        .filter(|kind| kind.as_str().starts_with("inventory.order"))
+        .collect()
 }
 
 #[tokio::test]
@@ -37,13 +41,24 @@ async fn all_lines_or_none() {
     let (many, few) = (inventory.item(10).await, inventory.item(1).await);
     let sale = Uuid::now_v7();
     inventory.deliver(&[order_event(SalesConfirmed, sale, &[(many, 5), (few, 1), (few, 1)])]).await;
-    assert_eq!(kinds(&inventory.catch_up().await), [OrderBackordered], "the two lines of 1 are 2 of the same");
-    assert_eq!((inventory.stock(many).await, inventory.stock(few).await), (10, 1), "what waits holds nothing");
+    assert_eq!(
+        kinds(&inventory.catch_up().await),
+        [OrderBackordered],
+        "the two lines of 1 are 2 of the same"
+    );
+    assert_eq!(
+        (inventory.stock(many).await, inventory.stock(few).await),
+        (10, 1),
+        "what waits holds nothing"
+    );
 
     inventory.deliver(&[order_event(PurchaseReceived, Uuid::now_v7(), &[(few, 1)])]).await;
     assert_eq!(kinds(&inventory.catch_up().await), [OrderAllocated]);
     assert_eq!((inventory.stock(many).await, inventory.stock(few).await), (5, 0));
-    assert_eq!((inventory.movements(many).await, inventory.movements(few).await), (vec![10, -5], vec![1, 1, -2]));
+    assert_eq!(
+        (inventory.movements(many).await, inventory.movements(few).await),
+        (vec![10, -5], vec![1, 1, -2])
+    );
 }
 
 #[tokio::test]
@@ -97,7 +112,8 @@ async fn whatever_comes_first_a_cancelled_order_holds_nothing() {
         assert_eq!(inventory.stock(item).await, 10);
     }
     let other = Uuid::now_v7();
-    let history = [SalesConfirmed, SalesCancelled, SalesConfirmed].map(|kind| order_event(kind, other, &[(item, 4)]));
+    let history =
+        [SalesConfirmed, SalesCancelled, SalesConfirmed].map(|kind| order_event(kind, other, &[(item, 4)]));
     inventory.deliver(&history).await;
     let events = inventory.catch_up().await;
     assert_eq!(kinds(&events), [OrderAllocated, OrderReleased], "both are told, though one row carries them");
@@ -109,7 +125,8 @@ async fn whatever_comes_first_a_cancelled_order_holds_nothing() {
 async fn the_last_one_is_sold_once() {
     let inventory = Inventory::start().await;
     let item = inventory.item(1).await;
-    let events: Vec<Event> = (0..40).map(|_| order_event(SalesConfirmed, Uuid::now_v7(), &[(item, 1)])).collect();
+    let events: Vec<Event> =
+        (0..40).map(|_| order_event(SalesConfirmed, Uuid::now_v7(), &[(item, 1)])).collect();
     let workers = events.chunks(5).map(|chunk| inventory.deliver(chunk));
     futures_util::future::join_all(workers).await;
     let mut decided = kinds(&inventory.catch_up().await);
@@ -125,7 +142,10 @@ async fn nobody_waits_beside_stock_that_would_do() {
         let item = inventory.item(0).await;
         let sale = order_event(SalesConfirmed, Uuid::now_v7(), &[(item, 1)]);
         let receipt = order_event(PurchaseReceived, Uuid::now_v7(), &[(item, 1)]);
-        tokio::join!(inventory.deliver(std::slice::from_ref(&sale)), inventory.deliver(std::slice::from_ref(&receipt)));
+        tokio::join!(
+            inventory.deliver(std::slice::from_ref(&sale)),
+            inventory.deliver(std::slice::from_ref(&receipt))
+        );
         inventory.catch_up().await;
         assert_eq!(inventory.stock(item).await, 0, "it was served, whichever came first");
         assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), 0);
@@ -155,9 +175,11 @@ async fn a_poison_message_fails_alone() {
     let mut events = batch(&[good(1), good(1), good(1)]);
     events.records[0].body = Some("nonsense".into());
     events.records[1].body = Some(events.records[1].body.clone().unwrap().replace("\"items\"", "\"stuff\""));
-    let poison: Vec<_> = events.records[..2].iter().map(|record| record.message_id.clone().unwrap()).collect();
+    let poison: Vec<_> =
+        events.records[..2].iter().map(|record| record.message_id.clone().unwrap()).collect();
     let response = inventory::worker::work(&inventory.worker, events).await;
-    let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    let failed: Vec<_> =
+        response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     assert_eq!(failed, poison);
     assert_eq!(inventory.stock(item).await, 4);
 }

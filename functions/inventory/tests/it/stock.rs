@@ -30,13 +30,18 @@ async fn an_item_lives_from_create_to_delete() {
     let cheaper = json!({"name": "Laptop", "sku": "lap-2", "unit_price": "1799.99"});
     let updated = ApiRequest::inventory("PUT", &path).json(&cheaper).send(router).await;
     assert!(updated.text.contains(r#""unit_price":1799.99"#) && updated.header("etag") == Some("\"2\""));
-    assert_eq!(ApiRequest::inventory("POST", "/api/items").json(&body).send(router).await.status, 201, "LAP-1 is free");
+    assert_eq!(
+        ApiRequest::inventory("POST", "/api/items").json(&body).send(router).await.status,
+        201,
+        "LAP-1 is free"
+    );
 
     assert_eq!(ApiRequest::finance("DELETE", &path).send(router).await.status, 200);
     for gone in [path.clone(), format!("{path}/stock"), format!("{path}/movements")] {
         assert_eq!(ApiRequest::finance("GET", &gone).send(router).await.status, 404, "{gone}");
     }
-    let adjust = ApiRequest::finance("PUT", &format!("{path}/stock")).json(&json!({"quantity": 1})).send(router).await;
+    let adjust =
+        ApiRequest::finance("PUT", &format!("{path}/stock")).json(&json!({"quantity": 1})).send(router).await;
     assert_eq!(adjust.status, 404);
 }
 
@@ -50,11 +55,21 @@ async fn stock_is_adjusted_and_every_change_is_a_movement() {
     assert_eq!((added.status, added.data()["quantity"].as_i64()), (200, Some(10)));
     assert_eq!(put(json!({"quantity": -3})).send(&inventory.router).await.data()["quantity"], 7);
     let short = put(json!({"quantity": -8})).send(&inventory.router).await;
-    assert_eq!((short.status, short.code().as_str(), &short.json()["available"]), (409, "insufficient_stock", &json!(7)));
-    assert_eq!(put(json!({"set_to": 20, "expected": 7})).send(&inventory.router).await.data()["quantity"], 20);
+    assert_eq!(
+        (short.status, short.code().as_str(), &short.json()["available"]),
+        (409, "insufficient_stock", &json!(7))
+    );
+    assert_eq!(
+        put(json!({"set_to": 20, "expected": 7})).send(&inventory.router).await.data()["quantity"],
+        20
+    );
     let moved = put(json!({"set_to": 1, "expected": 7})).send(&inventory.router).await;
     assert_eq!((moved.status, &moved.json()["quantity"]), (412, &json!(20)));
-    assert_eq!(put(json!({"set_to": 20})).send(&inventory.router).await.status, 200, "nothing to change is no fault");
+    assert_eq!(
+        put(json!({"set_to": 20})).send(&inventory.router).await.status,
+        200,
+        "nothing to change is no fault"
+    );
     for (body, fault) in [
         (json!({}), "/quantity"),
         (json!({"quantity": 0}), "/quantity"),
@@ -70,9 +85,13 @@ async fn stock_is_adjusted_and_every_change_is_a_movement() {
     }
     assert_eq!(inventory.stock(item).await, 20);
     assert_eq!(inventory.movements(item).await, [10, -3, 13]);
-    let list = ApiRequest::inventory("GET", &format!("/api/items/{item}/movements")).send(&inventory.router).await;
+    let list =
+        ApiRequest::inventory("GET", &format!("/api/items/{item}/movements")).send(&inventory.router).await;
     let first = &list.data()[2];
-    assert_eq!((&first["kind"], &first["reason"], &first["order_id"]), (&json!("adjusted"), &json!("found"), &json!(null)));
+    assert_eq!(
+        (&first["kind"], &first["reason"], &first["order_id"]),
+        (&json!("adjusted"), &json!("found"), &json!(null))
+    );
 }
 
 #[tokio::test]
@@ -81,9 +100,14 @@ async fn adjustments_at_once_are_all_counted() {
     let item = inventory.item(0).await;
     let path = format!("/api/items/{item}/stock");
     let requests: Vec<_> = (0..12)
-        .map(|n| ApiRequest::inventory("PUT", &path).header("Idempotency-Key", n % 6).json(&json!({"quantity": 1 + n % 6})))
+        .map(|n| {
+            ApiRequest::inventory("PUT", &path)
+                .header("Idempotency-Key", n % 6)
+                .json(&json!({"quantity": 1 + n % 6}))
+        })
         .collect();
-    let answers = futures_util::future::join_all(requests.iter().map(|request| request.send(&inventory.router))).await;
+    let answers =
+        futures_util::future::join_all(requests.iter().map(|request| request.send(&inventory.router))).await;
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
     assert_eq!(inventory.stock(item).await, 21, "1 + … + 6: each key once");
     assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), 21);
@@ -94,8 +118,10 @@ async fn a_question_about_items_is_answered_for_those_that_are_there() {
     let inventory = Inventory::start().await;
     let (a, b) = (inventory.item(3).await, inventory.item(0).await);
     let ids = [a, b, Uuid::now_v7(), a].map(Id::new).to_vec();
-    let mut items = inventory::query::answer(&inventory.store, ItemsQuestion { items: ids }).await.unwrap().items;
+    let mut items =
+        inventory::query::answer(&inventory.store, ItemsQuestion { items: ids }).await.unwrap().items;
     items.sort_by_key(|item| item.quantity);
-    let facts: Vec<_> = items.iter().map(|item| (item.id.uuid(), item.unit_price.minor(), item.quantity)).collect();
+    let facts: Vec<_> =
+        items.iter().map(|item| (item.id.uuid(), item.unit_price.minor(), item.quantity)).collect();
     assert_eq!(facts, [(b, 150, 0), (a, 150, 3)]);
 }
