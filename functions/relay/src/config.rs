@@ -1,13 +1,16 @@
-//! Settings and wiring. `AUTH_TOPIC_ARN` and its likes are the topics.
+//! Settings and wiring. `AUTH_TOPIC_ARN` and its likes are the topics; `SWEEP_TABLES` names the tables that the sweep
+//! goes through, with commas between.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use erp_aws::{ConfigError, clients, config};
+use erp_domain::ports::SystemClock;
 
 use crate::Relay;
 use crate::outbox::DynamoOutbox;
 use crate::publish::SnsPublisher;
+use crate::sweep::{DynamoUnpublished, Sweep};
 
 /// The services that publish, with the variable that names the topic of each.
 pub const TOPICS: [(&str, &str); 5] = [
@@ -29,4 +32,15 @@ pub async fn relay() -> Result<Relay, ConfigError> {
     let publisher = Arc::new(SnsPublisher { client: aws_sdk_sns::Client::new(&sdk), topics });
     let outbox = Arc::new(DynamoOutbox { client: aws_sdk_dynamodb::Client::new(&sdk) });
     Ok(Relay { publisher, outbox })
+}
+
+/// The sweep, ready to run.
+///
+/// # Errors
+/// When a setting is missing.
+pub async fn sweep() -> Result<Sweep, ConfigError> {
+    let tables = config::required("SWEEP_TABLES")?.split(',').map(str::to_owned).collect();
+    let client = aws_sdk_dynamodb::Client::new(&clients::sdk_config().await);
+    let unpublished = Arc::new(DynamoUnpublished { client, tables });
+    Ok(Sweep { relay: relay().await?, unpublished, clock: Arc::new(SystemClock) })
 }

@@ -3,12 +3,13 @@
 //! An event row is written in the transaction of the change it tells of. The table's stream carries it here; the
 //! relay publishes it and takes the row out of the `outbox` index. If it ends between the two, the event is
 //! published again: every consumer knows an event by its id, or by what it leads to. A row that stays in the index
-//! was never published; a sweep finds it there.
+//! was never published; the sweep finds it there.
 //!
 //! ```text
 //! record   from a stream record to what is to be published
 //! publish  SNS: batches, with every entry of every answer looked at
 //! outbox   takes published rows out of the index
+//! sweep    on a schedule: what the streams did not bring
 //! config   settings and wiring
 //! ```
 
@@ -16,6 +17,7 @@ pub mod config;
 pub mod outbox;
 pub mod publish;
 pub mod record;
+pub mod sweep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,7 +77,7 @@ impl Relay {
     }
 
     /// Publishes everything; gives the sequence number of the first row of which something is not out.
-    async fn publish(&self, outgoing: &[Outgoing]) -> Option<String> {
+    pub(crate) async fn publish(&self, outgoing: &[Outgoing]) -> Option<String> {
         // By topic, in the order of the stream.
         let mut by_topic: BTreeMap<&str, Vec<(usize, &erp_contracts::Event)>> = BTreeMap::new();
         for (index, row) in outgoing.iter().enumerate() {

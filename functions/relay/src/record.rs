@@ -2,7 +2,9 @@
 
 use aws_lambda_events::event::dynamodb::EventRecord;
 use erp_aws::Key;
+use erp_aws::table::Row;
 use erp_contracts::Event;
+use erp_contracts::event::EventError;
 use serde::Deserialize;
 
 /// A row with events that are not out yet.
@@ -16,7 +18,7 @@ pub struct Outgoing {
     pub outbox_sk: String,
     /// The events, oldest first.
     pub events: Vec<Event>,
-    /// Its place in the stream.
+    /// Its place in the stream; empty if it was not found there.
     pub sequence_number: String,
 }
 
@@ -49,30 +51,47 @@ struct Image {
 }
 
 impl Outgoing {
-    /// Reads a record.
+    /// Reads a record of a stream.
     ///
     /// # Errors
     /// When there is nothing to publish in it.
     pub fn read(record: EventRecord) -> Result<Self, RecordError> {
-        let keys = format!("{:?}", record.change.keys);
-        let unreadable = |key: &str, reason: String| RecordError::Unreadable { key: key.to_owned(), reason };
         if record.change.new_image.is_empty() {
             return Err(RecordError::NothingToPublish);
         }
-        let image: Image = serde_dynamo::from_item(record.change.new_image)
-            .map_err(|error| unreadable(&keys, error.to_string()))?;
+        let key = format!("{:?}", record.change.keys);
+        let table = record.event_source_arn.as_deref().and_then(table_name);
+        let no_table =
+            || RecordError::Unreadable { key: key.clone(), reason: "its table is not named".into() };
+        let table = table.ok_or_else(no_table)?;
+        let image = serde_dynamo::from_item(record.change.new_image);
+        let image = image.map_err(|error| RecordError::Unreadable { key, reason: error.to_string() })?;
+        let sequence_number = record.change.sequence_number.unwrap_or_default();
+        Ok(Self { sequence_number, ..Self::of(table, image)? })
+    }
+
+    /// Reads a row of a table's outbox index.
+    ///
+    /// # Errors
+    /// As [`Outgoing::read`].
+    pub fn from_row(table: &str, row: Row) -> Result<Self, RecordError> {
+        let key = format!("{:?} / {:?}", row.get("pk"), row.get("sk"));
+        let image = serde_dynamo::from_item(row);
+        let image = image.map_err(|error| RecordError::Unreadable { key, reason: error.to_string() })?;
+        Self::of(table.to_owned(), image)
+    }
+
+    fn of(table: String, image: Image) -> Result<Self, RecordError> {
         let Some(outbox_sk) = image.outbox_sk else { return Err(RecordError::NothingToPublish) };
         let key = Key::new(image.pk, image.sk);
-        let name = format!("{} / {}", key.pk, key.sk);
-        let table = record.event_source_arn.as_deref().and_then(table_name);
-        let table =
-            table.ok_or_else(|| unreadable(&name, "the record does not name its table".to_owned()))?;
+        let unreadable = |error: EventError| RecordError::Unreadable {
+            key: format!("{} / {}", key.pk, key.sk),
+            reason: error.to_string(),
+        };
         let json = image.event.into_iter().chain(image.events);
-        let events =
-            json.map(|json| Event::parse(&json).map_err(|error| unreadable(&name, error.to_string())));
-        let events: Vec<Event> = events.collect::<Result<_, _>>()?;
-        let sequence_number = record.change.sequence_number.unwrap_or_default();
-        Ok(Self { table, key, outbox_sk, events, sequence_number })
+        let events: Vec<Event> =
+            json.map(|json| Event::parse(&json).map_err(unreadable)).collect::<Result<_, _>>()?;
+        Ok(Self { table, key, outbox_sk, events, sequence_number: String::new() })
     }
 }
 

@@ -42,6 +42,11 @@ pub fn outbox_pk(id: Uuid) -> String {
     format!("OUTBOX#{}", last % OUTBOX_SHARDS)
 }
 
+/// Every partition of the outbox index.
+pub fn outbox_partitions() -> impl Iterator<Item = String> + Send {
+    (0..OUTBOX_SHARDS).map(|shard| format!("OUTBOX#{shard}"))
+}
+
 impl EventRow {
     /// An event of the entity whose partition is `pk`, to be published.
     ///

@@ -1,4 +1,5 @@
-//! The questions to contact and inventory, over HTTP to something that answers as Lambda does.
+//! The questions to contact and inventory, over HTTP to something that answers as Lambda does; and the conditions of
+//! the store, one by one. How they hold when many write at once is tested with sales orders.
 #![expect(clippy::unwrap_used, reason = "tests: there a panic is the report")]
 
 use std::collections::BTreeSet;
@@ -9,11 +10,15 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use erp_aws::ask::Asker;
+use erp_contracts::{Along, StoreError};
 use erp_domain::contact::ContactKind;
+use erp_domain::order::{Lines, NewLine, Order, OrderKind, Transition};
 use erp_domain::ports::RandomIds;
-use erp_domain::{Id, Ids};
+use erp_domain::{Clock, Id, Ids, LineQuantity, Money};
 use erp_orders::ask::{ContactFunction, InventoryFunction};
-use erp_orders::ports::{Items, Parties};
+use erp_orders::ports::{Items, OrderStore, Parties, Stale};
+use erp_orders::store::DynamoStore;
+use erp_testkit::{Dynamo, TestClock};
 use serde_json::{Value, json};
 
 /// What was asked: the function and the payload.
@@ -87,4 +92,37 @@ async fn an_error_of_the_other_side_is_no_answer() {
     assert_eq!(asked.lock().unwrap().len(), 2, "asked again once");
     let inventory = InventoryFunction(Asker::new(client, "inventory-query".to_owned()));
     assert!(inventory.facts(BTreeSet::from([id()])).await.is_err());
+}
+
+#[tokio::test]
+async fn a_write_on_what_is_no_longer_there_is_stale_and_writes_nothing() {
+    let table = Dynamo::start().await.table("sales", &["list", "status", "party", "outbox"]).await;
+    let store = DynamoStore::new(table, OrderKind::Sales);
+    let (now, along) = (TestClock::default().now(), Along { event: None, record: None });
+    let line = |quantity| {
+        let quantity = LineQuantity::new(quantity).unwrap();
+        let line = NewLine { item_id: id(), quantity, unit_price: Money::from_minor(150).unwrap() };
+        Lines::price(&[line], &RandomIds).unwrap()
+    };
+    let stale = |written| assert!(matches!(written, Err(StoreError::Conflict(Stale))), "{written:?}");
+
+    let read = Order::draft(id(), OrderKind::Sales, id(), line(1), "USD".to_owned(), now);
+    store.insert(&read, &along).await.unwrap();
+    assert!(store.insert(&read, &along).await.is_err(), "an id is used once");
+    let revised = read.revise(id(), line(2), now).unwrap();
+    store.revise(&read, &revised, &along).await.unwrap();
+
+    // The same status, but another version.
+    stale(store.revise(&read, &read.revise(id(), line(3), now).unwrap(), &along).await);
+    stale(store.advance(&read, &read.apply(Transition::Confirm, now).unwrap(), &along).await);
+    stale(store.advance(&read, &read.apply(Transition::Cancel, now).unwrap(), &along).await);
+    assert_eq!(store.find(read.id).await.unwrap(), Some(revised.clone()));
+
+    // The same version, but another status: nothing writes that, and it is refused all the same.
+    let done = revised.apply(Transition::Cancel, now).unwrap();
+    store.advance(&revised, &done, &along).await.unwrap();
+    let claimed = Order { version: done.order.version, ..revised.clone() };
+    stale(store.revise(&claimed, &claimed.revise(id(), line(3), now).unwrap(), &along).await);
+    stale(store.advance(&claimed, &claimed.apply(Transition::Confirm, now).unwrap(), &along).await);
+    assert_eq!(store.find(read.id).await.unwrap(), Some(done.order));
 }

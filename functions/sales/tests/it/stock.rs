@@ -77,6 +77,17 @@ async fn in_whatever_order_and_however_often_decisions_come_the_newest_stays() {
 }
 
 #[tokio::test]
+async fn of_two_decisions_that_claim_the_same_place_the_first_stays() {
+    let house = House::start().await;
+    let id = house.order(&["confirm"]).await;
+    for stock_status in [StockStatus::Allocated, StockStatus::Backordered] {
+        assert_eq!(deliver(&house, &[&decision(&house, &id, stock_status, 1)]).await, NONE);
+        assert_eq!(house.read(&id).await["order"]["stock_status"], "allocated");
+    }
+    assert_eq!(house.events(&id).await.len(), 3, "the history keeps both");
+}
+
+#[tokio::test]
 async fn a_message_that_cannot_be_handled_fails_alone() {
     let house = House::start().await;
     let (first, second) = (house.order(&["confirm"]).await, house.order(&["confirm"]).await);

@@ -1,0 +1,109 @@
+//! Which records of a table's stream reach the relay: those of rows with events that are not out yet. The rows are
+//! real ones, written by the stores and read back.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use erp_aws::outbox::EventRow;
+use erp_aws::table::write;
+use erp_aws::{Key, Table};
+use erp_contracts::{Cause, Event, EventKind};
+use erp_domain::ports::{RandomIds, SystemClock};
+use erp_domain::stock::{Allocation, AllocationState};
+use erp_domain::{Clock, Id, Ids};
+use erp_testkit::Dynamo;
+use inventory::ports::AllocationStore;
+use inventory::store::DynamoStore;
+use localstack::broker::filter::matches;
+use localstack::deployment::TriggerSource;
+use relay::outbox::{DynamoOutbox, Outbox};
+use relay::record::Outgoing;
+use serde_json::{Value, json};
+
+use crate::none;
+use crate::world::deployment;
+
+fn event() -> Event {
+    let kind = EventKind::OrderBackordered;
+    Event::new(RandomIds.next(), kind, "order", SystemClock.now(), &Cause::default(), &json!({})).unwrap()
+}
+
+/// A value as it stands in a stream record.
+fn streamed(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({"S": text}),
+        AttributeValue::N(number) => json!({"N": number}),
+        AttributeValue::L(list) => json!({"L": list.iter().map(streamed).collect::<Vec<_>>()}),
+        AttributeValue::M(map) => {
+            json!({"M": map.iter().map(|(name, value)| (name.clone(), streamed(value))).collect::<BTreeMap<_, _>>()})
+        }
+        other => panic!("{other:?} is in none of our rows"),
+    }
+}
+
+fn image(row: &erp_aws::table::Row) -> Value {
+    row.iter().map(|(name, value)| (name.clone(), streamed(value))).collect()
+}
+
+async fn stored(table: &Table, key: &Key) -> Value {
+    let get = table.client.get_item().table_name(&table.name).set_key(Some(key.attributes()));
+    image(&get.send().await.unwrap().item.unwrap())
+}
+
+#[tokio::test]
+async fn new_events_go_to_the_relay_and_nothing_else_does() {
+    let dynamo = Dynamo::start().await;
+    let table = dynamo.table("erp-inventory", &["list", "outbox"]).await;
+
+    let news = EventRow::to_publish::<()>("ORDER#1", &event()).unwrap();
+    let history = EventRow::history::<()>("ORDER#1", &event()).unwrap();
+    let (news, history) = (image(&write::<_, ()>(&news).unwrap()), image(&write::<_, ()>(&history).unwrap()));
+
+    let order_id = Id::new(RandomIds.next());
+    let allocation = Allocation {
+        order_id,
+        state: AllocationState::Backordered,
+        demand: BTreeMap::new(),
+        sequence: 1,
+        since: SystemClock.now(),
+        moves: Vec::new(),
+    };
+    let said = event();
+    DynamoStore::new(table.clone()).save(None, &allocation, Some(&said)).await.unwrap();
+    let key = Key::new(format!("ORDER#{order_id}"), "ALLOCATION");
+    let decided = stored(&table, &key).await;
+    let outgoing = Outgoing {
+        table: table.name.clone(),
+        key: key.clone(),
+        outbox_sk: said.id.to_string(),
+        events: vec![said],
+        sequence_number: "1".to_owned(),
+    };
+    DynamoOutbox { client: dynamo.client.clone() }.published(&outgoing).await.unwrap();
+    let published = stored(&table, &key).await;
+
+    let cases = [
+        ("an event row", "INSERT", Some(&news), true),
+        ("an allocation with its first event", "INSERT", Some(&decided), true),
+        ("an allocation with a further event", "MODIFY", Some(&decided), true),
+        ("a row of somebody else's event", "INSERT", Some(&history), false),
+        ("an allocation whose events are out", "MODIFY", Some(&published), false),
+        ("a row without events", "INSERT", Some(&json!({"pk": {"S": "ITEM#1"}, "sk": {"S": "ITEM"}})), false),
+        ("a row that is gone", "REMOVE", None, false),
+    ];
+    let mut faults = Vec::new();
+    for trigger in &deployment().triggers {
+        let TriggerSource::Stream { filters, .. } = &trigger.source else { continue };
+        for (what, name, image, wanted) in &cases {
+            let mut record = json!({"eventName": name, "eventSource": "aws:dynamodb", "dynamodb": {"Keys": {}}});
+            if let Some(image) = image {
+                record["dynamodb"]["NewImage"] = (*image).clone();
+            }
+            if filters.iter().any(|filter| matches(filter, &record)) != *wanted {
+                let verb = if *wanted { "must" } else { "must not" };
+                faults.push(format!("{}.{}: the Pattern {verb} let {name} of {what} through", trigger.function, trigger.name));
+            }
+        }
+    }
+    none(faults);
+}

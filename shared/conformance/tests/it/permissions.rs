@@ -1,0 +1,173 @@
+//! What the functions' roles may do. The full-stack tests run under these very policies and so show that they are
+//! enough; the table here shows that they are not more, and why each is there.
+
+use std::collections::BTreeSet;
+
+use crate::none;
+use crate::source::{between, sources};
+use crate::world::deployment;
+
+/// A binary, what it may do, on what, and where the code does it. A transaction needs the rights of its actions.
+const GRANTS: &[(&str, &str, &[&str], &str)] = &[
+    ("auth-api", "dynamodb:GetItem", &["table/erp-auth"], "Table::get: users, attempts, resets, kept answers"),
+    ("auth-api", "dynamodb:PutItem", &["table/erp-auth"], "Transaction::put: users, guards, events, kept answers"),
+    ("auth-api", "dynamodb:UpdateItem", &["table/erp-auth"], "Transaction::update: a reset password"),
+    ("auth-api", "dynamodb:DeleteItem", &["table/erp-auth"], "Transaction::delete: attempts, used reset tokens"),
+    ("contact-api", "dynamodb:GetItem", &["table/erp-contact"], "Table::get: contacts, kept answers"),
+    ("contact-api", "dynamodb:PutItem", &["table/erp-contact"], "Transaction::put: contacts, guards, events"),
+    ("contact-api", "dynamodb:DeleteItem", &["table/erp-contact"], "Transaction::delete: contacts, guards"),
+    ("contact-api", "dynamodb:Query", &["table/erp-contact/index/list"], "List: customers, vendors"),
+    ("contact-query", "dynamodb:GetItem", &["table/erp-contact"], "Table::get: the one that is asked about"),
+    ("inventory-api", "dynamodb:BatchGetItem", &["table/erp-inventory"], "Table::get_all: an item with its stock"),
+    ("inventory-api", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: kept answers; the warm-up"),
+    ("inventory-api", "dynamodb:PutItem", &["table/erp-inventory"], "Transaction::put: items, guards, movements"),
+    ("inventory-api", "dynamodb:UpdateItem", &["table/erp-inventory"], "Transaction::update: adjusted stock"),
+    ("inventory-api", "dynamodb:DeleteItem", &["table/erp-inventory"], "Transaction::delete: items, guards"),
+    ("inventory-api", "dynamodb:ConditionCheckItem", &["table/erp-inventory"], "Transaction::check: the item is there"),
+    (
+        "inventory-api",
+        "dynamodb:Query",
+        &["table/erp-inventory", "table/erp-inventory/index/list"],
+        "List: movements of an item; items",
+    ),
+    ("inventory-query", "dynamodb:BatchGetItem", &["table/erp-inventory"], "Table::get_all: items with their stock"),
+    ("inventory-query", "dynamodb:GetItem", &["table/erp-inventory"], "the warm-up"),
+    ("inventory-worker", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: allocations, stock"),
+    ("inventory-worker", "dynamodb:PutItem", &["table/erp-inventory"], "Transaction::put: a new allocation"),
+    ("inventory-worker", "dynamodb:UpdateItem", &["table/erp-inventory"], "Transaction::update: allocation, stock"),
+    ("inventory-worker", "dynamodb:Query", &["table/erp-inventory"], "Table::query_prefix: the line for an item"),
+    ("inventory-worker", "dynamodb:BatchWriteItem", &["table/erp-inventory"], "Table::put_all: movements, places in line"),
+    ("sales-api", "dynamodb:GetItem", &["table/erp-sales"], "Table::get: orders, kept answers"),
+    ("sales-api", "dynamodb:PutItem", &["table/erp-sales"], "Transaction::put: orders, events, kept answers"),
+    ("sales-api", "dynamodb:UpdateItem", &["table/erp-sales"], "Transaction::update: drafts, transitions"),
+    (
+        "sales-api",
+        "dynamodb:Query",
+        &[
+            "table/erp-sales",
+            "table/erp-sales/index/list",
+            "table/erp-sales/index/party",
+            "table/erp-sales/index/status",
+        ],
+        "Table::query_prefix: an order's events; List: orders",
+    ),
+    (
+        "sales-api",
+        "lambda:InvokeFunction",
+        &["function:erp-contact-query", "function:erp-inventory-query"],
+        "Asker: is the customer there, are the items",
+    ),
+    ("sales-worker", "dynamodb:GetItem", &["table/erp-sales"], "the warm-up"),
+    ("sales-worker", "dynamodb:PutItem", &["table/erp-sales"], "Transaction::put: the decision, as history"),
+    ("sales-worker", "dynamodb:UpdateItem", &["table/erp-sales"], "Transaction::update: the stock status"),
+    ("purchase-api", "dynamodb:GetItem", &["table/erp-purchase"], "Table::get: orders, kept answers"),
+    ("purchase-api", "dynamodb:PutItem", &["table/erp-purchase"], "Transaction::put: orders, events, kept answers"),
+    ("purchase-api", "dynamodb:UpdateItem", &["table/erp-purchase"], "Transaction::update: drafts, transitions"),
+    (
+        "purchase-api",
+        "dynamodb:Query",
+        &[
+            "table/erp-purchase",
+            "table/erp-purchase/index/list",
+            "table/erp-purchase/index/party",
+            "table/erp-purchase/index/status",
+        ],
+        "Table::query_prefix: an order's events; List: orders",
+    ),
+    (
+        "purchase-api",
+        "lambda:InvokeFunction",
+        &["function:erp-contact-query", "function:erp-inventory-query"],
+        "Asker: is the vendor there, are the items",
+    ),
+    (
+        "relay",
+        "sns:Publish",
+        &["erp-auth-events", "erp-contact-events", "erp-inventory-events", "erp-purchase-events", "erp-sales-events"],
+        "SnsPublisher",
+    ),
+    (
+        "relay",
+        "dynamodb:UpdateItem",
+        &["table/erp-auth", "table/erp-contact", "table/erp-inventory", "table/erp-purchase", "table/erp-sales"],
+        "DynamoOutbox: what is published leaves the outbox",
+    ),
+    (
+        "portal",
+        "dynamodb:DescribeTable",
+        &["table/erp-auth", "table/erp-contact", "table/erp-inventory", "table/erp-purchase", "table/erp-sales"],
+        "AwsProbe: does it serve",
+    ),
+    (
+        "portal",
+        "sqs:GetQueueAttributes",
+        &["erp-order-status-queue", "erp-order-status-queue-dlq", "erp-stock-queue", "erp-stock-queue-dlq"],
+        "AwsProbe: how many wait",
+    ),
+];
+
+/// The calls that the SDK is asked for; a new kind of call needs a right.
+const CALLS: [&str; 9] = [
+    "batch_get_item",
+    "batch_write_item",
+    "describe_table",
+    "get_item",
+    "get_queue_attributes",
+    "publish_batch",
+    "query",
+    "transact_write_items",
+    "update_item",
+];
+
+/// What an ARN ends in: `table/erp-sales`, `function:erp-relay`, `erp-stock-queue`.
+fn short(arn: &str) -> String {
+    arn.splitn(6, ':').nth(5).unwrap_or(arn).to_owned()
+}
+
+#[test]
+fn a_role_may_do_what_its_function_does_and_no_more() {
+    let mut granted = BTreeSet::new();
+    for function in &deployment().functions {
+        for statement in &function.statements {
+            for (action, resource) in
+                statement.actions.iter().flat_map(|action| statement.resources.iter().map(move |arn| (action, arn)))
+            {
+                granted.insert(format!("{}: {action} on {}", function.binary, short(resource)));
+            }
+        }
+    }
+    let needed: BTreeSet<String> = GRANTS
+        .iter()
+        .flat_map(|(binary, action, resources, _)| {
+            resources.iter().map(move |resource| format!("{binary}: {action} on {resource}"))
+        })
+        .collect();
+    let more = granted.difference(&needed).map(|grant| format!("{grant}: take it out of template.yaml, or say in GRANTS why"));
+    let fewer = needed.difference(&granted).map(|grant| format!("{grant}: add it to the function's Policies in template.yaml"));
+    none(more.chain(fewer));
+}
+
+#[test]
+fn nobody_may_do_everything_or_to_everything() {
+    none(deployment().functions.iter().flat_map(|function| {
+        let texts = function.statements.iter().flat_map(|statement| statement.actions.iter().chain(&statement.resources));
+        texts
+            .filter(|text| text.contains('*') || text.contains('?'))
+            .map(|text| format!("{}: {text} has a wildcard; name what is meant", function.logical_id))
+    }));
+}
+
+#[test]
+fn every_kind_of_call_to_aws_has_its_right() {
+    let mut found = BTreeSet::new();
+    let ours = sources().iter().filter(|source| source.path.starts_with("functions") || source.path.starts_with("shared/"));
+    let code = ours.flat_map(|source| source.code().map(|(_, line)| line.trim().to_owned())).collect::<Vec<_>>().concat();
+    // A request is made by `.operation()` and ends with `.send()`.
+    for request in between(&code, ".", ".send()") {
+        let Some(client) = request.rsplit("client.").next().filter(|rest| rest.len() < request.len()) else { continue };
+        found.extend(client.split_once("()").map(|(call, _)| call.to_owned()));
+    }
+    none(found.iter().filter(|call| !CALLS.contains(&call.as_str())).map(|call| {
+        format!("{call} is a new kind of call: decide who may, add it to CALLS and its right to GRANTS")
+    }));
+}

@@ -1,0 +1,127 @@
+//! Queues and what they drive: nothing comes back too early, nothing is lost, nobody else may send.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use localstack::arn;
+use localstack::deployment::{Queue, TriggerSource};
+use serde_json::Value;
+
+use crate::none;
+use crate::world::{deployment, function, of_type};
+
+const FOURTEEN_DAYS: &str = "1209600";
+const LEAST_RECEIVES: u64 = 3;
+
+fn queue(queue_arn: &str) -> Option<&'static Queue> {
+    deployment().queues.iter().find(|queue| arn::queue(&queue.name) == queue_arn)
+}
+
+fn redrive(queue: &Queue) -> Option<Value> {
+    serde_json::from_str(queue.attributes.get("RedrivePolicy")?).ok()
+}
+
+/// The queues that drive functions, with the longest that their function may take.
+fn driving() -> impl Iterator<Item = (&'static Queue, Duration)> {
+    deployment().triggers.iter().filter_map(|trigger| match &trigger.source {
+        TriggerSource::Queue { queue_arn, .. } => Some((queue(queue_arn)?, function(&trigger.function).timeout)),
+        TriggerSource::Stream { .. } | TriggerSource::Schedule { .. } => None,
+    })
+}
+
+#[test]
+fn a_message_stays_hidden_for_six_times_the_functions_timeout() {
+    none(driving().filter_map(|(queue, timeout)| {
+        let hidden = queue.attributes.get("VisibilityTimeout").and_then(|text| text.parse::<u64>().ok()).unwrap_or(30);
+        let wanted = 6 * timeout.as_secs();
+        (hidden < wanted).then(|| format!("{}: VisibilityTimeout must be {wanted} at least", queue.logical_id))
+    }));
+}
+
+#[test]
+fn what_cannot_be_handled_ends_in_a_dead_letter_queue_that_keeps_it() {
+    none(driving().filter_map(|(queue, _)| {
+        let id = &queue.logical_id;
+        let Some(policy) = redrive(queue) else {
+            return Some(format!("{id}: add a RedrivePolicy with a dead-letter queue"));
+        };
+        let count = &policy["maxReceiveCount"];
+        let count = count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0);
+        if count < LEAST_RECEIVES {
+            return Some(format!("{id}: maxReceiveCount must be {LEAST_RECEIVES} at least, not {count}"));
+        }
+        let target = self::queue(policy["deadLetterTargetArn"].as_str()?)?;
+        let kept = target.attributes.get("MessageRetentionPeriod").map(String::as_str);
+        (kept != Some(FOURTEEN_DAYS))
+            .then(|| format!("{}: MessageRetentionPeriod must be {FOURTEEN_DAYS} (14 days)", target.logical_id))
+    }));
+}
+
+#[test]
+fn every_queue_is_read_or_is_the_dead_letter_queue_of_one_that_is() {
+    let dead: BTreeSet<String> = deployment()
+        .queues
+        .iter()
+        .filter_map(redrive)
+        .filter_map(|policy| policy["deadLetterTargetArn"].as_str().map(str::to_owned))
+        .collect();
+    none(deployment().queues.iter().filter_map(|queue| {
+        let is_read = driving().any(|(driving, _)| driving.name == queue.name);
+        let is_dead = dead.contains(&arn::queue(&queue.name));
+        (!is_read && !is_dead).then(|| format!("{}: nobody reads it; add a trigger or take it out", queue.logical_id))
+    }));
+}
+
+#[test]
+fn a_poison_message_fails_alone_in_every_trigger() {
+    none(deployment().triggers.iter().filter_map(|trigger| {
+        let (reports, batch, most) = match trigger.source {
+            TriggerSource::Queue { report_item_failures, batch_size, .. } => (report_item_failures, batch_size, 10),
+            TriggerSource::Stream { report_item_failures, batch_size, .. } => (report_item_failures, batch_size, 100),
+            TriggerSource::Schedule { .. } => return None,
+        };
+        let at = format!("{}.{}", trigger.function, trigger.name);
+        if !reports {
+            Some(format!("{at}: add FunctionResponseTypes: [ReportBatchItemFailures]"))
+        } else if batch > most {
+            Some(format!("{at}: BatchSize is {batch}; a function must be done with {most} in its time"))
+        } else {
+            None
+        }
+    }));
+}
+
+#[test]
+fn the_topics_that_are_subscribed_may_send_and_no_others() {
+    let by_ref = |value: &Value| value["Ref"].as_str().map(str::to_owned);
+    let many = |value: &Value| match value {
+        Value::Array(list) => list.iter().filter_map(by_ref).collect::<BTreeSet<_>>(),
+        one => by_ref(one).into_iter().collect(),
+    };
+    none(deployment().queues.iter().filter_map(|queue| {
+        let id = &queue.logical_id;
+        let att = Value::from(format!("{id}.Arn"));
+        let subscribed: BTreeSet<String> = of_type("AWS::SNS::Subscription")
+            .filter(|subscription| subscription.property("/Endpoint/GetAtt") == &att)
+            .filter_map(|subscription| by_ref(subscription.property("/TopicArn")))
+            .collect();
+        let mut allowed = BTreeSet::new();
+        for policy in of_type("AWS::SQS::QueuePolicy") {
+            for statement in policy.property("/PolicyDocument/Statement").as_array().into_iter().flatten() {
+                if statement["Resource"]["GetAtt"] != att {
+                    continue;
+                }
+                let exact = statement["Principal"]["Service"] == "sns.amazonaws.com"
+                    && statement["Action"] == "sqs:SendMessage"
+                    && statement["Effect"] == "Allow";
+                if !exact {
+                    return Some(format!("{}: lets in more than SNS that sends", policy.id));
+                }
+                allowed.extend(many(&statement["Condition"]["ArnEquals"]["aws:SourceArn"]));
+            }
+        }
+        (allowed != subscribed).then(|| {
+            format!("{id}: its policy names the topics {allowed:?}, its subscriptions {subscribed:?}: make them the same")
+        })
+    }));
+}

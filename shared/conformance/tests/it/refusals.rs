@@ -1,0 +1,96 @@
+//! The answers that API Gateway makes by itself look like the answers of the services.
+
+use std::collections::BTreeMap;
+
+use erp_http::Kind;
+use localstack::deployment::GatewayResponse;
+use serde_json::Value;
+
+use crate::none;
+use crate::world::deployment;
+
+/// What API Gateway answers with by itself in this API, and with which status unless the template says another. The
+/// defaults stand for many statuses, so they have to say one.
+const TYPES: [(&str, Option<u16>); 13] = [
+    ("ACCESS_DENIED", Some(403)),
+    ("AUTHORIZER_CONFIGURATION_ERROR", Some(500)),
+    ("AUTHORIZER_FAILURE", Some(500)),
+    ("DEFAULT_4XX", None),
+    ("DEFAULT_5XX", None),
+    ("INTEGRATION_FAILURE", Some(504)),
+    ("INTEGRATION_TIMEOUT", Some(504)),
+    ("MISSING_AUTHENTICATION_TOKEN", Some(403)),
+    ("REQUEST_TOO_LARGE", Some(413)),
+    ("RESOURCE_NOT_FOUND", Some(404)),
+    ("THROTTLED", Some(429)),
+    ("UNAUTHORIZED", Some(401)),
+    ("UNSUPPORTED_MEDIA_TYPE", Some(415)),
+];
+
+/// The members of every problem.
+const MEMBERS: [&str; 7] = ["type", "title", "status", "detail", "instance", "code", "request_id"];
+
+/// A template with its variables filled in; any other variable stays, and is found.
+fn render(template: &str) -> String {
+    template
+        .replace("$context.error.messageString", "\"why\"")
+        .replace("$context.path", "/where")
+        .replace("$context.requestId", "which")
+}
+
+fn faults(name: &str, default: Option<u16>, response: &GatewayResponse) -> Vec<String> {
+    let mut faults = Vec::new();
+    let body = render(response.template.as_deref().unwrap_or_default());
+    let problem: Value = match serde_json::from_str(&body) {
+        Ok(problem) => problem,
+        Err(error) => return vec![format!("{name}: the template makes no JSON ({error}): {body}")],
+    };
+    if body.contains("$context") {
+        faults.push(format!("{name}: only error.messageString, path and requestId are filled in: {body}"));
+    }
+    let members: Vec<&str> = problem.as_object().into_iter().flat_map(|object| object.keys().map(String::as_str)).collect();
+    if MEMBERS.iter().any(|member| !members.contains(member)) || members.len() != MEMBERS.len() {
+        faults.push(format!("{name}: the members must be {MEMBERS:?}, not {members:?}"));
+    }
+    let Some(kind) = Kind::ALL.iter().find(|kind| problem["code"] == kind.code()) else {
+        faults.push(format!("{name}: {} is the code of no erp_http::Kind", problem["code"]));
+        return faults;
+    };
+    let wanted = format!("urn:erp:problem:{}", kind.code());
+    if problem["type"] != wanted || problem["title"] != kind.title() || problem["status"] != kind.status() {
+        faults.push(format!("{name}: type, title and status must be {wanted}, {}, {}", kind.title(), kind.status()));
+    }
+    if response.status.or(default) != Some(kind.status()) {
+        faults.push(format!("{name}: add StatusCode: {}, as its body says", kind.status()));
+    }
+    let retry = matches!(kind, Kind::TooManyRequests | Kind::ServiceUnavailable);
+    for (header, wanted) in [
+        ("Content-Type", Some("'application/problem+json'")),
+        ("X-Request-Id", Some("context.requestId")),
+        ("Access-Control-Allow-Origin", Some("'*'")),
+        ("WWW-Authenticate", (*kind == Kind::Unauthorized).then_some("'Bearer'")),
+        ("Retry-After", retry.then_some("'1'")),
+    ] {
+        if response.headers.get(header).map(String::as_str) != wanted {
+            faults.push(format!("{name}: the header {header} must be {}", wanted.unwrap_or("left out")));
+        }
+    }
+    faults
+}
+
+#[test]
+fn what_the_gateway_refuses_is_a_problem_like_any_other() {
+    let responses = &deployment().api.gateway_responses;
+    none(TYPES.iter().flat_map(|(name, default)| match responses.get(*name) {
+        Some(response) => faults(name, *default, response),
+        None => vec![format!("add {name} to the GatewayResponses of template.yaml")],
+    }));
+}
+
+#[test]
+fn every_gateway_response_is_looked_at() {
+    let known: BTreeMap<_, _> = TYPES.into_iter().collect();
+    none(deployment().api.gateway_responses.keys().filter(|name| !known.contains_key(name.as_str())).map(|name| {
+        format!("add {name} to TYPES with the status that API Gateway gives it")
+    }));
+}
