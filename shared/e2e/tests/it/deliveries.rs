@@ -1,11 +1,17 @@
 //! Events that come twice, late, out of order, or as nonsense.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use erp_e2e::Answer;
+use localstack::arn;
+use localstack::broker::QueueDepth;
 use localstack::deployment::{ACCOUNT, REGION};
+use localstack::dynamodb::{Call, Fault, Intercept};
 use localstack::platform::Platform;
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::books::{add_up, quiet};
@@ -33,6 +39,26 @@ impl Meddler {
     async fn send(&self, queue: &str, body: impl Into<String>) {
         let url = format!("{}/{ACCOUNT}/{queue}", self.endpoint);
         self.sqs.send_message().queue_url(url).message_body(body).send().await.unwrap();
+    }
+}
+
+/// Inventory cannot write.
+struct Stuck;
+
+impl Intercept for Stuck {
+    fn before(&self, call: &Call<'_>) -> Option<Fault> {
+        let table = &call.body["TransactItems"][0];
+        let inventory = call.operation == "TransactWriteItems" && table.to_string().contains("erp-inventory");
+        let refused = || Fault::Error {
+            status: StatusCode::BAD_REQUEST,
+            code: "AccessDeniedException".to_owned(),
+            message: "not now".to_owned(),
+        };
+        inventory.then(refused)
+    }
+
+    fn after(&self, _: &Call<'_>) -> Option<Fault> {
+        None
     }
 }
 
@@ -128,4 +154,39 @@ async fn a_poison_message_fails_alone() {
         meddler.sqs.purge_queue().queue_url(url(name)).send().await.unwrap();
     }
     quiet(platform).await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_kept_and_comes_back_by_a_redrive() {
+    let site = Site::own().await;
+    let Some(platform) = site.platform_or_skip("messages that are given up") else { return };
+    let shop = Shop::open(&site).await;
+    let item = shop.item("1.00", 5).await;
+    let mut orders = Vec::new();
+    for _ in 0..5 {
+        orders.push(shop.order(&[(&item, 1)]).await);
+    }
+    quiet(platform).await;
+    platform.dynamodb().set_intercept(Some(Arc::new(Stuck)));
+    for order in &orders {
+        shop.transition(order, "confirm").await;
+    }
+    if let Err(busy) = platform.quiet(SOON).await {
+        panic!("{busy}");
+    }
+    let given_up = |depth: &QueueDepth| if depth.name == "erp-stock-queue-dlq" { 5 } else { 0 };
+    for depth in platform.broker().depths().unwrap() {
+        assert_eq!(depth.visible, given_up(&depth), "{}", depth.name);
+    }
+    let so = |answer: &Answer| answer.json()["status"] == "degraded";
+    let noticed = site.client().wait_for("somebody to be told", "/health", SOON, so).await;
+    noticed.unwrap_or_else(|error| panic!("{error}"));
+
+    platform.dynamodb().set_intercept(None);
+    let source = arn::queue("erp-stock-queue-dlq");
+    Meddler::at(platform).sqs.start_message_move_task().source_arn(source).send().await.unwrap();
+    for order in &orders {
+        shop.wait_for_stock_status(order, "allocated").await;
+    }
+    add_up(&site, &shop, &BTreeMap::from([(item, 5)]), &orders).await;
 }

@@ -17,6 +17,11 @@ use crate::site::Site;
 
 /// Processes that are killed at least.
 const KILLS: usize = 20;
+/// How often a function of a queue is killed at most. A message is given up when it was received five times in vain,
+/// so none is given up for these kills alone.
+const KILLS_OF_A_WORKER: usize = 4;
+/// How often another function is killed at most.
+const KILLS_OF_ANOTHER: usize = 10;
 /// Whose, in turn; `erp-` stands before each.
 const VICTIMS: [&str; 8] = [
     "inventory-worker",
@@ -99,11 +104,14 @@ async fn sell(shop: &Shop, sales: &[Vec<(String, i64)>]) -> Vec<String> {
 
 /// Kills one process after the other, those first that have something to do, until it is over and there were enough.
 async fn kill(platform: &Platform, random: &mut fastrand::Rng, over: &AtomicBool) -> BTreeMap<String, usize> {
-    let mut kills = BTreeMap::new();
+    let mut kills = BTreeMap::<String, usize>::new();
     let mut turns = VICTIMS.iter().cycle();
     while !over.load(Ordering::Relaxed) || kills.values().sum::<usize>() < KILLS {
         let wanted = turns.next().map(|name| format!("erp-{name}"));
         let mut processes = platform.functions();
+        processes.retain(|process| {
+            kills.get(&process.function).is_none_or(|&kills| kills < most(&process.function))
+        });
         random.shuffle(&mut processes);
         processes.sort_by_key(|process| (Some(&process.function) != wanted.as_ref(), !process.busy));
         if let Some(victim) = processes.first() {
@@ -116,6 +124,10 @@ async fn kill(platform: &Platform, random: &mut fastrand::Rng, over: &AtomicBool
         tokio::time::sleep(Duration::from_millis(random.u64(50..400))).await;
     }
     kills
+}
+
+fn most(function: &str) -> usize {
+    if function.ends_with("-worker") { KILLS_OF_A_WORKER } else { KILLS_OF_ANOTHER }
 }
 
 /// The orders there are, what happened to them, stock and movements: they all say the same.
