@@ -18,6 +18,9 @@ use crate::transaction::names;
 /// Partitions of a list index.
 pub const LIST_SHARDS: u8 = 4;
 
+/// Rows that are looked at in one go where a filter leaves some out.
+const FILTERED: usize = 500;
+
 /// The partition of `name` that a row with this id stands in.
 pub fn shard(name: &str, id: Uuid) -> String {
     let [.., last] = *id.as_bytes();
@@ -101,6 +104,9 @@ impl List<'_> {
         let condition = format!("#{pk} = :pk AND #{sk} BETWEEN :low AND :high");
         let high = after.map_or_else(|| format!("{}~", self.prefix), |last| format!("{}{last}", self.prefix));
         let filter = self.filter.as_ref().map(|(filter, _)| *filter);
+        // One more than is wanted, since BETWEEN gives the last row of the page before again. A filter leaves rows out
+        // after they were counted, so with one more are looked at in one go.
+        let evaluated = if filter.is_some() { (count + 1).max(FILTERED) } else { count + 1 };
         let mut rows = Vec::new();
         let mut start = None;
         loop {
@@ -118,8 +124,7 @@ impl List<'_> {
                 .expression_attribute_values(":high", AttributeValue::S(high.clone()))
                 .scan_index_forward(false)
                 .set_exclusive_start_key(start)
-                // One more, since BETWEEN gives the last row of the page before again.
-                .limit(i32::try_from(count + 1).unwrap_or(i32::MAX));
+                .limit(i32::try_from(evaluated).unwrap_or(i32::MAX));
             for (name, value) in self.filter.iter().flat_map(|(_, values)| values) {
                 query = query.expression_attribute_values(*name, value.clone());
             }

@@ -180,6 +180,9 @@ fn envelop(operation: &mut Operation) {
         let Some(status) = status.parse::<u16>().ok().filter(|status| (200..300).contains(status)) else {
             continue;
         };
+        if response.description.is_empty() {
+            response.description = if status == 201 { "Created." } else { "Done." }.to_owned();
+        }
         for content in response.content.values_mut() {
             if let RefOr::T(content) = content {
                 content.schema = content.schema.take().map(|data| envelope(status, data));

@@ -1,3 +1,5 @@
+//! Logging in, and being locked out.
+
 use std::sync::Arc;
 use std::time::Duration;
 

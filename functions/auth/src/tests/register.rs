@@ -1,3 +1,5 @@
+//! Registering, open and closed.
+
 use erp_domain::identity::{Caller, Role};
 use erp_testkit::ApiRequest;
 use futures_util::future::{join, join_all};

@@ -1,3 +1,5 @@
+//! Forgotten passwords.
+
 use erp_testkit::ApiAnswer;
 use futures_util::future::join_all;
 use serde_json::json;

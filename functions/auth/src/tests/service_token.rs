@@ -1,3 +1,5 @@
+//! Tokens of services.
+
 use erp_domain::Clock;
 use erp_domain::identity::Caller;
 use erp_testkit::ApiAnswer;

@@ -15,10 +15,14 @@ fn binaries() -> Vec<(String, String)> {
     let packages = metadata["packages"].as_array().unwrap();
     let binaries = packages.iter().flat_map(|package| {
         let manifest = package["manifest_path"].as_str().unwrap();
-        let folder = manifest.trim_end_matches("/Cargo.toml").trim_start_matches(workspace().to_str().unwrap());
+        let folder =
+            manifest.trim_end_matches("/Cargo.toml").trim_start_matches(workspace().to_str().unwrap());
         let targets = package["targets"].as_array().unwrap().iter();
-        let binaries = targets.filter(|target| target["kind"].as_array().unwrap().iter().any(|kind| kind == "bin"));
-        binaries.map(|target| (target["name"].as_str().unwrap().to_owned(), folder.trim_start_matches('/').to_owned()))
+        let binaries =
+            targets.filter(|target| target["kind"].as_array().unwrap().iter().any(|kind| kind == "bin"));
+        binaries.map(|target| {
+            (target["name"].as_str().unwrap().to_owned(), folder.trim_start_matches('/').to_owned())
+        })
     });
     binaries.collect()
 }
@@ -57,7 +61,9 @@ fn every_function_has_a_binary_in_its_folder_and_every_binary_a_function() {
             faults.push(format!("{id}: FunctionName must be !Sub '${{AWS::StackName}}-{binary}'"));
         }
     }
-    for name in known.keys().filter(|name| !deployed.contains(*name) && !NOT_DEPLOYED.contains(&name.as_str())) {
+    for name in
+        known.keys().filter(|name| !deployed.contains(*name) && !NOT_DEPLOYED.contains(&name.as_str()))
+    {
         faults.push(format!("add a function for the binary {name} to template.yaml, or delete the binary"));
     }
     none(faults);

@@ -27,7 +27,8 @@ const SHARED: [(&str, &[&str]); 10] = [
 ];
 
 /// What functions may use.
-const FOR_FUNCTIONS: [&str; 6] = ["erp-auth", "erp-aws", "erp-contracts", "erp-domain", "erp-http", "erp-orders"];
+const FOR_FUNCTIONS: [&str; 6] =
+    ["erp-auth", "erp-aws", "erp-contracts", "erp-domain", "erp-http", "erp-orders"];
 
 /// Packages, and the beginnings of names that nothing they are built from may have.
 const FREE_OF: [(&str, &[&str]); 4] = [
@@ -41,7 +42,9 @@ const FREE_OF: [(&str, &[&str]); 4] = [
 /// What cargo says of the packages of the workspace.
 pub(crate) fn metadata() -> &'static Value {
     static METADATA: OnceLock<Value> = OnceLock::new();
-    METADATA.get_or_init(|| serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version=1"])).unwrap())
+    METADATA.get_or_init(|| {
+        serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version=1"])).unwrap()
+    })
 }
 
 fn cargo(arguments: &[&str]) -> String {
@@ -82,18 +85,32 @@ fn what_is_no_function_is_known_here() {
         let (name, manifest) = (package["name"].as_str()?, package["manifest_path"].as_str()?);
         let is_function = manifest.contains("/functions/");
         let is_known = SHARED.iter().any(|(known, _)| *known == name);
-        (is_function == is_known).then(|| format!("say in SHARED what {name} may depend on; functions do not stand there"))
+        (is_function == is_known)
+            .then(|| format!("say in SHARED what {name} may depend on; functions do not stand there"))
     }));
 }
 
 #[test]
 fn the_core_and_the_authorizer_are_built_without_what_they_do_not_need() {
     none(FREE_OF.into_iter().flat_map(|(package, unwanted)| {
-        let tree = cargo(&["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{lib}"]);
+        let tree = cargo(&[
+            "tree",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{lib}",
+        ]);
         let built: BTreeSet<String> =
             tree.lines().map(|line| line.trim().replace('_', "-")).filter(|name| !name.is_empty()).collect();
-        let is_unwanted = |name: &str| unwanted.iter().any(|start| name.starts_with(&start.replace('_', "-")));
+        let is_unwanted =
+            |name: &str| unwanted.iter().any(|start| name.starts_with(&start.replace('_', "-")));
         let found: Vec<_> = built.into_iter().filter(|name| is_unwanted(name)).collect();
-        (!found.is_empty()).then(|| format!("{package} is built with {found:?}; `cargo tree -p {package} -i <name>` tells why"))
+        (!found.is_empty()).then(|| {
+            format!("{package} is built with {found:?}; `cargo tree -p {package} -i <name>` tells why")
+        })
     }));
 }

@@ -48,10 +48,15 @@ fn log(logs: &Path, name: &str) -> String {
 async fn every_function_starts_with_what_the_template_gives_it() {
     let logs = tempfile::tempdir().unwrap();
     let running = start(&deployment().functions, logs.path()).await;
-    none(deployment().functions.iter().filter(|function| !has_started(&running, &function.name)).map(|function| {
-        let Function { logical_id, name, .. } = function;
-        format!("add what is missing to the Environment of {logical_id}: {}", log(logs.path(), name).trim())
-    }));
+    none(deployment().functions.iter().filter(|function| !has_started(&running, &function.name)).map(
+        |function| {
+            let Function { logical_id, name, .. } = function;
+            format!(
+                "add what is missing to the Environment of {logical_id}: {}",
+                log(logs.path(), name).trim()
+            )
+        },
+    ));
     running.stop().await;
 }
 
@@ -75,7 +80,9 @@ async fn no_function_starts_without_one_of_its_variables_and_it_says_which() {
     none(without.iter().filter_map(|(function, variable)| {
         let Function { name, binary, .. } = function;
         if has_started(&running, name) {
-            return Some(format!("{binary} does not need {variable}: take it out of its Environment in template.yaml"));
+            return Some(format!(
+                "{binary} does not need {variable}: take it out of its Environment in template.yaml"
+            ));
         }
         let log = log(logs.path(), name);
         (!log.contains(variable.as_str()))
@@ -87,9 +94,10 @@ async fn no_function_starts_without_one_of_its_variables_and_it_says_which() {
 #[test]
 fn functions_behind_the_api_get_what_their_answers_need() {
     let routes = &deployment().api.routes;
-    let behind = deployment().functions.iter().filter(|function| {
-        routes.iter().any(|route| route.function == function.logical_id)
-    });
+    let behind = deployment()
+        .functions
+        .iter()
+        .filter(|function| routes.iter().any(|route| route.function == function.logical_id));
     none(behind.flat_map(|function| {
         OPTIONAL.iter().filter(|(name, _)| !function.environment.contains_key(*name)).map(|(name, reason)| {
             format!("add {name} to the Environment of {} or to the Globals: {reason}", function.logical_id)
@@ -101,13 +109,21 @@ fn functions_behind_the_api_get_what_their_answers_need() {
 fn nobody_reads_a_variable_that_could_be_missing_unnoticed() {
     let ours = sources().iter().filter(|source| !source.path.starts_with("localstack"));
     none(ours.flat_map(|source| {
-        source.code().flat_map(move |(line, text)| {
-            between(text, "env::var(\"", "\"").into_iter().map(move |name| (line, name)).collect::<Vec<_>>()
-        })
-        .filter(|(_, name)| OPTIONAL.iter().all(|(optional, _)| optional != name))
-        .map(|(line, name)| {
-            format!("{}:{line}: read {name} with erp_aws::config::required, or say in OPTIONAL why not", source.path)
-        })
-        .collect::<Vec<_>>()
+        source
+            .code()
+            .flat_map(move |(line, text)| {
+                between(text, "env::var(\"", "\"")
+                    .into_iter()
+                    .map(move |name| (line, name))
+                    .collect::<Vec<_>>()
+            })
+            .filter(|(_, name)| OPTIONAL.iter().all(|(optional, _)| optional != name))
+            .map(|(line, name)| {
+                format!(
+                    "{}:{line}: read {name} with erp_aws::config::required, or say in OPTIONAL why not",
+                    source.path
+                )
+            })
+            .collect::<Vec<_>>()
     }));
 }

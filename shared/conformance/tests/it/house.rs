@@ -38,7 +38,8 @@ fn lines(source: &Source) -> usize {
 #[test]
 fn no_file_is_longer_than_one_reads_at_once() {
     let long = |path: &str| LONG.iter().any(|(known, _)| *known == path);
-    let is_main = |path: &str| path.starts_with("functions/") && (path.ends_with("/main.rs") || path.contains("/bin/"));
+    let is_main =
+        |path: &str| path.starts_with("functions/") && (path.ends_with("/main.rs") || path.contains("/bin/"));
     none(sources().iter().filter_map(|source| {
         let (path, lines) = (source.path.as_str(), lines(source));
         if lines > MOST_LINES && !long(path) {
@@ -62,7 +63,9 @@ fn nothing_is_swept_under_an_underscore_or_an_allow() {
         lines.flat_map(move |(index, line)| {
             let found = FORBIDDEN.iter().filter(move |(words, _)| line.contains(words));
             // Made into an option that is used.
-            let found = found.filter(move |(words, _)| *words != ".ok();" || !(line.contains('=') || line.contains("return")));
+            let found = found.filter(move |(words, _)| {
+                *words != ".ok();" || !(line.contains('=') || line.contains("return"))
+            });
             found.map(move |(words, instead)| format!("{}:{}: `{words}`: {instead}", source.path, index + 1))
         })
     }));
@@ -84,7 +87,10 @@ fn stores_know_no_http_and_rules_no_aws() {
 
 #[test]
 fn every_file_says_what_it_is() {
-    none(sources().iter().filter(|source| !source.text.starts_with("//!")).map(|source| {
-        format!("{}:1: begin with //! and what this file is for", source.path)
-    }));
+    none(
+        sources()
+            .iter()
+            .filter(|source| !source.text.starts_with("//!"))
+            .map(|source| format!("{}:1: begin with //! and what this file is for", source.path)),
+    );
 }

@@ -78,8 +78,10 @@ fn every_reference_points_at_something() {
     let document = value();
     let mut found = BTreeSet::new();
     references(&document, &mut found);
-    let dangling = found.iter().filter(|reference| document.pointer(reference.trim_start_matches('#')).is_none());
-    let dangling = dangling.map(|reference| format!("{reference} points nowhere: list the type in the router's components"));
+    let dangling =
+        found.iter().filter(|reference| document.pointer(reference.trim_start_matches('#')).is_none());
+    let dangling = dangling
+        .map(|reference| format!("{reference} points nowhere: list the type in the router's components"));
     let schemas = document["components"]["schemas"].as_object().unwrap().keys();
     let unused = schemas.filter(|name| !found.contains(format!("#/components/schemas/{name}").as_str()));
     none(dangling.chain(unused.map(|name| format!("the schema {name} is used nowhere"))));
@@ -125,7 +127,9 @@ fn every_operation_is_described() {
             .collect();
         let in_path: BTreeSet<_> = crate::source::between(&name, "{", "}").into_iter().collect();
         if declared != in_path {
-            faults.push(format!("{name}: describes the path parameters {declared:?}: add openapi::IdParam to params"));
+            faults.push(format!(
+                "{name}: describes the path parameters {declared:?}: add openapi::IdParam to params"
+            ));
         }
         faults
     }));
@@ -146,6 +150,14 @@ fn a_success_is_an_envelope_with_data_and_a_failure_a_problem() {
         if successes.is_empty() {
             faults.push(format!("{name}: describes no success"));
         }
+        for (status, _) in operation["responses"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(_, answer)| answer["description"].as_str().is_none_or(str::is_empty))
+        {
+            faults.push(format!("{name}: {status} has no description, which OpenAPI asks for"));
+        }
         let is_api = name.contains(" /api/");
         for status in successes {
             let Some(schema) = schema(operation, status, "application/json") else {
@@ -157,13 +169,17 @@ fn a_success_is_an_envelope_with_data_and_a_failure_a_problem() {
             let mut wanted = vec!["status", "message", "data"];
             wanted.extend(is_list.then_some("meta"));
             if is_api && (schema["required"] != json!(wanted) || data.is_null()) {
-                faults.push(format!("{name}: {status} must be an envelope of {wanted:?} (erp_http::openapi::finish)"));
+                faults.push(format!(
+                    "{name}: {status} must be an envelope of {wanted:?} (erp_http::openapi::finish)"
+                ));
             }
         }
         for status in statuses.iter().filter(|status| is_api && status.as_str() >= "400") {
             let problem = schema(operation, status, "application/problem+json");
             if problem != Some(&json!({"$ref": "#/components/schemas/Problem"})) {
-                faults.push(format!("{name}: {status} must be application/problem+json with the schema Problem"));
+                faults.push(format!(
+                    "{name}: {status} must be application/problem+json with the schema Problem"
+                ));
             }
         }
         faults
@@ -174,7 +190,11 @@ fn a_success_is_an_envelope_with_data_and_a_failure_a_problem() {
 fn the_document_is_openapi_that_works_behind_a_stage() {
     let document = value();
     assert_eq!(document["openapi"], "3.1.0");
-    assert_eq!(document["servers"], json!([{"url": "."}]), "relative to the document, whatever stage stands before it");
+    assert_eq!(
+        document["servers"],
+        json!([{"url": "."}]),
+        "relative to the document, whatever stage stands before it"
+    );
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     assert!(document["info"]["title"].is_string() && document["info"]["version"].is_string());
 }

@@ -95,13 +95,17 @@ async fn new_events_go_to_the_relay_and_nothing_else_does() {
     for trigger in &deployment().triggers {
         let TriggerSource::Stream { filters, .. } = &trigger.source else { continue };
         for (what, name, image, wanted) in &cases {
-            let mut record = json!({"eventName": name, "eventSource": "aws:dynamodb", "dynamodb": {"Keys": {}}});
+            let mut record =
+                json!({"eventName": name, "eventSource": "aws:dynamodb", "dynamodb": {"Keys": {}}});
             if let Some(image) = image {
                 record["dynamodb"]["NewImage"] = (*image).clone();
             }
             if filters.iter().any(|filter| matches(filter, &record)) != *wanted {
                 let verb = if *wanted { "must" } else { "must not" };
-                faults.push(format!("{}.{}: the Pattern {verb} let {name} of {what} through", trigger.function, trigger.name));
+                faults.push(format!(
+                    "{}.{}: the Pattern {verb} let {name} of {what} through",
+                    trigger.function, trigger.name
+                ));
             }
         }
     }

@@ -7,36 +7,96 @@ use crate::none;
 use crate::source::sources;
 use crate::world::deployment;
 
+const TABLES: &[&str] =
+    &["table/erp-auth", "table/erp-contact", "table/erp-inventory", "table/erp-purchase", "table/erp-sales"];
+const TOPICS: &[&str] = &[
+    "erp-auth-events",
+    "erp-contact-events",
+    "erp-inventory-events",
+    "erp-purchase-events",
+    "erp-sales-events",
+];
+
 /// A binary, what it may do, on what, and where the code does it. A transaction needs the rights of its actions.
 const GRANTS: &[(&str, &str, &[&str], &str)] = &[
-    ("auth-api", "dynamodb:GetItem", &["table/erp-auth"], "Table::get: users, attempts, resets, kept answers"),
-    ("auth-api", "dynamodb:PutItem", &["table/erp-auth"], "Transaction::put: users, guards, events, kept answers"),
+    (
+        "auth-api",
+        "dynamodb:GetItem",
+        &["table/erp-auth"],
+        "Table::get: users, attempts, resets, kept answers",
+    ),
+    (
+        "auth-api",
+        "dynamodb:PutItem",
+        &["table/erp-auth"],
+        "Transaction::put: users, guards, events, kept answers",
+    ),
     ("auth-api", "dynamodb:UpdateItem", &["table/erp-auth"], "Transaction::update: a reset password"),
-    ("auth-api", "dynamodb:DeleteItem", &["table/erp-auth"], "Transaction::delete: attempts, used reset tokens"),
+    (
+        "auth-api",
+        "dynamodb:DeleteItem",
+        &["table/erp-auth"],
+        "Transaction::delete: attempts, used reset tokens",
+    ),
     ("contact-api", "dynamodb:GetItem", &["table/erp-contact"], "Table::get: contacts, kept answers"),
     ("contact-api", "dynamodb:PutItem", &["table/erp-contact"], "Transaction::put: contacts, guards, events"),
     ("contact-api", "dynamodb:DeleteItem", &["table/erp-contact"], "Transaction::delete: contacts, guards"),
     ("contact-api", "dynamodb:Query", &["table/erp-contact/index/list"], "List: customers, vendors"),
     ("contact-query", "dynamodb:GetItem", &["table/erp-contact"], "Table::get: the one that is asked about"),
-    ("inventory-api", "dynamodb:BatchGetItem", &["table/erp-inventory"], "Table::get_all: an item with its stock"),
+    (
+        "inventory-api",
+        "dynamodb:BatchGetItem",
+        &["table/erp-inventory"],
+        "Table::get_all: an item with its stock",
+    ),
     ("inventory-api", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: kept answers; the warm-up"),
-    ("inventory-api", "dynamodb:PutItem", &["table/erp-inventory"], "Transaction::put: items, guards, movements"),
+    (
+        "inventory-api",
+        "dynamodb:PutItem",
+        &["table/erp-inventory"],
+        "Transaction::put: items, guards, movements",
+    ),
     ("inventory-api", "dynamodb:UpdateItem", &["table/erp-inventory"], "Transaction::update: adjusted stock"),
     ("inventory-api", "dynamodb:DeleteItem", &["table/erp-inventory"], "Transaction::delete: items, guards"),
-    ("inventory-api", "dynamodb:ConditionCheckItem", &["table/erp-inventory"], "Transaction::check: the item is there"),
+    (
+        "inventory-api",
+        "dynamodb:ConditionCheckItem",
+        &["table/erp-inventory"],
+        "Transaction::check: the item is there",
+    ),
     (
         "inventory-api",
         "dynamodb:Query",
         &["table/erp-inventory", "table/erp-inventory/index/list"],
         "List: movements of an item; items",
     ),
-    ("inventory-query", "dynamodb:BatchGetItem", &["table/erp-inventory"], "Table::get_all: items with their stock"),
+    (
+        "inventory-query",
+        "dynamodb:BatchGetItem",
+        &["table/erp-inventory"],
+        "Table::get_all: items with their stock",
+    ),
     ("inventory-query", "dynamodb:GetItem", &["table/erp-inventory"], "the warm-up"),
     ("inventory-worker", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: allocations, stock"),
     ("inventory-worker", "dynamodb:PutItem", &["table/erp-inventory"], "Transaction::put: a new allocation"),
-    ("inventory-worker", "dynamodb:UpdateItem", &["table/erp-inventory"], "Transaction::update: allocation, stock"),
-    ("inventory-worker", "dynamodb:Query", &["table/erp-inventory"], "Table::query_prefix: the line for an item"),
-    ("inventory-worker", "dynamodb:BatchWriteItem", &["table/erp-inventory"], "Table::put_all: movements, places in line"),
+    (
+        "inventory-worker",
+        "dynamodb:UpdateItem",
+        &["table/erp-inventory"],
+        "Transaction::update: allocation, stock",
+    ),
+    (
+        "inventory-worker",
+        "dynamodb:Query",
+        &["table/erp-inventory"],
+        "Table::query_prefix: the line for an item",
+    ),
+    (
+        "inventory-worker",
+        "dynamodb:BatchWriteItem",
+        &["table/erp-inventory"],
+        "Table::put_all: movements, places in line",
+    ),
     ("sales-api", "dynamodb:GetItem", &["table/erp-sales"], "Table::get: orders, kept answers"),
     ("sales-api", "dynamodb:PutItem", &["table/erp-sales"], "Transaction::put: orders, events, kept answers"),
     ("sales-api", "dynamodb:UpdateItem", &["table/erp-sales"], "Transaction::update: drafts, transitions"),
@@ -61,8 +121,18 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
     ("sales-worker", "dynamodb:PutItem", &["table/erp-sales"], "Transaction::put: the decision, as history"),
     ("sales-worker", "dynamodb:UpdateItem", &["table/erp-sales"], "Transaction::update: the stock status"),
     ("purchase-api", "dynamodb:GetItem", &["table/erp-purchase"], "Table::get: orders, kept answers"),
-    ("purchase-api", "dynamodb:PutItem", &["table/erp-purchase"], "Transaction::put: orders, events, kept answers"),
-    ("purchase-api", "dynamodb:UpdateItem", &["table/erp-purchase"], "Transaction::update: drafts, transitions"),
+    (
+        "purchase-api",
+        "dynamodb:PutItem",
+        &["table/erp-purchase"],
+        "Transaction::put: orders, events, kept answers",
+    ),
+    (
+        "purchase-api",
+        "dynamodb:UpdateItem",
+        &["table/erp-purchase"],
+        "Transaction::update: drafts, transitions",
+    ),
     (
         "purchase-api",
         "dynamodb:Query",
@@ -80,24 +150,23 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
         &["function:erp-contact-query", "function:erp-inventory-query"],
         "Asker: is the vendor there, are the items",
     ),
+    ("relay", "sns:Publish", TOPICS, "SnsPublisher"),
+    ("relay", "dynamodb:UpdateItem", TABLES, "DynamoOutbox: what is published leaves the outbox"),
+    ("relay-sweep", "sns:Publish", TOPICS, "SnsPublisher"),
+    ("relay-sweep", "dynamodb:UpdateItem", TABLES, "DynamoOutbox: what is published leaves the outbox"),
     (
-        "relay",
-        "sns:Publish",
-        &["erp-auth-events", "erp-contact-events", "erp-inventory-events", "erp-purchase-events", "erp-sales-events"],
-        "SnsPublisher",
+        "relay-sweep",
+        "dynamodb:Query",
+        &[
+            "table/erp-auth/index/outbox",
+            "table/erp-contact/index/outbox",
+            "table/erp-inventory/index/outbox",
+            "table/erp-purchase/index/outbox",
+            "table/erp-sales/index/outbox",
+        ],
+        "DynamoUnpublished: what is not published yet",
     ),
-    (
-        "relay",
-        "dynamodb:UpdateItem",
-        &["table/erp-auth", "table/erp-contact", "table/erp-inventory", "table/erp-purchase", "table/erp-sales"],
-        "DynamoOutbox: what is published leaves the outbox",
-    ),
-    (
-        "portal",
-        "dynamodb:DescribeTable",
-        &["table/erp-auth", "table/erp-contact", "table/erp-inventory", "table/erp-purchase", "table/erp-sales"],
-        "AwsProbe: does it serve",
-    ),
+    ("portal", "dynamodb:DescribeTable", TABLES, "AwsProbe: does it serve"),
     (
         "portal",
         "sqs:GetQueueAttributes",
@@ -121,8 +190,14 @@ const CALLS: [&str; 10] = [
 ];
 
 /// What is said first of such a call: what it is about.
-const FIRST: [&str; 6] =
-    [".table_name(", ".request_items(", ".set_transact_items(", ".queue_url(", ".topic_arn(", ".function_name("];
+const FIRST: [&str; 6] = [
+    ".table_name(",
+    ".request_items(",
+    ".set_transact_items(",
+    ".queue_url(",
+    ".topic_arn(",
+    ".function_name(",
+];
 
 /// What an ARN ends in: `table/erp-sales`, `function:erp-relay`, `erp-stock-queue`.
 fn short(arn: &str) -> String {
@@ -134,8 +209,10 @@ fn a_role_may_do_what_its_function_does_and_no_more() {
     let mut granted = BTreeSet::new();
     for function in &deployment().functions {
         for statement in &function.statements {
-            for (action, resource) in
-                statement.actions.iter().flat_map(|action| statement.resources.iter().map(move |arn| (action, arn)))
+            for (action, resource) in statement
+                .actions
+                .iter()
+                .flat_map(|action| statement.resources.iter().map(move |arn| (action, arn)))
             {
                 granted.insert(format!("{}: {action} on {}", function.binary, short(resource)));
             }
@@ -147,15 +224,22 @@ fn a_role_may_do_what_its_function_does_and_no_more() {
             resources.iter().map(move |resource| format!("{binary}: {action} on {resource}"))
         })
         .collect();
-    let more = granted.difference(&needed).map(|grant| format!("{grant}: take it out of template.yaml, or say in GRANTS why"));
-    let fewer = needed.difference(&granted).map(|grant| format!("{grant}: add it to the function's Policies in template.yaml"));
+    let more = granted
+        .difference(&needed)
+        .map(|grant| format!("{grant}: take it out of template.yaml, or say in GRANTS why"));
+    let fewer = needed
+        .difference(&granted)
+        .map(|grant| format!("{grant}: add it to the function's Policies in template.yaml"));
     none(more.chain(fewer));
 }
 
 #[test]
 fn nobody_may_do_everything_or_to_everything() {
     none(deployment().functions.iter().flat_map(|function| {
-        let texts = function.statements.iter().flat_map(|statement| statement.actions.iter().chain(&statement.resources));
+        let texts = function
+            .statements
+            .iter()
+            .flat_map(|statement| statement.actions.iter().chain(&statement.resources));
         texts
             .filter(|text| text.contains('*') || text.contains('?'))
             .map(|text| format!("{}: {text} has a wildcard; name what is meant", function.logical_id))

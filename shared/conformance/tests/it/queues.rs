@@ -24,7 +24,9 @@ fn redrive(queue: &Queue) -> Option<Value> {
 /// The queues that drive functions, with the longest that their function may take.
 fn driving() -> impl Iterator<Item = (&'static Queue, Duration)> {
     deployment().triggers.iter().filter_map(|trigger| match &trigger.source {
-        TriggerSource::Queue { queue_arn, .. } => Some((queue(queue_arn)?, function(&trigger.function).timeout)),
+        TriggerSource::Queue { queue_arn, .. } => {
+            Some((queue(queue_arn)?, function(&trigger.function).timeout))
+        }
         TriggerSource::Stream { .. } | TriggerSource::Schedule { .. } => None,
     })
 }
@@ -32,9 +34,11 @@ fn driving() -> impl Iterator<Item = (&'static Queue, Duration)> {
 #[test]
 fn a_message_stays_hidden_for_six_times_the_functions_timeout() {
     none(driving().filter_map(|(queue, timeout)| {
-        let hidden = queue.attributes.get("VisibilityTimeout").and_then(|text| text.parse::<u64>().ok()).unwrap_or(30);
+        let hidden =
+            queue.attributes.get("VisibilityTimeout").and_then(|text| text.parse::<u64>().ok()).unwrap_or(30);
         let wanted = 6 * timeout.as_secs();
-        (hidden < wanted).then(|| format!("{}: VisibilityTimeout must be {wanted} at least", queue.logical_id))
+        (hidden < wanted)
+            .then(|| format!("{}: VisibilityTimeout must be {wanted} at least", queue.logical_id))
     }));
 }
 
@@ -52,8 +56,9 @@ fn what_cannot_be_handled_ends_in_a_dead_letter_queue_that_keeps_it() {
         }
         let target = self::queue(policy["deadLetterTargetArn"].as_str()?)?;
         let kept = target.attributes.get("MessageRetentionPeriod").map(String::as_str);
-        (kept != Some(FOURTEEN_DAYS))
-            .then(|| format!("{}: MessageRetentionPeriod must be {FOURTEEN_DAYS} (14 days)", target.logical_id))
+        (kept != Some(FOURTEEN_DAYS)).then(|| {
+            format!("{}: MessageRetentionPeriod must be {FOURTEEN_DAYS} (14 days)", target.logical_id)
+        })
     }));
 }
 
@@ -68,7 +73,8 @@ fn every_queue_is_read_or_is_the_dead_letter_queue_of_one_that_is() {
     none(deployment().queues.iter().filter_map(|queue| {
         let is_read = driving().any(|(driving, _)| driving.name == queue.name);
         let is_dead = dead.contains(&arn::queue(&queue.name));
-        (!is_read && !is_dead).then(|| format!("{}: nobody reads it; add a trigger or take it out", queue.logical_id))
+        (!is_read && !is_dead)
+            .then(|| format!("{}: nobody reads it; add a trigger or take it out", queue.logical_id))
     }));
 }
 
@@ -76,8 +82,12 @@ fn every_queue_is_read_or_is_the_dead_letter_queue_of_one_that_is() {
 fn a_poison_message_fails_alone_in_every_trigger() {
     none(deployment().triggers.iter().filter_map(|trigger| {
         let (reports, batch, most) = match trigger.source {
-            TriggerSource::Queue { report_item_failures, batch_size, .. } => (report_item_failures, batch_size, 10),
-            TriggerSource::Stream { report_item_failures, batch_size, .. } => (report_item_failures, batch_size, 100),
+            TriggerSource::Queue { report_item_failures, batch_size, .. } => {
+                (report_item_failures, batch_size, 10)
+            }
+            TriggerSource::Stream { report_item_failures, batch_size, .. } => {
+                (report_item_failures, batch_size, 100)
+            }
             TriggerSource::Schedule { .. } => return None,
         };
         let at = format!("{}.{}", trigger.function, trigger.name);

@@ -48,7 +48,8 @@ fn faults(name: &str, default: Option<u16>, response: &GatewayResponse) -> Vec<S
     if body.contains("$context") {
         faults.push(format!("{name}: only error.messageString, path and requestId are filled in: {body}"));
     }
-    let members: Vec<&str> = problem.as_object().into_iter().flat_map(|object| object.keys().map(String::as_str)).collect();
+    let members: Vec<&str> =
+        problem.as_object().into_iter().flat_map(|object| object.keys().map(String::as_str)).collect();
     if MEMBERS.iter().any(|member| !members.contains(member)) || members.len() != MEMBERS.len() {
         faults.push(format!("{name}: the members must be {MEMBERS:?}, not {members:?}"));
     }
@@ -58,7 +59,11 @@ fn faults(name: &str, default: Option<u16>, response: &GatewayResponse) -> Vec<S
     };
     let wanted = format!("urn:erp:problem:{}", kind.code());
     if problem["type"] != wanted || problem["title"] != kind.title() || problem["status"] != kind.status() {
-        faults.push(format!("{name}: type, title and status must be {wanted}, {}, {}", kind.title(), kind.status()));
+        faults.push(format!(
+            "{name}: type, title and status must be {wanted}, {}, {}",
+            kind.title(),
+            kind.status()
+        ));
     }
     if response.status.or(default) != Some(kind.status()) {
         faults.push(format!("{name}: add StatusCode: {}, as its body says", kind.status()));
@@ -90,7 +95,12 @@ fn what_the_gateway_refuses_is_a_problem_like_any_other() {
 #[test]
 fn every_gateway_response_is_looked_at() {
     let known: BTreeMap<_, _> = TYPES.into_iter().collect();
-    none(deployment().api.gateway_responses.keys().filter(|name| !known.contains_key(name.as_str())).map(|name| {
-        format!("add {name} to TYPES with the status that API Gateway gives it")
-    }));
+    none(
+        deployment()
+            .api
+            .gateway_responses
+            .keys()
+            .filter(|name| !known.contains_key(name.as_str()))
+            .map(|name| format!("add {name} to TYPES with the status that API Gateway gives it")),
+    );
 }

@@ -63,7 +63,9 @@ fn a_wrong_verb_reaches_the_service_that_knows_the_right_ones() {
     none(paths.into_iter().filter_map(|(path, functions)| {
         let any = deployment().api.routes.iter().find(|route| route.method == "ANY" && route.path == path);
         match any {
-            None => Some(format!("add an event for ANY {path} with Auth: {{ Authorizer: NONE }} to {functions:?}")),
+            None => Some(format!(
+                "add an event for ANY {path} with Auth: {{ Authorizer: NONE }} to {functions:?}"
+            )),
             Some(any) if any.authorized => {
                 Some(format!("ANY {path} must have Auth: {{ Authorizer: NONE }}: it only leads to a 405"))
             }
@@ -85,7 +87,8 @@ fn the_service_behind_a_route_describes_it_and_nothing_else() {
     for Route { method, path, function: id, .. } in explicit() {
         let binary = function(id).binary.as_str();
         let Some(document) = documents.get(binary) else {
-            faults.push(format!("{binary} has routes: give it a document() and name it in openapi::services"));
+            faults
+                .push(format!("{binary} has routes: give it a document() and name it in openapi::services"));
             continue;
         };
         let described = document["paths"][path].get(method.to_lowercase()).is_some();
@@ -101,10 +104,13 @@ fn the_service_behind_a_route_describes_it_and_nothing_else() {
         for (path, operations) in document["paths"].as_object().unwrap() {
             for method in operations.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
                 let routed = explicit().any(|route| {
-                    (&route.method, &route.path) == (&method, path) && function(&route.function).binary == *binary
+                    (&route.method, &route.path) == (&method, path)
+                        && function(&route.function).binary == *binary
                 });
                 if !routed {
-                    faults.push(format!("add an event for {method} {path} to the function of {binary} in template.yaml"));
+                    faults.push(format!(
+                        "add an event for {method} {path} to the function of {binary} in template.yaml"
+                    ));
                 }
             }
         }

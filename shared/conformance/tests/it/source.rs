@@ -17,7 +17,9 @@ pub(crate) struct Source {
 impl Source {
     /// Whether it is made for tests only.
     pub(crate) fn is_test(&self) -> bool {
-        self.path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "testing.rs" | "testkit" | "e2e" | "conformance"))
+        self.path.split('/').any(|part| {
+            matches!(part, "tests" | "tests.rs" | "testing.rs" | "testkit" | "e2e" | "conformance")
+        })
     }
 
     /// Its lines with their numbers, up to the tests at the end of the file.

@@ -51,10 +51,15 @@ fn a_table_has_the_indexes_that_its_rows_stand_in_and_no_other() {
         let table = deployment().tables.iter().find(|table| table.name == format!("erp-{service}")).unwrap();
         let entered = entered(folders);
         let code: String = folders.iter().map(|folder| code_of(folder)).collect();
-        let there: BTreeSet<String> =
-            indexes(&table.create).into_iter().map(|index| index["IndexName"].as_str().unwrap().to_owned()).collect();
+        let there: BTreeSet<String> = indexes(&table.create)
+            .into_iter()
+            .map(|index| index["IndexName"].as_str().unwrap().to_owned())
+            .collect();
         for index in entered.difference(&there) {
-            faults.push(format!("add the index {index} to {}: rows of {folders:?} have {index}_pk", table.logical_id));
+            faults.push(format!(
+                "add the index {index} to {}: rows of {folders:?} have {index}_pk",
+                table.logical_id
+            ));
         }
         for index in there.difference(&entered) {
             faults.push(format!("take the index {index} out of {}: no row has {index}_pk", table.logical_id));
@@ -63,7 +68,10 @@ fn a_table_has_the_indexes_that_its_rows_stand_in_and_no_other() {
             faults.push(format!("take the index {index} out of {}: no code reads it", table.logical_id));
         }
         if !there.contains(OUTBOX_INDEX) {
-            faults.push(format!("{} needs the index {OUTBOX_INDEX}: its event rows stand there", table.logical_id));
+            faults.push(format!(
+                "{} needs the index {OUTBOX_INDEX}: its event rows stand there",
+                table.logical_id
+            ));
         }
     }
     none(faults);
@@ -81,7 +89,10 @@ fn keys_are_called_as_the_code_calls_them() {
     for table in &deployment().tables {
         let mut check = |of: &str, found: &Value, prefix: &str| {
             if *found != schema(prefix) {
-                faults.push(format!("{}: the keys of {of} must be {prefix}pk and {prefix}sk", table.logical_id));
+                faults.push(format!(
+                    "{}: the keys of {of} must be {prefix}pk and {prefix}sk",
+                    table.logical_id
+                ));
             }
         };
         check("the table", &table.create["KeySchema"], "");
@@ -112,5 +123,8 @@ fn rows_expire_are_streamed_backed_up_and_encrypted() {
 #[test]
 fn rows_that_expire_say_so_in_the_attribute_that_the_tables_watch() {
     let code = code_of("shared/aws");
-    assert!(code.contains("    expires_at: i64,"), "the row of kept answers must have `expires_at`, in seconds");
+    assert!(
+        code.contains("    expires_at: i64,"),
+        "the row of kept answers must have `expires_at`, in seconds"
+    );
 }

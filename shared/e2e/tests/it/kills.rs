@@ -1,7 +1,6 @@
 //! No event is lost and none applied twice, whatever dies in between.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use crate::check;
 use crate::shop::{Shop, each, persist, random, unique};
 use crate::site::Site;
 
-/// Processes that are killed at least.
-const KILLS: usize = 20;
+/// Processes that are killed.
+const KILLS: usize = 36;
 /// How often a function of a queue is killed at most. A message is given up when it was received five times in vain,
 /// so none is given up for these kills alone.
 const KILLS_OF_A_WORKER: usize = 4;
@@ -43,13 +42,7 @@ async fn every_order_comes_through_while_processes_are_killed() {
     let (items, brought) = stock(&shop, 25).await;
     let sales: Vec<_> = (0..200).map(|_| sale(&mut random, &items)).collect();
 
-    let over = AtomicBool::new(false);
-    let selling = async {
-        let orders = sell(&shop, &sales).await;
-        over.store(true, Ordering::Relaxed);
-        orders
-    };
-    let (orders, kills) = tokio::join!(selling, kill(platform, &mut random, &over));
+    let (orders, kills) = tokio::join!(sell(&shop, &sales), kill(platform, &mut random));
     eprintln!("killed: {kills:?}");
     told_one_story(&site, &shop, &brought, &orders).await;
 }
@@ -102,11 +95,11 @@ async fn sell(shop: &Shop, sales: &[Vec<(String, i64)>]) -> Vec<String> {
     .await
 }
 
-/// Kills one process after the other, those first that have something to do, until it is over and there were enough.
-async fn kill(platform: &Platform, random: &mut fastrand::Rng, over: &AtomicBool) -> BTreeMap<String, usize> {
+/// Kills one process after the other, those first that have something to do.
+async fn kill(platform: &Platform, random: &mut fastrand::Rng) -> BTreeMap<String, usize> {
     let mut kills = BTreeMap::<String, usize>::new();
     let mut turns = VICTIMS.iter().cycle();
-    while !over.load(Ordering::Relaxed) || kills.values().sum::<usize>() < KILLS {
+    while kills.values().sum::<usize>() < KILLS {
         let wanted = turns.next().map(|name| format!("erp-{name}"));
         let mut processes = platform.functions();
         processes.retain(|process| {
