@@ -9,8 +9,11 @@ use utoipa::openapi::OpenApi;
 use crate::none;
 use crate::world::workspace;
 
+/// Describes the routes of a service.
+type Describe = fn() -> OpenApi;
+
 /// The services behind the API, by their binaries, each with the description of its routes.
-pub(crate) fn services() -> [(&'static str, fn() -> OpenApi); 6] {
+pub(crate) fn services() -> [(&'static str, Describe); 6] {
     [
         ("auth-api", auth::api::document),
         ("contact-api", contact::api::document),
@@ -37,8 +40,6 @@ fn value() -> Value {
 /// Every operation with its method and path.
 fn operations(document: &Value) -> Vec<(String, &Map<String, Value>)> {
     let paths = document["paths"].as_object().unwrap();
-    let of = |(path, item): (&String, &'_ Value)| (path.clone(), item.as_object().unwrap().clone().len());
-    assert!(paths.iter().map(of).all(|(_, methods)| methods > 0), "a path without operations");
     let operations = paths.iter().flat_map(|(path, item)| {
         item.as_object().unwrap().iter().map(move |(method, operation)| {
             (format!("{} {path}", method.to_uppercase()), operation.as_object().unwrap())
