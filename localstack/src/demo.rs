@@ -105,10 +105,10 @@ fn gist(answer: &Answer, full: bool) -> String {
         return format!("{}: {detail}", field("/code").unwrap_or_default());
     }
     if let Some(status) = field("/data/order/status") {
-        let total = field("/data/order/total_amount").unwrap_or_default();
+        let total = json.pointer("/data/order/total_amount").and_then(Value::as_f64).unwrap_or_default();
         let stock =
             field("/data/order/stock_status").map(|stock| format!(", stock {stock}")).unwrap_or_default();
-        return format!("{}: {status}{stock}, total {total}", field("/message").unwrap_or_default());
+        return format!("{}: {status}{stock}, total {total:.2}", field("/message").unwrap_or_default());
     }
     if let Some(quantity) = field("/data/quantity") {
         return format!("stock {quantity}");
