@@ -150,7 +150,7 @@ fn its_subscriptions_and_triggers_say_what_moves_where() {
     assert_eq!(stock.attributes["VisibilityTimeout"], "180");
     assert_eq!(
         serde_json::from_str::<Value>(&stock.attributes["RedrivePolicy"]).unwrap(),
-        json!({ "deadLetterTargetArn": arn::queue("erp-stock-queue-dlq"), "maxReceiveCount": 5 })
+        json!({ "deadLetterTargetArn": arn::queue("erp-stock-queue-dlq"), "maxReceiveCount": 10 })
     );
 
     let mut kinds: Vec<String> = deployment.triggers.iter().map(|t| format!("{:?}", t.source)).collect();
