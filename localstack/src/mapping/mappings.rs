@@ -43,7 +43,8 @@ impl Settings {
             checkpoints: checkpoints.into(),
             concurrency: 4,
             poll: Duration::from_millis(200),
-            redelivery: Backoff { first: Duration::from_millis(500), most: Duration::from_secs(30) },
+            // Ten receives, after which a message is given up, take about a quarter of a minute.
+            redelivery: Backoff { first: Duration::from_millis(500), most: Duration::from_secs(2) },
             retry: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(10) },
         }
     }
