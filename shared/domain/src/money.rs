@@ -159,4 +159,23 @@ mod tests {
         assert_eq!(Money::MAX.checked_mul(many), None);
         assert_eq!(Money::MAX.checked_add(Money(1)), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_again(minor in 0..=Money::MAX.minor()) {
+            let money = Money(minor);
+            proptest::prop_assert_eq!(Money::parse(&money.to_string()), Ok(money));
+            let json = serde_json::to_string(&money).unwrap();
+            proptest::prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic_or_round(text in "[-+0-9.eE ]{0,20}") {
+            if let Ok(money) = Money::parse(&text) {
+                let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+                proptest::prop_assert_eq!(whole.parse::<i64>().unwrap(), money.minor() / 100);
+                proptest::prop_assert_eq!(format!("{fraction:0<2}"), format!("{:02}", money.minor() % 100));
+            }
+        }
+    }
 }

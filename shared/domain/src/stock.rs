@@ -300,4 +300,35 @@ mod tests {
         let twice = [Fact::Received, Fact::Received].into_iter().fold(None, |s, f| settle(s, f, true));
         assert_eq!(twice, Some(AllocationState::Received));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn however_facts_come_an_order_takes_once_and_gives_back_once(
+            facts in proptest::collection::vec((proptest::bool::ANY, proptest::bool::ANY), 0..12)
+        ) {
+            let (mut state, mut taken, mut given_back) = (None, 0, 0);
+            for &(cancelled, enough) in &facts {
+                let fact = if cancelled { Fact::Cancelled } else { Fact::Confirmed };
+                state = match decide(state, fact) {
+                    Step::Allocate if enough => {
+                        taken += 1;
+                        Some(AllocationState::Allocated)
+                    }
+                    Step::Allocate => Some(AllocationState::Backordered),
+                    Step::GiveBack => {
+                        given_back += 1;
+                        Some(AllocationState::Released)
+                    }
+                    Step::Release => Some(AllocationState::Released),
+                    Step::Receive => Some(AllocationState::Received),
+                    Step::Settled => state,
+                };
+            }
+            let cancelled = facts.iter().any(|(cancelled, _)| *cancelled);
+            proptest::prop_assert!(taken <= 1);
+            proptest::prop_assert_eq!(given_back, if cancelled { taken } else { 0 });
+            proptest::prop_assert_eq!(state == Some(AllocationState::Released), cancelled);
+            proptest::prop_assert_eq!(state == Some(AllocationState::Allocated), taken > given_back);
+        }
+    }
 }
