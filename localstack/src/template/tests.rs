@@ -50,6 +50,7 @@ fn the_real_template_resolves() {
             "sales-worker",
             "purchase-api",
             "relay",
+            "relay-sweep",
             "portal"
         ]
     );
@@ -155,8 +156,8 @@ fn its_subscriptions_and_triggers_say_what_moves_where() {
 
     let mut kinds: Vec<String> = deployment.triggers.iter().map(|t| format!("{:?}", t.source)).collect();
     kinds.sort();
-    assert_eq!(kinds.len(), 7);
-    assert_eq!(kinds.iter().filter(|kind| kind.starts_with("Queue")).count(), 2);
+    let of = |kind: &str| kinds.iter().filter(|text| text.starts_with(kind)).count();
+    assert_eq!((of("Queue"), of("Stream"), of("Schedule"), kinds.len()), (2, 5, 1, 8));
     let relay = deployment.triggers.iter().find(|t| t.function == "RelayFunction").unwrap();
     let TriggerSource::Stream { table, batch_size, filters, report_item_failures, bisect, maximum_retries } =
         &relay.source
