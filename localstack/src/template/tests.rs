@@ -59,7 +59,7 @@ fn the_real_template_resolves() {
         names(deployment.tables.iter().map(|t| &t.name).collect()),
         "erp-auth erp-contact erp-inventory erp-sales erp-purchase"
     );
-    assert_eq!(deployment.topics.len(), 5);
+    assert_eq!(deployment.topics.len(), 6, "one of each service, and one for alarms");
     assert_eq!(
         names(deployment.queues.iter().map(|q| &q.name).collect()),
         "erp-stock-queue-dlq erp-stock-queue erp-order-status-queue-dlq erp-order-status-queue"
