@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
-use erp_contracts::{Answer, Write};
+use erp_contracts::Answer;
 use erp_domain::identity::{self, Role};
 use erp_domain::{Email, Id, Invalid, Timestamp};
 use erp_http::{
@@ -295,10 +295,10 @@ async fn register(
     State(api): State<Api>,
     AnyCaller(registrar): AnyCaller,
     info: RequestInfo,
-    Idempotency(key): Idempotency,
+    key: Idempotency,
     body: Body,
 ) -> Result<Reply, Problem> {
-    let write = Write { cause: info.cause(), key, answer: registered };
+    let write = info.write(key, registered);
     Ok(api.auth.register(body.read()?, registrar.as_ref(), write).await?.into())
 }
 
@@ -332,11 +332,11 @@ async fn forgot_password(State(api): State<Api>, info: RequestInfo, body: Body) 
 async fn reset_password(
     State(api): State<Api>,
     info: RequestInfo,
-    Idempotency(key): Idempotency,
+    key: Idempotency,
     body: Body,
 ) -> Result<Reply, Problem> {
     let Reset { token, password } = body.read()?;
-    let write = Write { cause: info.cause(), key, answer: reset };
+    let write = info.write(key, reset);
     Ok(api.auth.reset_password(&token, password, write).await?.into())
 }
 

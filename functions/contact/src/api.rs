@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use erp_contracts::{Answer, Write};
+use erp_contracts::Answer;
 use erp_domain::contact::{Contact, ContactDetails, ContactKind, Party};
 use erp_domain::{Email, Timestamp};
 use erp_http::paging::Meta;
@@ -129,7 +129,7 @@ async fn create_customer(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Form(details) = body.read()?;
-    Ok(contacts.create(ContactKind::Customer, details, write(info, key, created)).await?.into())
+    Ok(contacts.create(ContactKind::Customer, details, info.write(key, created)).await?.into())
 }
 
 /// Gives a customer.
@@ -154,7 +154,7 @@ async fn update_customer(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Form(details) = body.read()?;
-    Ok(contacts.update(ContactKind::Customer, id, details, &expect, write(info, key, updated)).await?.into())
+    Ok(contacts.update(ContactKind::Customer, id, details, &expect, info.write(key, updated)).await?.into())
 }
 
 /// Deletes a customer. Its e-mail address is free again; orders that name it keep their data.
@@ -166,7 +166,7 @@ async fn delete_customer(
     IfMatch(expect): IfMatch,
     info: RequestInfo,
 ) -> Result<Reply, Problem> {
-    let write = write(info, Idempotency(None), deleted);
+    let write = info.write(Idempotency(None), deleted);
     Ok(contacts.delete(ContactKind::Customer, id, &expect, write).await?.into())
 }
 
@@ -186,7 +186,7 @@ async fn create_vendor(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Form(details) = body.read()?;
-    Ok(contacts.create(ContactKind::Vendor, details, write(info, key, created)).await?.into())
+    Ok(contacts.create(ContactKind::Vendor, details, info.write(key, created)).await?.into())
 }
 
 /// Gives a vendor.
@@ -211,7 +211,7 @@ async fn update_vendor(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Form(details) = body.read()?;
-    Ok(contacts.update(ContactKind::Vendor, id, details, &expect, write(info, key, updated)).await?.into())
+    Ok(contacts.update(ContactKind::Vendor, id, details, &expect, info.write(key, updated)).await?.into())
 }
 
 /// Deletes a vendor. Its e-mail address is free again; orders that name it keep their data.
@@ -223,7 +223,7 @@ async fn delete_vendor(
     IfMatch(expect): IfMatch,
     info: RequestInfo,
 ) -> Result<Reply, Problem> {
-    let write = write(info, Idempotency(None), deleted);
+    let write = info.write(Idempotency(None), deleted);
     Ok(contacts.delete(ContactKind::Vendor, id, &expect, write).await?.into())
 }
 
@@ -233,12 +233,6 @@ async fn list(contacts: &Contacts, kind: ContactKind, query: ListQuery) -> Resul
     let data: Vec<_> = found.rows.iter().map(ContactData::from).collect();
     let message = format!("{}s retrieved successfully", kind.title());
     Ok(Reply::list(&message, &data, Meta::new(page, data.len(), found.next))?)
-}
-
-type Render = fn(&Contact) -> Result<Answer, serde_json::Error>;
-
-fn write(info: RequestInfo, Idempotency(key): Idempotency, answer: Render) -> Write<Contact> {
-    Write { cause: info.cause(), key, answer }
 }
 
 fn created(contact: &Contact) -> Result<Answer, serde_json::Error> {

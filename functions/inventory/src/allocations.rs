@@ -76,8 +76,8 @@ impl Allocations {
             match self.save(old.as_ref(), &new, &fact.cause).await {
                 Ok(()) => return self.follow_receipt(Some(&new), &fact.cause).await,
                 Err(StoreError::Conflict(AllocationConflict::Stale)) => {}
-                Err(StoreError::Conflict(AllocationConflict::Short(_))) if old.is_some() => return Ok(()),
-                Err(StoreError::Conflict(AllocationConflict::Short(_))) => {
+                Err(StoreError::Conflict(AllocationConflict::Short)) if old.is_some() => return Ok(()),
+                Err(StoreError::Conflict(AllocationConflict::Short)) => {
                     let waiting = self.advance(None, fact, AllocationState::Backordered);
                     self.store.join_lines(&waiting).await?;
                     match self.save(None, &waiting, &fact.cause).await {

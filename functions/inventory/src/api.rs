@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use erp_contracts::{Answer, Write};
+use erp_contracts::Answer;
 use erp_domain::item::{Item, ItemDetails};
 use erp_domain::order::Order;
 use erp_domain::stock::{Adjustment, AdjustmentError, Movement, MovementKind, Stock};
@@ -236,7 +236,7 @@ async fn create_item(
     body: Body,
 ) -> Result<Reply, Problem> {
     let ItemForm(details) = body.read()?;
-    Ok(items.create(details, write(info, key, created)).await?.into())
+    Ok(items.create(details, info.write(key, created)).await?.into())
 }
 
 /// Gives an item.
@@ -258,7 +258,7 @@ async fn update_item(
     body: Body,
 ) -> Result<Reply, Problem> {
     let ItemForm(details) = body.read()?;
-    Ok(items.update(id, details, &expect, write(info, key, updated)).await?.into())
+    Ok(items.update(id, details, &expect, info.write(key, updated)).await?.into())
 }
 
 /// Deletes an item. Its SKU is free again; orders that name it keep their data.
@@ -270,7 +270,7 @@ async fn delete_item(
     IfMatch(expect): IfMatch,
     info: RequestInfo,
 ) -> Result<Reply, Problem> {
-    Ok(items.delete(id, &expect, write(info, Idempotency(None), deleted)).await?.into())
+    Ok(items.delete(id, &expect, info.write(Idempotency(None), deleted)).await?.into())
 }
 
 /// Gives the stock of an item.
@@ -292,7 +292,7 @@ async fn change_stock(
     body: Body,
 ) -> Result<Reply, Problem> {
     let StockForm { adjustment, reason } = body.read()?;
-    Ok(items.adjust(id, adjustment, reason, &expect, write(info, key, stock_changed)).await?.into())
+    Ok(items.adjust(id, adjustment, reason, &expect, info.write(key, stock_changed)).await?.into())
 }
 
 /// Lists what changed the stock of an item, newest first. The changes add up to the stock.
@@ -307,14 +307,6 @@ async fn list_movements(
     let found = items.movements(id, page).await?;
     let data: Vec<_> = found.rows.iter().map(MovementData::from).collect();
     Ok(Reply::list("Movements retrieved successfully", &data, Meta::new(page, data.len(), found.next))?)
-}
-
-fn write<T>(
-    info: RequestInfo,
-    Idempotency(key): Idempotency,
-    answer: fn(&T) -> Result<Answer, serde_json::Error>,
-) -> Write<T> {
-    Write { cause: info.cause(), key, answer }
 }
 
 fn created(item: &Item) -> Result<Answer, serde_json::Error> {

@@ -1,7 +1,5 @@
 //! What the stores of inventory promise.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use erp_contracts::{Along, Event, Page, Rows, StoreError};
 use erp_domain::item::Item;
@@ -61,8 +59,8 @@ pub trait ItemStore: Send + Sync {
 pub enum AllocationConflict {
     /// The allocation is not what was read any more.
     Stale,
-    /// There is less of these items than is asked for; with what there is.
-    Short(BTreeMap<Id<Item>, StockLevel>),
+    /// There is less of an item than is asked for.
+    Short,
 }
 
 /// An order that waits for an item.

@@ -153,7 +153,7 @@ async fn create_purchase_order(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Form(wanted) = body.read()?;
-    Ok(orders.create(wanted, api::writing(info, key, api::created::<PurchaseOrderData>)).await?.into())
+    Ok(orders.create(wanted, info.write(key, api::created::<PurchaseOrderData>)).await?.into())
 }
 
 /// Gives a purchase order.
@@ -178,7 +178,7 @@ async fn update_purchase_order(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Form(wanted) = body.read()?;
-    let write = api::writing(info, key, api::updated::<PurchaseOrderData>);
+    let write = info.write(key, api::updated::<PurchaseOrderData>);
     Ok(orders.update(id, wanted, &expect, write).await?.into())
 }
 
@@ -194,7 +194,7 @@ async fn receive_purchase_order(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Nothing = body.read_or_default()?;
-    let write = api::advancing::<PurchaseOrderData>(info, key);
+    let write = api::advancing::<PurchaseOrderData>(&info, key);
     Ok(orders.advance(id, Transition::Receive.into(), &expect, write).await?.into())
 }
 
@@ -210,7 +210,7 @@ async fn pay_purchase_order(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Nothing = body.read_or_default()?;
-    let write = api::advancing::<PurchaseOrderData>(info, key);
+    let write = api::advancing::<PurchaseOrderData>(&info, key);
     Ok(orders.advance(id, Transition::Pay.into(), &expect, write).await?.into())
 }
 
@@ -226,7 +226,7 @@ async fn cancel_purchase_order(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Nothing = body.read_or_default()?;
-    let write = api::advancing::<PurchaseOrderData>(info, key);
+    let write = api::advancing::<PurchaseOrderData>(&info, key);
     Ok(orders.advance(id, Transition::Cancel.into(), &expect, write).await?.into())
 }
 

@@ -166,7 +166,7 @@ async fn create_sales_order(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Form(wanted) = body.read()?;
-    Ok(orders.create(wanted, api::writing(info, key, api::created::<SalesOrderData>)).await?.into())
+    Ok(orders.create(wanted, info.write(key, api::created::<SalesOrderData>)).await?.into())
 }
 
 /// Gives a sales order.
@@ -191,7 +191,7 @@ async fn update_sales_order(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Form(wanted) = body.read()?;
-    let write = api::writing(info, key, api::updated::<SalesOrderData>);
+    let write = info.write(key, api::updated::<SalesOrderData>);
     Ok(orders.update(id, wanted, &expect, write).await?.into())
 }
 
@@ -208,7 +208,7 @@ async fn confirm_sales_order(
 ) -> Result<Reply, Problem> {
     let ConfirmRequest { require_stock } = body.read_or_default()?;
     let command = Command { transition: Transition::Confirm, require_stock };
-    Ok(orders.advance(id, command, &expect, api::advancing::<SalesOrderData>(info, key)).await?.into())
+    Ok(orders.advance(id, command, &expect, api::advancing::<SalesOrderData>(&info, key)).await?.into())
 }
 
 /// Marks a confirmed sales order as paid.
@@ -223,7 +223,7 @@ async fn pay_sales_order(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Nothing = body.read_or_default()?;
-    let write = api::advancing::<SalesOrderData>(info, key);
+    let write = api::advancing::<SalesOrderData>(&info, key);
     Ok(orders.advance(id, Transition::Pay.into(), &expect, write).await?.into())
 }
 
@@ -239,7 +239,7 @@ async fn cancel_sales_order(
     body: Body,
 ) -> Result<Reply, Problem> {
     let Nothing = body.read_or_default()?;
-    let write = api::advancing::<SalesOrderData>(info, key);
+    let write = api::advancing::<SalesOrderData>(&info, key);
     Ok(orders.advance(id, Transition::Cancel.into(), &expect, write).await?.into())
 }
 

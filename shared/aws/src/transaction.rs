@@ -83,11 +83,6 @@ impl<L: Clone> Transaction<L> {
         Self::default()
     }
 
-    /// How many actions it has.
-    pub fn len(&self) -> usize {
-        self.actions.len()
-    }
-
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty()

@@ -25,11 +25,6 @@ impl<T> Id<T> {
     pub const fn uuid(self) -> Uuid {
         self.0
     }
-
-    /// The id under which this same thing is known as a `U`: an order is an order to inventory too.
-    pub const fn cast<U>(self) -> Id<U> {
-        Id::new(self.0)
-    }
 }
 
 impl<T> FromStr for Id<T> {

@@ -9,14 +9,14 @@ use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use erp_auth::{Verified, context};
-use erp_contracts::Cause;
+use erp_contracts::{Answer, Cause, Write};
 use erp_domain::Clock;
 use lambda_http::request::RequestContext;
 use tracing::Instrument;
 
 use crate::body::{MAX_BODY_BYTES, too_large};
 use crate::problem::Pending;
-use crate::{Kind, Problem, idempotency};
+use crate::{Idempotency, Kind, Problem, idempotency};
 
 /// The header that carries the request id on every answer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,6 +39,15 @@ impl RequestInfo {
             actor: self.verified.as_ref().map(|verified| verified.caller.subject()),
             request_id: Some(self.request_id.clone()).filter(|id| !id.is_empty()),
         }
+    }
+
+    /// What goes with a change that this request makes: its cause, its key, and how its answer is written.
+    pub fn write<T>(
+        &self,
+        Idempotency(key): Idempotency,
+        answer: fn(&T) -> Result<Answer, serde_json::Error>,
+    ) -> Write<T> {
+        Write { cause: self.cause(), key, answer }
     }
 }
 

@@ -1,11 +1,9 @@
 //! Allocations, the stock they move, and the line of those that wait.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use erp_aws::outbox::outbox_pk;
-use erp_aws::table::{NOT_THERE, THERE, read};
+use erp_aws::table::{NOT_THERE, THERE};
 use erp_aws::transaction::{number, text};
 use erp_aws::{Change, Transaction, TransactionError};
 use erp_contracts::{Event, StoreError};
@@ -26,7 +24,7 @@ const ENOUGH: &str = "#quantity >= :n";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Allocation,
-    Stock(Id<Item>),
+    Stock,
 }
 
 fn conflict(error: TransactionError<Action>) -> StoreError<AllocationConflict> {
@@ -34,20 +32,7 @@ fn conflict(error: TransactionError<Action>) -> StoreError<AllocationConflict> {
         return StoreError::Conflict(AllocationConflict::Stale);
     }
     match error {
-        TransactionError::Conditions(failed) => {
-            let mut short = BTreeMap::new();
-            for (action, row) in failed {
-                if let Action::Stock(item_id) = action {
-                    let row = row.map(read::<StockRow, AllocationConflict>).transpose();
-                    let quantity = match row {
-                        Ok(row) => row.map_or(0, |row| row.quantity),
-                        Err(error) => return error,
-                    };
-                    short.insert(item_id, StockLevel::new(quantity).unwrap_or_default());
-                }
-            }
-            StoreError::Conflict(AllocationConflict::Short(short))
-        }
+        TransactionError::Conditions(_) => StoreError::Conflict(AllocationConflict::Short),
         TransactionError::Unavailable(cause) => StoreError::Unavailable(cause),
     }
 }
@@ -114,7 +99,7 @@ impl DynamoStore {
                 condition: if takes { ENOUGH } else { THERE },
                 values: vec![(":n", number(*quantity)), (":one", number(1)), (":at", text(step.at))],
             };
-            transaction.update(Action::Stock(*item_id), &self.table, change)?;
+            transaction.update(Action::Stock, &self.table, change)?;
         }
         Ok(())
     }

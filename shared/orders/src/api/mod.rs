@@ -17,7 +17,7 @@ mod reply;
 
 pub use data::{OrderEvent, OrderItem};
 pub use form::{ConfirmRequest, Nothing, OrderItemRequest, filter, wanted};
-pub use reply::{advancing, created, found, history, listed, updated, writing};
+pub use reply::{advancing, created, found, history, listed, updated};
 
 use erp_domain::order::OrderKind;
 

@@ -9,21 +9,12 @@ use serde::Serialize;
 
 use crate::ports::Summary;
 
-/// What a new or changed draft comes with. `answer` is [`created`] or [`updated`].
-pub fn writing(
-    info: RequestInfo,
-    Idempotency(key): Idempotency,
-    answer: fn(&Order) -> Result<Answer, serde_json::Error>,
-) -> Write<Order> {
-    Write { cause: info.cause(), key, answer }
-}
-
 /// What a transition comes with.
-pub fn advancing<D>(info: RequestInfo, Idempotency(key): Idempotency) -> Write<Transitioned>
+pub fn advancing<D>(info: &RequestInfo, key: Idempotency) -> Write<Transitioned>
 where
     D: for<'a> From<&'a Order> + Serialize,
 {
-    Write { cause: info.cause(), key, answer: advanced::<D> }
+    info.write(key, advanced::<D>)
 }
 
 /// 201 with a new order.
