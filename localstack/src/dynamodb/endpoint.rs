@@ -43,6 +43,13 @@ async fn handle(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
             return error(StatusCode::BAD_REQUEST, denied.code(), &denied.to_string());
         }
     }
+    if let Some(attribute) = empty_key(operation, &parsed) {
+        let message = format!(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
+             empty string value. Key: {attribute}"
+        );
+        return error(StatusCode::BAD_REQUEST, "ValidationException", &message);
+    }
     let intercept = shared.intercept();
     let call = Call { operation, caller: iam::caller(&headers), body: &parsed };
     if let Some(fault) = intercept.as_ref().and_then(|intercept| intercept.before(&call)) {
@@ -64,6 +71,18 @@ async fn handle(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
         }
     }
     response
+}
+
+/// The placeholder of an empty text among the key conditions of a query, which DynamoDB refuses and the embedded
+/// database does not.
+fn empty_key<'a>(operation: &str, body: &'a Value) -> Option<&'a str> {
+    if operation != "Query" {
+        return None;
+    }
+    let condition = body["KeyConditionExpression"].as_str()?;
+    let names = condition.split(|character: char| !(character.is_alphanumeric() || ":_".contains(character)));
+    let empty = |name: &&str| body["ExpressionAttributeValues"][*name]["S"] == "";
+    names.filter(|name| name.starts_with(':')).find(empty)
 }
 
 /// The database's answer, and whether it is a success.

@@ -57,6 +57,7 @@ fn function() -> Function {
         environment: BTreeMap::new(),
         memory_size: 128,
         timeout: Duration::from_secs(3),
+        alias: None,
         reserved_concurrency: None,
         statements: vec![Statement {
             actions: vec!["dynamodb:PutItem".to_owned(), "dynamodb:GetItem".to_owned()],
@@ -154,6 +155,21 @@ async fn a_function_does_what_its_policy_allows_and_is_refused_the_rest() {
         put(&running.client("AKIASOMEBODY", "else"), "d").await.unwrap_err().contains("UnrecognizedClient")
     );
     running.dynamodb.stop().await;
+}
+
+#[tokio::test]
+async fn a_query_for_an_empty_key_is_refused_as_on_aws() {
+    let running = running().await;
+    let query = |sk: &str| {
+        let query = running.owner().query().table_name(TABLE).expression_attribute_values(":pk", text("a"));
+        query
+            .key_condition_expression("pk = :pk AND sk BETWEEN :low AND :high")
+            .expression_attribute_values(":low", text(sk))
+            .expression_attribute_values(":high", text("~"))
+            .send()
+    };
+    assert_eq!(query("0").await.unwrap().count(), 0);
+    assert_eq!(query("").await.unwrap_err().code(), Some("ValidationException"));
 }
 
 #[tokio::test]

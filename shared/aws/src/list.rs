@@ -100,8 +100,10 @@ impl List<'_> {
             Some(index) => (format!("{index}_pk"), format!("{index}_sk")),
             None => ("pk".to_owned(), "sk".to_owned()),
         };
-        // '~' sorts after every character of an id.
+        // '0' sorts before every id and '~' after every character of one. In an index the prefix alone would be empty,
+        // and DynamoDB refuses an empty value for a key.
         let condition = format!("#{pk} = :pk AND #{sk} BETWEEN :low AND :high");
+        let low = format!("{}0", self.prefix);
         let high = after.map_or_else(|| format!("{}~", self.prefix), |last| format!("{}{last}", self.prefix));
         let filter = self.filter.as_ref().map(|(filter, _)| *filter);
         // One more than is wanted, since BETWEEN gives the last row of the page before again. A filter leaves rows out
@@ -120,7 +122,7 @@ impl List<'_> {
                 .set_filter_expression(filter.map(str::to_owned))
                 .set_expression_attribute_names(names(&[&condition, filter.unwrap_or_default()]))
                 .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
-                .expression_attribute_values(":low", AttributeValue::S(self.prefix.to_owned()))
+                .expression_attribute_values(":low", AttributeValue::S(low.clone()))
                 .expression_attribute_values(":high", AttributeValue::S(high.clone()))
                 .scan_index_forward(false)
                 .set_exclusive_start_key(start)
