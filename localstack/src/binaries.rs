@@ -211,6 +211,7 @@ mod tests {
             environment: BTreeMap::new(),
             memory_size: 128,
             timeout: std::time::Duration::from_secs(3),
+            alias: None,
             reserved_concurrency: None,
             statements: Vec::new(),
         };

@@ -42,6 +42,8 @@ pub struct Function {
     pub memory_size: u32,
     /// After this an invocation is killed.
     pub timeout: Duration,
+    /// `AutoPublishAlias`: the name that what was published last goes by, which here is what runs.
+    pub alias: Option<String>,
     /// `ReservedConcurrentExecutions`, where there is one.
     pub reserved_concurrency: Option<usize>,
     /// What the function's role may do.

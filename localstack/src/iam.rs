@@ -4,7 +4,8 @@
 //! key id in the `Authorization` header; the signature over the request is not verified, because all that this
 //! would keep out is a program on the same machine that already reads the functions' environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 
@@ -37,6 +38,17 @@ pub struct Iam {
 struct Role {
     arn: String,
     statements: Vec<Statement>,
+    /// What was allowed so far: actions, each with the resources that it was for.
+    used: Mutex<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl Role {
+    fn note(&self, action: &str, resource_arn: &str) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if !used.get(action).is_some_and(|resources| resources.contains(resource_arn)) {
+            used.entry(action.to_owned()).or_default().insert(resource_arn.to_owned());
+        }
+    }
 }
 
 impl Iam {
@@ -55,6 +67,7 @@ impl Iam {
             let role = Role {
                 arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/{0}/{0}", function.name),
                 statements: function.statements.clone(),
+                used: Mutex::default(),
             };
             iam.roles.insert(credentials.access_key_id.clone(), role);
             iam.credentials.insert(function.logical_id.clone(), credentials);
@@ -65,6 +78,12 @@ impl Iam {
     /// The keys of a function.
     pub fn credentials(&self, logical_id: &str) -> Option<&Credentials> {
         self.credentials.get(logical_id)
+    }
+
+    /// What a function has made use of, by its logical id: actions, each with the ARNs of the resources.
+    pub fn used(&self, logical_id: &str) -> BTreeMap<String, BTreeSet<String>> {
+        let role = self.credentials.get(logical_id).and_then(|keys| self.roles.get(&keys.access_key_id));
+        role.map(|role| role.used.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
     }
 
     /// Whether the caller of a request may do `action` on `resource_arn`.
@@ -79,6 +98,7 @@ impl Iam {
         }
         let role = self.roles.get(key).ok_or_else(|| Denied::Stranger(key.to_owned()))?;
         if role.statements.iter().any(|statement| allows(statement, action, resource_arn)) {
+            role.note(action, resource_arn);
             return Ok(());
         }
         Err(Denied::NotAllowed {
@@ -200,6 +220,7 @@ mod tests {
             environment: BTreeMap::new(),
             memory_size: 128,
             timeout: Duration::from_secs(3),
+            alias: None,
             reserved_concurrency: None,
             statements: statements
                 .iter()
@@ -251,6 +272,16 @@ mod tests {
                 "{key} {action} {resource}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_made_use_of_is_remembered_and_what_was_refused_is_not() {
+        let iam = Iam::new(&[function("Reader", &[(&["dynamodb:GetItem", "dynamodb:Query"], &[TABLE])])]);
+        let iam = iam.unwrap();
+        assert!(iam.check(&signed("ASIAREADER"), "dynamodb:GetItem", TABLE).is_ok());
+        assert!(iam.check(&signed("ASIAREADER"), "dynamodb:PutItem", TABLE).is_err());
+        let resources = BTreeSet::from([TABLE.to_owned()]);
+        assert_eq!(iam.used("Reader"), BTreeMap::from([("dynamodb:GetItem".to_owned(), resources)]));
     }
 
     #[test]

@@ -109,6 +109,19 @@ fn whatever_is_wrong_with_a_token_is_unauthorized() {
 }
 
 #[test]
+fn a_token_is_good_from_a_minute_before_it_was_made_until_the_second_it_ends() {
+    let header = format!("Bearer {}", token(&tokens("a"), &user(Role::FinanceManager)));
+    let at = |millis: i64| ask(&header, NOW + millis).is_ok();
+    // Clocks of two machines may differ by so much; a token from further in the future was made by nobody honest.
+    assert_eq!((at(-60_001), at(-60_000), at(-1), at(0)), (false, true, true, true));
+    // It ends when it says, with nothing added: whoever made it knew the same clock.
+    assert_eq!((at(86_399_999), at(86_400_000), at(86_400_001)), (true, false, false));
+    let service = Caller::Service { name: "reports".into() };
+    let header = format!("Bearer {}", token(&tokens("a"), &service));
+    assert!(ask(&header, NOW + 3_599_999).is_ok() && ask(&header, NOW + 3_600_000).is_err());
+}
+
+#[test]
 fn the_error_is_the_one_word_that_api_gateway_answers_401_to() {
     let diagnostic = serde_json::to_value(Diagnostic::from(Unauthorized)).unwrap();
     assert_eq!(diagnostic, json!({"errorType": "Unauthorized", "errorMessage": "Unauthorized"}));

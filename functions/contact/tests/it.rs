@@ -1,9 +1,13 @@
 //! Customers and vendors, over the real SDK and an embedded DynamoDB.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use contact::store::DynamoStore;
 use erp_contracts::question::ContactQuestion;
+use erp_domain::Clock;
 use erp_domain::contact::ContactKind;
+use erp_domain::ports::SystemClock;
+use erp_testkit::dynamo::{MAX_ITEM_BYTES, item_bytes};
 use erp_testkit::{ApiRequest, Dynamo};
 use serde_json::{Value, json};
 
@@ -105,6 +109,58 @@ async fn one_key_has_one_effect_and_one_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_that_has_expired_counts_as_none_though_its_row_is_there() {
+    let (router, store) = start().await;
+    let create = async || {
+        ApiRequest::inventory("POST", "/api/customers")
+            .header("Idempotency-Key", "k")
+            .json(&acme())
+            .send(&router)
+            .await
+    };
+    let first = create().await;
+    assert_eq!((first.status, create().await.text), (201, first.text));
+
+    let table = store.table();
+    let rows = table.client.scan().table_name(&table.name).send().await.unwrap().items.unwrap();
+    let mortal: Vec<_> = rows.iter().filter(|row| row.contains_key("expires_at")).collect();
+    assert_eq!(mortal.len(), 1, "no other kind of row expires: {mortal:?}");
+    let update = table.client.update_item().table_name(&table.name);
+    let update = update.key("pk", mortal[0]["pk"].clone()).key("sk", mortal[0]["sk"].clone());
+    let now = AttributeValue::N(SystemClock.now().as_seconds().to_string());
+    let update = update.update_expression("SET expires_at = :now").expression_attribute_values(":now", now);
+    update.send().await.unwrap();
+
+    let again = create().await;
+    assert_eq!((again.status, again.code().as_str()), (409, "duplicate_email"), "a new request");
+    assert_eq!(create().await.header("idempotent-replayed"), Some("true"), "and this is its answer");
+}
+
+#[tokio::test]
+async fn the_longest_texts_fit_into_their_rows() {
+    let (router, store) = start().await;
+    for letter in ["🦀", "\""] {
+        let longest = json!({
+            "name": letter.repeat(255), "phone": letter.repeat(50), "address": letter.repeat(500),
+            "email": format!("{}@{}.example", longest_local_part(letter), "a".repeat(60)),
+        });
+        let create = ApiRequest::inventory("POST", "/api/vendors").header("Idempotency-Key", letter.len());
+        let created = create.json(&longest).send(&router).await;
+        assert_eq!(created.status, 201, "{}", created.text);
+        assert_eq!(created.data()["address"], longest["address"]);
+    }
+    let table = store.table();
+    let rows = table.client.scan().table_name(&table.name).send().await.unwrap().items.unwrap();
+    let largest = rows.iter().map(item_bytes).max().unwrap();
+    assert!(largest < MAX_ITEM_BYTES / 8, "far from the limit: {largest} bytes");
+}
+
+/// An address's longest local part, another for each letter.
+fn longest_local_part(letter: &str) -> String {
+    format!("{}{}", letter.len(), "b".repeat(60))
+}
+
+#[tokio::test]
 async fn a_list_is_read_to_its_end_while_it_grows() {
     let (router, _) = start().await;
     let mut made = Vec::new();
@@ -158,8 +214,10 @@ async fn a_bad_request_says_all_that_is_wrong() {
     assert_eq!(post().text("{}", "text/plain").send(&router).await.status, 415);
     let large = json!({"name": "a".repeat(1024 * 1024)});
     assert_eq!(post().json(&large).send(&router).await.status, 413);
-    let verb = ApiRequest::inventory("PATCH", "/api/customers").send(&router).await;
-    assert_eq!((verb.status, verb.header("allow")), (405, Some("GET,HEAD,POST")));
+    for verb in ["PATCH", "HEAD"] {
+        let answer = ApiRequest::inventory(verb, "/api/customers").send(&router).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET,POST")), "{verb}");
+    }
     assert_eq!(ApiRequest::inventory("GET", "/api/nothing").send(&router).await.status, 404);
     let id = ApiRequest::inventory("GET", "/api/customers/42").send(&router).await;
     assert_eq!((id.status, id.faults()), (400, vec!["id".to_owned()]));

@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use erp_aws::metric::{self, Metric};
 use erp_contracts::data::{ItemQuantity, StockDecided};
 use erp_contracts::{Cause, Event, EventKind, StoreError};
 use erp_domain::item::Item;
@@ -70,7 +71,10 @@ impl Allocations {
                 }
                 Step::Receive => AllocationState::Received,
                 Step::Release | Step::GiveBack => AllocationState::Released,
-                Step::Settled => return self.follow_receipt(old.as_ref(), &fact.cause).await,
+                Step::Settled => {
+                    metric::count(Metric::EventsDeduplicated);
+                    return self.follow_receipt(old.as_ref(), &fact.cause).await;
+                }
             };
             let new = self.advance(old.as_ref(), fact, state);
             match self.save(old.as_ref(), &new, &fact.cause).await {
@@ -160,6 +164,12 @@ impl Allocations {
 
     async fn follow_allocation(&self, allocation: &Allocation, cause: &Cause) -> Result<(), StoreError> {
         self.store.write_movements(allocation).await?;
+        tracing::info!(
+            order_id = %allocation.order_id,
+            movements = allocation.moves.len() * allocation.demand.len(),
+            request_id = cause.request_id.as_deref().unwrap_or("-"),
+            "movements written"
+        );
         if allocation.state != AllocationState::Backordered {
             self.store.leave_lines(allocation).await?;
         }

@@ -105,7 +105,7 @@ struct StockForm {
 impl FromBody for StockForm {
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
         let by = fields.optional_integer("quantity", StockChange::new);
-        let set_to = fields.optional_integer("set_to", StockLevel::new);
+        let set_to = fields.optional_integer("set_to", StockLevel::wanted);
         let expected = fields.optional_integer("expected", StockLevel::new);
         let reason = fields.optional_text("reason", |text| bounded(text, 0, 500));
         let adjustment = match (by?, set_to?, expected?) {

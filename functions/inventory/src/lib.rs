@@ -7,6 +7,7 @@
 //! worker       events from `stock-queue`, each to its use case
 //! query        what other services ask
 //! ports        what the stores promise
+//! audit        what whoever checks the books may read
 //! store        the DynamoDB table
 //! config       settings and wiring
 //! ```
@@ -16,6 +17,7 @@
 
 pub mod allocations;
 pub mod api;
+pub mod audit;
 pub mod config;
 pub mod items;
 pub mod ports;

@@ -203,5 +203,7 @@ async fn what_is_not_there_is_a_problem() {
     }
     let posted = ApiRequest::new("POST", "/health").send(&portal.router).await;
     assert_eq!(posted.status, 405);
-    assert!(posted.header("allow").unwrap().contains("GET"));
+    assert_eq!(posted.header("allow"), Some("GET,HEAD"));
+    let head = ApiRequest::new("HEAD", "/health").send(&portal.router).await;
+    assert_eq!((head.status, head.text.as_str()), (200, ""), "what Allow names is answered");
 }

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use erp_aws::metric::{self, Metric};
 use futures_util::future::join_all;
 use lambda_runtime::{LambdaEvent, service_fn};
 
@@ -87,12 +88,14 @@ impl Relay {
         }
         let mut out = vec![true; outgoing.len()];
         let mut retry = vec![false; outgoing.len()];
+        let mut published = 0;
         for (service, entries) in by_topic {
             let events: Vec<_> = entries.iter().map(|(_, event)| *event).collect();
             let outcomes = self.publisher.publish(service, &events).await;
             for ((index, event), outcome) in entries.iter().zip(outcomes) {
                 match outcome {
                     Outcome::Published => {
+                        published += 1;
                         let request_id = event.correlation_id.as_deref().unwrap_or("-");
                         tracing::info!(event_id = %event.id, kind = %event.kind, subject = event.subject, request_id, "event published");
                     }
@@ -107,6 +110,9 @@ impl Relay {
                     }
                 }
             }
+        }
+        if published > 0 {
+            metric::emit(&[(Metric::EventsPublished, published)]);
         }
         let done =
             outgoing.iter().zip(&out).filter(|(_, out)| **out).map(|(row, _)| self.outbox.published(row));

@@ -3,9 +3,10 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
-use erp_aws::outbox::{OUTBOX_INDEX, outbox_partitions};
-use erp_aws::table::{Row, unavailable};
+use erp_aws::Table;
+use erp_aws::metric::{self, Metric};
+use erp_aws::outbox::{self, outbox_partitions};
+use erp_aws::table::Row;
 use erp_contracts::StoreError;
 use erp_domain::{Clock, Timestamp};
 use std::sync::Arc;
@@ -15,8 +16,6 @@ use crate::record::Outgoing;
 
 /// Seconds that the stream and the relay get before the sweep takes over.
 pub const MIN_AGE_SECONDS: i64 = 300;
-/// Rows read at once.
-const PAGE: i32 = 100;
 
 /// Where rows wait to be published.
 #[async_trait]
@@ -89,6 +88,7 @@ impl Sweep {
                 }
             }
         }
+        metric::emit(&[(Metric::EventsSwept, swept.found as u64)]);
         if swept.found > 0 {
             tracing::warn!(
                 found = swept.found,
@@ -121,39 +121,6 @@ impl Unpublished for DynamoUnpublished {
         before: Timestamp,
         after: Option<Row>,
     ) -> Result<(Vec<Row>, Option<Row>), StoreError> {
-        let page = self
-            .client
-            .query()
-            .table_name(table)
-            .index_name(OUTBOX_INDEX)
-            .key_condition_expression("outbox_pk = :pk AND outbox_sk < :before")
-            .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
-            .expression_attribute_values(":before", AttributeValue::S(first_id_at(before)))
-            .set_exclusive_start_key(after)
-            .limit(PAGE)
-            .send()
-            .await
-            .map_err(unavailable)?;
-        Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
-    }
-}
-
-/// The smallest UUID of version 7 of that millisecond (RFC 9562 section 5.7): ids of events sort by time.
-fn first_id_at(at: Timestamp) -> String {
-    let millis = u64::try_from(at.as_millis()).unwrap_or(0);
-    format!("{:08x}-{:04x}-7000-8000-000000000000", (millis >> 16) & 0xffff_ffff, millis & 0xffff)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_before_its_time_ends_and_not_before_it_begins() {
-        let id = uuid::Uuid::now_v7();
-        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
-        let at = i64::try_from(seconds * 1000 + u64::from(nanos) / 1_000_000).unwrap();
-        assert!(first_id_at(Timestamp::from_millis(at)) <= id.to_string());
-        assert!(id.to_string() < first_id_at(Timestamp::from_millis(at + 1)));
+        outbox::unpublished(&Table::new(self.client.clone(), table), partition, before, after).await
     }
 }

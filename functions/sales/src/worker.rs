@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use erp_aws::batch::{MessageError, handle_each};
+use erp_aws::metric::{self, Metric};
 use erp_contracts::data::StockDecided;
 use erp_contracts::{Event, EventKind, StoreError};
 use erp_domain::order::StockStatus;
-use erp_orders::ports::{DecisionStore, NoSuchOrder};
+use erp_orders::ports::{DecisionStore, NoSuchOrder, Noted};
 use lambda_runtime::{LambdaEvent, service_fn};
 
 /// Handles batches in Lambda until the environment ends.
@@ -37,19 +38,18 @@ pub async fn handle_batch(store: &dyn DecisionStore, batch: SqsEvent) -> SqsBatc
 /// does not answer, and when there is no such order: an event cannot come before its order, so that is a fault
 /// somewhere, and the dead-letter queue is where faults are looked at.
 pub async fn handle(store: &dyn DecisionStore, event: Event) -> Result<(), MessageError> {
-    let Some(stock_status) = stock_status(event.kind) else {
+    let Some(decided) = decision(&event)? else {
         // The subscription's filter lets none of these through. Should one come, it is no reason to stop a queue.
         tracing::warn!(event_id = %event.id, kind = %event.kind, "not for sales orders, ignored");
         return Ok(());
     };
-    let decided: StockDecided = event.data().map_err(|error| MessageError::Poison(error.to_string()))?;
-    if decided.stock_status != stock_status {
-        let found = decided.stock_status.as_str();
-        return Err(MessageError::Poison(format!("{} carries the stock status {found}", event.kind)));
-    }
     match store.note(&decided, &event).await {
         Ok(noted) => {
-            tracing::debug!(event_id = %event.id, ?noted, "a decision was noted");
+            let request_id = event.correlation_id.as_deref().unwrap_or("-");
+            tracing::info!(event_id = %event.id, order_id = %decided.order_id, request_id, ?noted, "decision noted");
+            if noted == Noted::Duplicate {
+                metric::count(Metric::EventsDeduplicated);
+            }
             Ok(())
         }
         Err(StoreError::Conflict(NoSuchOrder)) => {
@@ -58,6 +58,20 @@ pub async fn handle(store: &dyn DecisionStore, event: Event) -> Result<(), Messa
         Err(error @ StoreError::Answered) => Err(MessageError::Retry(error.to_string())),
         Err(StoreError::Unavailable(cause)) => Err(MessageError::Retry(cause.to_string())),
     }
+}
+
+/// Reads what inventory decided, if the event is about that.
+///
+/// # Errors
+/// [`MessageError::Poison`] when the event does not carry what its kind says.
+pub fn decision(event: &Event) -> Result<Option<StockDecided>, MessageError> {
+    let Some(stock_status) = stock_status(event.kind) else { return Ok(None) };
+    let decided: StockDecided = event.data().map_err(|error| MessageError::Poison(error.to_string()))?;
+    if decided.stock_status != stock_status {
+        let found = decided.stock_status.as_str();
+        return Err(MessageError::Poison(format!("{} carries the stock status {found}", event.kind)));
+    }
+    Ok(Some(decided))
 }
 
 /// What an event of this kind makes of an order; nothing, if it is not about orders' stock.

@@ -74,10 +74,9 @@ impl Gateway {
             Ok(response) => response,
             Err(refusal) => refusal.answer(&self.api.gateway_responses, &context, &request.headers),
         };
+        // As on AWS: `X-Request-Id` is there if a function or the template's gateway response says so.
         if let Ok(id) = HeaderValue::from_str(&context.request_id) {
-            let headers = response.headers_mut();
-            headers.insert(HeaderName::from_static("x-amzn-requestid"), id.clone());
-            headers.entry(HeaderName::from_static("x-request-id")).or_insert(id);
+            response.headers_mut().insert(HeaderName::from_static("x-amzn-requestid"), id);
         }
         tracing::info!(
             request_id = context.request_id,

@@ -44,7 +44,7 @@ pub enum StartError {
 /// [`Config::concurrency`]; further callers wait in the order they came.
 pub struct Functions {
     pools: Vec<Arc<Pool>>,
-    /// Logical ids and physical names.
+    /// Logical ids and physical names, and those with an alias.
     by_name: BTreeMap<String, usize>,
     config: Config,
 }
@@ -91,15 +91,36 @@ impl Functions {
             let (path, launch) = launcher(function)?;
             by_name.insert(function.logical_id.clone(), index);
             by_name.insert(function.name.clone(), index);
+            if let Some(alias) = &function.alias {
+                by_name.insert(format!("{}:{alias}", function.name), index);
+            }
             pools.push(Pool::new(settings(&config, function, &path), launch));
         }
         Ok(Arc::new(Self { pools, by_name, config }))
     }
 
-    /// The ARN of a function, from its logical id, its name, or an ARN of it, whole or partial.
+    /// The physical name of a function; `name` is what [`arn`](Self::arn) takes.
     #[must_use]
-    pub fn arn(&self, name: &str) -> Option<&str> {
-        self.pool(name).map(|pool| pool.settings.arn.as_str())
+    pub fn name(&self, name: &str) -> Option<&str> {
+        self.pool(name).map(|pool| pool.settings.name.as_str())
+    }
+
+    /// The ARN of a function, from its logical id, its name, or an ARN of it, whole or partial; with the alias, where
+    /// it is named by one.
+    #[must_use]
+    pub fn arn(&self, name: &str) -> Option<String> {
+        let arn = &self.pool(name)?.settings.arn;
+        match short_name(name)?.split_once(':') {
+            Some((_, alias)) => Some(format!("{arn}:{alias}")),
+            None => Some(arn.clone()),
+        }
+    }
+
+    /// The variables that a process of a function finds, but those that are different in each; `name` is what
+    /// [`arn`](Self::arn) takes.
+    #[must_use]
+    pub fn environment(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.pool(name).map(|pool| &pool.settings.variables)
     }
 
     /// Every process there is right now.
@@ -169,8 +190,8 @@ pub(super) fn full_arn(name: &str) -> String {
     crate::arn::function(name)
 }
 
-/// The function's name out of what the Invoke API takes for one; a version or alias other than `$LATEST` is none
-/// of ours. <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
+/// The function's name out of what the Invoke API takes for one, with its alias or version unless that is `$LATEST`.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 fn short_name(given: &str) -> Option<&str> {
     let rest = match given.strip_prefix("arn:aws:lambda:") {
         Some(arn) => arn.strip_prefix(REGION)?.strip_prefix(':')?,
@@ -182,10 +203,7 @@ fn short_name(given: &str) -> Option<&str> {
         None if rest.len() < given.len() => return None,
         None => rest,
     };
-    match rest.split_once(':') {
-        None | Some((_, "$LATEST")) => rest.split(':').next(),
-        Some(_) => None,
-    }
+    Some(rest.strip_suffix(":$LATEST").unwrap_or(rest))
 }
 
 #[cfg(test)]
@@ -204,8 +222,9 @@ mod tests {
             assert_eq!(short_name(given), Some("erp-orders"), "{given}");
             assert_eq!(full_arn(given), "arn:aws:lambda:us-east-1:000000000000:function:erp-orders");
         }
+        let by_alias = "arn:aws:lambda:us-east-1:000000000000:function:erp-orders:live";
+        assert_eq!(short_name(by_alias), Some("erp-orders:live"));
         for given in [
-            "erp-orders:live",
             "123456789012:function:erp-orders",
             "arn:aws:lambda:eu-west-1:000000000000:function:erp-orders",
             "arn:aws:lambda:us-east-1:erp-orders",

@@ -94,7 +94,7 @@ async fn invoke(
 }
 
 async fn handle(api: &Api, name: &str, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
-    let arn = api.functions.arn(name).ok_or_else(|| InvokeError::NotFound(full_arn(name)))?.to_owned();
+    let arn = api.functions.arn(name).ok_or_else(|| InvokeError::NotFound(full_arn(name)))?;
     api.authorize
         .check(headers, "lambda:InvokeFunction", &arn)
         .map_err(|reason| Refusal::new(StatusCode::FORBIDDEN, "AccessDeniedException", reason))?;

@@ -24,6 +24,7 @@ pub(crate) fn function(logical_id: &str, name: &str) -> Function {
         environment: BTreeMap::new(),
         memory_size: 128,
         timeout: Duration::from_secs(5),
+        alias: None,
         reserved_concurrency: None,
         statements: Vec::new(),
     }

@@ -1,9 +1,12 @@
 //! One AWS endpoint for all services: which of them a request is for.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
-use tower::ServiceExt as _;
+
+use super::usage::Usage;
 
 /// The services behind the endpoint.
 #[derive(Clone)]
@@ -14,12 +17,18 @@ pub(super) struct Services {
     pub(super) lambda: Router,
     /// SNS and SQS.
     pub(super) broker: Router,
+    /// Counts what is asked of them.
+    pub(super) usage: Arc<Usage>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Service {
+/// Who a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    /// DynamoDB and DynamoDB Streams.
     DynamoDb,
+    /// Invocations.
     Lambda,
+    /// SNS and SQS.
     Broker,
 }
 
@@ -30,15 +39,13 @@ pub(super) fn router(services: Services) -> Router {
 
 async fn dispatch(services: Services, request: Request) -> Response {
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
-    let router = match service(target, request.uri().path()) {
+    let service = service(target, request.uri().path());
+    let router = match service {
         Service::DynamoDb => services.dynamodb,
         Service::Lambda => services.lambda,
         Service::Broker => services.broker,
     };
-    match router.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
+    services.usage.observe(service, request, router).await
 }
 
 /// The JSON protocols name their service in a header, Lambda has paths, and the query protocol the rest.

@@ -5,6 +5,7 @@
 //! data    the folder, and who may use it
 //! aws     one endpoint for DynamoDB, SNS, SQS and Lambda
 //! server  an HTTP server that can be stopped
+//! usage   what AWS would bill for, counted on demand
 //! ```
 //!
 //! The order is the point. Ports first, because queue URLs in the functions' environment contain one; the gateway
@@ -18,13 +19,13 @@ mod ports;
 mod server;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -40,9 +41,11 @@ use crate::secrets::Secrets;
 use crate::template;
 
 pub use error::StartError;
+pub use usage::{Usage, Used};
 
 use data::Data;
 use server::Server;
+use usage::Counted;
 
 /// How long requests in flight may take to end when the platform stops. Functions have as long after that.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -116,6 +119,8 @@ pub struct Platform {
     broker: Arc<Broker>,
     dynamodb: Arc<DynamoDb>,
     mappings: Arc<Mappings>,
+    usage: Arc<Usage>,
+    iam: Arc<Iam>,
     trimmer: JoinHandle<()>,
     gateway_server: Server,
     aws_server: Server,
@@ -153,9 +158,16 @@ impl Platform {
         let dynamodb = Arc::new(dynamodb);
         let config = lambda_config(&data, &deployment, &aws_endpoint, &iam, options.echo_logs);
         let functions = Functions::start(config, &deployment.functions, &executables).await?;
-        let aws_server = serve_aws(aws_listener, &dynamodb, &functions, &broker, &iam);
+        let usage = Usage::new(Arc::clone(&functions), &deployment.functions, &iam);
+        let services = aws::Services {
+            dynamodb: dynamodb.router(),
+            lambda: lambda::router(Arc::clone(&functions), Arc::clone(&iam) as Arc<dyn Authorize>),
+            broker: broker.router(),
+            usage: Arc::clone(&usage),
+        };
+        let aws_server = Server::start(aws_listener, aws::router(services));
 
-        let invoke: Arc<dyn Invoke> = Arc::clone(&functions) as Arc<dyn Invoke>;
+        let invoke: Arc<dyn Invoke> = Arc::new(Counted(Arc::clone(&usage)));
         let mappings = Mappings::start(
             &mapping::Settings::new(data.path("checkpoints")),
             &deployment.triggers,
@@ -178,6 +190,8 @@ impl Platform {
             broker,
             dynamodb,
             mappings,
+            usage,
+            iam,
             trimmer,
             gateway_server,
             aws_server,
@@ -215,6 +229,16 @@ impl Platform {
         self.functions.processes()
     }
 
+    /// The variables that a process of a function finds, credentials with its rights among them.
+    pub fn environment(&self, function: &str) -> Option<&BTreeMap<String, String>> {
+        self.functions.environment(function)
+    }
+
+    /// Who may do what, and what was done with it.
+    pub fn iam(&self) -> &Iam {
+        &self.iam
+    }
+
     /// Queues and topics.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
@@ -223,6 +247,11 @@ impl Platform {
     /// The database; what makes calls to it go wrong is set here.
     pub fn dynamodb(&self) -> &DynamoDb {
         &self.dynamodb
+    }
+
+    /// Counts what AWS would bill for.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     /// Waits until nothing is going on: no queue that drives a function holds a message, no stream is behind, and
@@ -334,21 +363,6 @@ fn lambda_config(
         }
     }
     config
-}
-
-fn serve_aws(
-    listener: TcpListener,
-    dynamodb: &DynamoDb,
-    functions: &Arc<Functions>,
-    broker: &Arc<Broker>,
-    iam: &Arc<Iam>,
-) -> Server {
-    let services = aws::Services {
-        dynamodb: dynamodb.router(),
-        lambda: lambda::router(Arc::clone(functions), Arc::clone(iam) as Arc<dyn Authorize>),
-        broker: broker.router(),
-    };
-    Server::start(listener, aws::router(services))
 }
 
 /// Deletes stream records that everybody has read, for as long as the platform runs.

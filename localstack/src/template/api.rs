@@ -95,7 +95,10 @@ fn read_authorizer(mut reader: Properties<'_>, functions: &[Function]) -> Option
         identity.finish();
     }
     let arn = arn?;
-    let function = functions.iter().find(|function| crate::arn::function(&function.name) == arn);
+    let function = functions.iter().find(|function| {
+        let rest = arn.strip_prefix(&crate::arn::function(&function.name));
+        rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':') == function.alias.as_deref())
+    });
     if function.is_none() {
         reader.report_at("FunctionArn", format!("{arn} is not a function of this template"));
     }

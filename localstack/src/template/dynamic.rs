@@ -1,4 +1,4 @@
-//! Dynamic references: `{{resolve:secretsmanager:NAME-or-ARN:SecretString[:key]}}` inside a text.
+//! Dynamic references: `{{resolve:secretsmanager:NAME-or-ARN:SecretString[:key[:stage[:version]]]}}` inside a text.
 
 use std::collections::BTreeMap;
 
@@ -31,11 +31,14 @@ fn value(reference: &str, secrets: &BTreeMap<String, String>) -> Result<String, 
     let secret = reference.strip_prefix("secretsmanager:").ok_or_else(shape)?;
     // An ARN has colons of its own.
     let (id, rest) = secret.split_once(":SecretString").ok_or_else(shape)?;
-    // A version stage or id would follow the key; there is only one version here.
-    let key = match rest {
-        "" => "",
-        rest => rest.strip_prefix(':').ok_or_else(shape)?.trim_end_matches(':'),
+    let mut parts = match rest {
+        "" => rest.split(':'),
+        rest => rest.strip_prefix(':').ok_or_else(shape)?.split(':'),
     };
+    let key = parts.next().unwrap_or_default();
+    if parts.any(|version| !version.is_empty()) {
+        return Err(format!("{OPEN}{reference}{CLOSE} asks for a version; there is only one here"));
+    }
     let value = secrets.get(id).ok_or_else(|| format!("there is no secret {id}"))?;
     if key.is_empty() {
         return Ok(value.clone());
@@ -58,6 +61,7 @@ mod tests {
             ("{{resolve:secretsmanager:erp-db:SecretString}}".to_owned(), value.as_str()),
             (format!("{{{{resolve:secretsmanager:{arn}:SecretString:pass}}}}"), "word"),
             ("a {{resolve:secretsmanager:erp-db:SecretString:pass::}} z".to_owned(), "a word z"),
+            ("{{resolve:secretsmanager:erp-db:SecretString:::}}".to_owned(), value.as_str()),
             ("{{resolve:secretsmanager:".to_owned(), "{{resolve:secretsmanager:"),
             ("no reference".to_owned(), "no reference"),
         ] {
@@ -68,6 +72,7 @@ mod tests {
             "{{resolve:secretsmanager:erp-db}}",
             "{{resolve:secretsmanager:other:SecretString}}",
             "{{resolve:secretsmanager:erp-db:SecretString:user}}",
+            "{{resolve:secretsmanager:erp-db:SecretString:::some-version}}",
         ] {
             assert!(replaced(text, &secrets).is_err(), "{text}");
         }

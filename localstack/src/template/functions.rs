@@ -18,10 +18,12 @@ const DEFAULT_MEMORY: u32 = 128;
 const DEFAULT_TIMEOUT: u64 = 3;
 
 /// Properties that AWS heeds and that change nothing about what a function does here.
-const IGNORED: [&str; 12] = [
+const IGNORED: [&str; 15] = [
     "Architectures",
+    "AutoPublishAliasAllProperties",
     "CodeSigningConfigArn",
     "CodeUri",
+    "DeploymentPreference",
     "Description",
     "EphemeralStorage",
     "KmsKeyArn",
@@ -31,6 +33,7 @@ const IGNORED: [&str; 12] = [
     "RuntimeManagementConfig",
     "Tags",
     "Tracing",
+    "VersionDescription",
 ];
 
 /// AWS managed policies that are about logs, traces and metrics.
@@ -68,6 +71,7 @@ pub(crate) fn read(resource: &Resource, globals: &Value, scope: &Scope<'_>) -> O
     }
     let memory_size = reader.number("MemorySize").unwrap_or(DEFAULT_MEMORY);
     let timeout = Duration::from_secs(reader.number("Timeout").unwrap_or(DEFAULT_TIMEOUT));
+    let alias = reader.text("AutoPublishAlias");
     let reserved_concurrency = reader.number("ReservedConcurrentExecutions");
     let environment = reader.object("Environment").map(environment).unwrap_or_default();
     let statements = policies(&mut reader, scope);
@@ -91,6 +95,7 @@ pub(crate) fn read(resource: &Resource, globals: &Value, scope: &Scope<'_>) -> O
         environment,
         memory_size,
         timeout,
+        alias,
         reserved_concurrency,
         statements,
     };

@@ -79,8 +79,17 @@ pub fn load(path: &Path, inputs: Inputs<'_>) -> Result<Deployment, TemplateError
 ///
 /// When it is not YAML, or says what cannot run here.
 pub fn parse(text: &str, inputs: Inputs<'_>) -> Result<Deployment, TemplateError> {
+    read(yaml_serde::from_str(text)?, inputs)
+}
+
+/// Reads a template whose YAML is read already.
+///
+/// # Errors
+///
+/// When it says what cannot run here.
+pub fn read(document: yaml_serde::Value, inputs: Inputs<'_>) -> Result<Deployment, TemplateError> {
     let problems = Problems::default();
-    let deployment = resolve(yaml_serde::from_str(text)?, inputs, &problems);
+    let deployment = resolve(document, inputs, &problems);
     if problems.is_empty() { Ok(deployment) } else { Err(TemplateError::Refused(problems.into_inner())) }
 }
 
@@ -93,7 +102,7 @@ fn resolve(document: yaml_serde::Value, inputs: Inputs<'_>, problems: &Problems)
     parameters::conditions(sections.entries("Conditions", problems), &mut scope);
     let function_globals = globals(sections.entries("Globals", problems), problems);
     let declared = sections.entries("Resources", problems);
-    let resources = resources::register(declared, inputs.aws_endpoint, &mut scope);
+    let resources = resources::register(declared, &function_globals, inputs.aws_endpoint, &mut scope);
     let of = |kind: Kind| resources.iter().filter(move |resource| resource.kind == kind);
     for resource in of(Kind::Secret) {
         secret::read(resource, inputs.secrets, &mut scope);

@@ -36,7 +36,8 @@ pub(crate) enum Kind {
 }
 
 /// Accepted types; one that ends with `::` stands for a whole service.
-const ACCEPTED: [&str; 7] = [
+const ACCEPTED: [&str; 8] = [
+    "AWS::ApiGateway::Account",
     "AWS::ApplicationAutoScaling::",
     "AWS::Budgets::",
     "AWS::CloudWatch::",
@@ -86,7 +87,12 @@ impl Resource {
 }
 
 /// Reads the resources and enters their names into the scope.
-pub(crate) fn register(declared: Entries, aws_endpoint: &str, scope: &mut Scope<'_>) -> Vec<Resource> {
+pub(crate) fn register(
+    declared: Entries,
+    globals: &Value,
+    aws_endpoint: &str,
+    scope: &mut Scope<'_>,
+) -> Vec<Resource> {
     let ids: Vec<String> = declared.iter().map(|(id, _)| id.clone()).collect();
     let mut resources = Vec::new();
     for (id, value) in declared {
@@ -98,12 +104,12 @@ pub(crate) fn register(declared: Entries, aws_endpoint: &str, scope: &mut Scope<
             }
             // Reported. Its name stands, so that not everything that refers to it is reported as well.
             None => {
-                scope.resources.insert(id.clone(), Physical { reference: id, attributes: None });
+                scope.resources.insert(id.clone(), Physical { reference: id, alias: None, attributes: None });
             }
         }
     }
     for resource in &resources {
-        let physical = physical(resource, aws_endpoint, scope);
+        let physical = physical(resource, globals, aws_endpoint, scope);
         scope.resources.insert(resource.id.clone(), physical);
     }
     resources
@@ -164,7 +170,7 @@ fn binary(mut metadata: Properties<'_>) -> Option<String> {
 }
 
 /// What `Ref` and `GetAtt` give. A name can be made of parameters only: the other resources have none yet.
-fn physical(resource: &Resource, aws_endpoint: &str, scope: &Scope<'_>) -> Physical {
+fn physical(resource: &Resource, globals: &Value, aws_endpoint: &str, scope: &Scope<'_>) -> Physical {
     let id = &resource.id;
     let name = |property: &str| -> String {
         let named = resource.properties.get(property);
@@ -172,10 +178,16 @@ fn physical(resource: &Resource, aws_endpoint: &str, scope: &Scope<'_>) -> Physi
             .and_then(|value| scope.resolve_text(value, &resource.at().key(property)))
             .unwrap_or_else(|| format!("{}-{id}", scope.stack_name))
     };
+    let mut alias = None;
     let (reference, attributes) = match resource.kind {
         Kind::Function => {
             let name = name("FunctionName");
             let arn = arn::function(&name);
+            let published =
+                [&resource.properties, globals].into_iter().find_map(|of| of.get("AutoPublishAlias"));
+            let published =
+                published.and_then(|value| scope.resolve_text(value, &resource.at().key("AutoPublishAlias")));
+            alias = published.map(|alias| format!("{arn}:{alias}"));
             (name, vec![("Arn", arn)])
         }
         Kind::Table => {
@@ -204,9 +216,9 @@ fn physical(resource: &Resource, aws_endpoint: &str, scope: &Scope<'_>) -> Physi
         }
         Kind::Api => ("local".to_owned(), vec![("RestApiId", "local".to_owned())]),
         Kind::Subscription | Kind::QueuePolicy => (id.clone(), Vec::new()),
-        Kind::Accepted => return Physical { reference: id.clone(), attributes: None },
+        Kind::Accepted => return Physical { reference: id.clone(), alias, attributes: None },
     };
-    Physical { reference, attributes: Some(attributes.into_iter().collect::<BTreeMap<_, _>>()) }
+    Physical { reference, alias, attributes: Some(attributes.into_iter().collect::<BTreeMap<_, _>>()) }
 }
 
 /// The URL that the SQS endpoint knows a queue by.

@@ -16,6 +16,8 @@ use super::properties::scalar;
 pub(crate) struct Physical {
     /// The value of `Ref`.
     pub(crate) reference: String,
+    /// The value of `Ref` to `<id>.Alias`, of a function that has one.
+    pub(crate) alias: Option<String>,
     /// The values of `GetAtt`; none for a resource that is accepted and not run, whose attributes are opaque.
     pub(crate) attributes: Option<BTreeMap<&'static str, String>>,
 }
@@ -166,9 +168,13 @@ impl<'a> Scope<'a> {
         if let Some(value) = self.parameters.get(name) {
             return value.clone();
         }
-        match self.resources.get(name) {
-            Some(physical) => Value::String(physical.reference.clone()),
-            None => self.dangling(name, at),
+        let (id, part) = name.split_once('.').map_or((name, None), |(id, part)| (id, Some(part)));
+        match (self.resources.get(id), part) {
+            (Some(physical), None) => Value::String(physical.reference.clone()),
+            // What SAM makes beside a function.
+            (Some(Physical { alias: Some(alias), .. }), Some("Alias")) => Value::String(alias.clone()),
+            (Some(_), Some(part)) => self.refuse(at, &format!("{id} has no {part} here")),
+            (None, _) => self.dangling(id, at),
         }
     }
 

@@ -108,9 +108,10 @@ fn its_functions_have_their_environment_limits_and_statements() {
         format!("{ENDPOINT}/000000000000/erp-stock-queue,{ENDPOINT}/000000000000/erp-order-status-queue")
     );
     let sales = function(&deployment, "SalesApiFunction");
-    assert_eq!(sales.environment["CONTACT_QUERY_FUNCTION"], "erp-contact-query");
+    let question = format!("{}:live", arn::function("erp-contact-query"));
+    assert_eq!(sales.environment["CONTACT_QUERY_FUNCTION"], question);
     assert_eq!(sales.statements[1].resources[2], arn::index("erp-sales", "party"));
-    assert_eq!(sales.statements[2].resources[0], arn::function("erp-contact-query"));
+    assert_eq!(sales.statements[2].resources[0], question, "the alias, and not what nobody published");
 }
 
 #[test]
@@ -320,6 +321,7 @@ fn a_broken_template_is_refused_by_name_and_place() {
         ("Protocol: sqs", "Protocol: email", "Resources.Subscription.Properties.Protocol", "email"),
         ("Condition: IsOff", "Condition: IsUnknown", "Resources.Gone.Condition", "IsUnknown"),
         ("AWS::CloudWatch::Alarm", "AWS::EC2::Instance", "Resources.Alarm.Type", "AWS::EC2::Instance"),
+        ("!Ref AWS::StackName", "!Ref Orders.Alias", "Alarm.Properties.AlarmName.Ref", "has no Alias here"),
         ("!Ref AWS::StackName", "!Ref AWS::Stack", "Resources.Alarm.Properties.AlarmName.Ref", "AWS::Stack"),
         (
             "Topic: { Type: AWS::SNS::Topic }",

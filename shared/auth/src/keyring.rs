@@ -10,8 +10,9 @@ pub const MIN_KEY_BYTES: usize = 32;
 /// One current key that signs, and perhaps one previous key that still verifies.
 ///
 /// Made from the JSON of the secret: `{"kid", "key", "previous_kid", "previous_key"}`, of which the last two may
-/// be empty. To rotate, the current pair becomes the previous one and a new pair takes its place; nobody is logged
-/// out, since a token names its key (`kid`, RFC 7515 section 4.1.4).
+/// be empty. A token names its key (`kid`, RFC 7515 section 4.1.4), so a key can be rotated and nobody is logged out:
+/// [`crate::rotation`] has the steps. The previous pair is the one that does not sign; in the first of the steps it is
+/// the newer of the two.
 #[derive(Clone)]
 pub struct Keyring {
     pub(crate) current: Key,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! keyring  the keys that sign and verify, with their ids, so that a key can be rotated
+//! rotation the steps of that
 //! token    claims; sign and verify (JWT, HS256)
 //! access   every route of the API and who may call it: the one table
 //! context  the caller as API Gateway carries it from the authorizer to a service
@@ -15,6 +16,7 @@ pub mod access;
 pub mod context;
 pub mod keyring;
 pub mod policy;
+pub mod rotation;
 pub mod token;
 
 pub use access::Access;

@@ -20,19 +20,23 @@ const ATTEMPTS: u32 = 4;
 pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-        .retry_config(
-            RetryConfig::standard()
-                .with_max_attempts(ATTEMPTS)
-                .with_initial_backoff(Duration::from_millis(50)),
-        )
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(1))
-                .operation_attempt_timeout(ATTEMPT)
-                .build(),
-        )
+        .retry_config(retries())
+        .timeout_config(time_outs())
         .load()
         .await
+}
+
+/// How often the SDK tries a call. The pauses between are its own, with jitter.
+pub fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50))
+}
+
+/// How long the SDK waits.
+pub fn time_outs() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(ATTEMPT)
+        .build()
 }
 
 /// Makes the connection to DynamoDB while the environment starts, which runs at full speed and is not waited for by

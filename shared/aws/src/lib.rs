@@ -10,6 +10,7 @@
 //! answers      kept answers for Idempotency-Key
 //! ask          a question to another service: direct invocation, time-out, retry, circuit breaker
 //! batch        SQS batches whose messages fail alone
+//! metric       figures of the business, among the logs
 //! ```
 
 pub mod answers;
@@ -18,6 +19,7 @@ pub mod batch;
 pub mod clients;
 pub mod config;
 pub mod list;
+pub mod metric;
 pub mod outbox;
 pub mod table;
 pub mod transaction;

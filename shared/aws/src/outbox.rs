@@ -4,16 +4,21 @@
 //! the event and takes the row out of the `outbox` index; a row that stays in that index was never published, and
 //! a sweep finds it there, however old.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use erp_contracts::{Event, StoreError};
+use erp_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Key;
+use crate::table::{Row, unavailable};
+use crate::{Key, Table};
 
 /// What sort keys of event rows start with.
 pub const EVENT_PREFIX: &str = "EVENT#";
 /// Name of the index of rows that were not published yet.
 pub const OUTBOX_INDEX: &str = "outbox";
+/// Rows of that index that are read at once.
+const PAGE: i32 = 100;
 /// Partitions of that index: enough that no one of them is hot.
 pub const OUTBOX_SHARDS: u8 = 4;
 
@@ -45,6 +50,39 @@ pub fn outbox_pk(id: Uuid) -> String {
 /// Every partition of the outbox index.
 pub fn outbox_partitions() -> impl Iterator<Item = String> + Send {
     (0..OUTBOX_SHARDS).map(|shard| format!("OUTBOX#{shard}"))
+}
+
+/// The smallest id of that millisecond (UUID of version 7, RFC 9562 section 5.7): ids of events sort by time.
+fn first_id_at(at: Timestamp) -> String {
+    let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+    format!("{:08x}-{:04x}-7000-8000-000000000000", (millis >> 16) & 0xffff_ffff, millis & 0xffff)
+}
+
+/// Rows of one partition of a table's outbox index whose event is older than `before`, oldest first, behind the row
+/// `after`, and the row to go on behind, if there may be more.
+///
+/// # Errors
+/// When the table does not answer.
+pub async fn unpublished(
+    table: &Table,
+    partition: &str,
+    before: Timestamp,
+    after: Option<Row>,
+) -> Result<(Vec<Row>, Option<Row>), StoreError> {
+    let page = table
+        .client
+        .query()
+        .table_name(&table.name)
+        .index_name(OUTBOX_INDEX)
+        .key_condition_expression("outbox_pk = :pk AND outbox_sk < :before")
+        .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
+        .expression_attribute_values(":before", AttributeValue::S(first_id_at(before)))
+        .set_exclusive_start_key(after)
+        .limit(PAGE)
+        .send()
+        .await
+        .map_err(unavailable)?;
+    Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
 }
 
 impl EventRow {
@@ -79,5 +117,19 @@ impl EventRow {
     /// When the row does not hold one, which no code of ours wrote.
     pub fn read<C>(&self) -> Result<Event, StoreError<C>> {
         Event::parse(&self.event).map_err(StoreError::unavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_before_its_time_ends_and_not_before_it_begins() {
+        let id = Uuid::now_v7();
+        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+        let at = i64::try_from(seconds * 1000 + u64::from(nanos) / 1_000_000).unwrap();
+        assert!(first_id_at(Timestamp::from_millis(at)) <= id.to_string());
+        assert!(id.to_string() < first_id_at(Timestamp::from_millis(at + 1)));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
-use erp_contracts::StoreError;
+use erp_contracts::{Place, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,6 +17,9 @@ pub const NOT_THERE: &str = "attribute_not_exists(pk)";
 /// Writes only what is there.
 pub const THERE: &str = "attribute_exists(pk)";
 
+/// Rows of a page, and the key of the last one that was looked at, if more rows follow it.
+pub type RowsAndMore = (Vec<Row>, Option<Key>);
+
 /// A primary key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Key {
@@ -26,10 +29,34 @@ pub struct Key {
     pub sk: String,
 }
 
+impl From<Key> for Place {
+    fn from(key: Key) -> Self {
+        Self { partition: key.pk, row: key.sk }
+    }
+}
+
+impl From<&Place> for Key {
+    fn from(place: &Place) -> Self {
+        Self::new(&place.partition, &place.row)
+    }
+}
+
 impl Key {
     /// A key of two parts.
     pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
         Self { pk: pk.into(), sk: sk.into() }
+    }
+
+    /// The key of a row.
+    ///
+    /// # Errors
+    /// When it has none of ours.
+    pub fn of<C>(row: &Row) -> Result<Self, StoreError<C>> {
+        let part = |name| row.get(name).and_then(|value| value.as_s().ok());
+        match (part("pk"), part("sk")) {
+            (Some(pk), Some(sk)) => Ok(Self::new(pk, sk)),
+            _ => Err(StoreError::unavailable("a row has no pk and sk")),
+        }
     }
 
     /// The key as the SDK has it.
@@ -130,6 +157,33 @@ impl Table {
             }
         }
         Ok(rows)
+    }
+
+    /// A page of the whole table, behind the row `after`: those rows that `filter` lets through, an expression with
+    /// its values, such as `#sk = :sk`. Rows of one partition stand together, smallest sort key first. The reads are
+    /// eventually consistent, which costs half: what looks wrong must be read again.
+    ///
+    /// # Errors
+    /// When the table does not answer.
+    pub async fn scan(
+        &self,
+        filter: &str,
+        values: &[(&str, AttributeValue)],
+        after: Option<&Key>,
+    ) -> Result<RowsAndMore, StoreError> {
+        let mut scan = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .filter_expression(filter)
+            .set_expression_attribute_names(crate::transaction::names(&[filter]))
+            .set_exclusive_start_key(after.map(Key::attributes));
+        for (name, value) in values {
+            scan = scan.expression_attribute_values(*name, value.clone());
+        }
+        let page = scan.send().await.map_err(unavailable)?;
+        let more = page.last_evaluated_key.as_ref().map(Key::of).transpose()?;
+        Ok((page.items.unwrap_or_default(), more))
     }
 
     /// Writes rows without a condition, one by one and in no order: only for rows whose keys and contents are the

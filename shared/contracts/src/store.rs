@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{IdempotencyKey, IdempotencyRecord};
@@ -105,4 +106,13 @@ pub struct Rows<T> {
     pub rows: Vec<T>,
     /// The id of the last row, if more rows follow it.
     pub next: Option<Uuid>,
+}
+
+/// Where a reading of a whole table goes on: behind this row. What it says is the store's business.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The partition.
+    pub partition: String,
+    /// The row in it.
+    pub row: String,
 }

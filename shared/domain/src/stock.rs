@@ -169,7 +169,7 @@ pub enum AdjustmentError {
         /// How many there are.
         available: StockLevel,
     },
-    /// There would be more than [`StockLevel::MAX`].
+    /// A person would make it more than [`StockLevel::MAX`].
     TooMany,
     /// There are not as many as the person saw.
     Moved {
@@ -193,7 +193,7 @@ impl Stock {
             Adjustment::SetTo { expected: Some(seen), .. } if seen != self.quantity => {
                 Err(AdjustmentError::Moved { found: self.quantity })
             }
-            Adjustment::SetTo { target, .. } => Ok(StockChange::new(target.get() - self.quantity.get()).ok()),
+            Adjustment::SetTo { target, .. } => Ok(self.quantity.change_to(target)),
         }
     }
 }

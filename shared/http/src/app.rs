@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use erp_auth::access::{Access, RULES};
 use erp_auth::{Verified, context};
 use erp_contracts::{Answer, Cause, Write};
 use erp_domain::Clock;
@@ -127,6 +128,7 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
     let method = request.method().clone();
     let route =
         request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
+    let without_head = verbs_without_head(&route);
     let subject = info.verified.as_ref().map(|verified| verified.caller.subject());
     let started = std::time::Instant::now();
     let span = tracing::info_span!(
@@ -134,6 +136,8 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
         request_id = %info.request_id,
         %method,
         %route,
+        // It names the order, the item, the contact.
+        path = info.path,
         caller = subject.as_deref().unwrap_or("-")
     );
     let too_long = request
@@ -147,13 +151,14 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
         Problem::new(Kind::Unauthorized, "The token has expired.").into_response()
     } else if too_long {
         too_large().into_response()
+    } else if method == Method::HEAD && without_head.is_some() {
+        StatusCode::METHOD_NOT_ALLOWED.into_response()
     } else {
         next.run(request).instrument(span.clone()).await
     };
-    if response.status() == axum::http::StatusCode::METHOD_NOT_ALLOWED
-        && response.extensions().get::<Pending>().is_none()
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED && response.extensions().get::<Pending>().is_none()
     {
-        let allow = response.headers().get(axum::http::header::ALLOW).cloned();
+        let allow = without_head.or_else(|| response.headers().get(axum::http::header::ALLOW).cloned());
         let problem =
             Problem::new(Kind::MethodNotAllowed, format!("{method} is not possible here; see Allow."));
         // Mostly it is not there yet: axum names the verbs further out, where nobody has named them.
@@ -192,6 +197,19 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
         HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed"),
     );
     response
+}
+
+/// The verbs of a route that only a known caller may read, for `Allow`; none for any other route.
+///
+/// The gateway asks the authorizer about the verbs that have a rule, and `HEAD` has none. So nobody is known who asks
+/// with it, and it cannot be answered; then it must not be promised either, as axum does wherever there is a `GET`.
+fn verbs_without_head(route: &str) -> Option<HeaderValue> {
+    let rules = || RULES.iter().filter(|rule| rule.path == route);
+    if !rules().any(|rule| rule.method == "GET" && rule.access != Access::Public) {
+        return None;
+    }
+    let verbs: Vec<_> = rules().map(|rule| rule.method).collect();
+    HeaderValue::try_from(verbs.join(",")).ok()
 }
 
 /// An error with all its causes, on one line.

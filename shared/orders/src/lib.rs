@@ -4,6 +4,7 @@
 //! pricing  decisions: what an order costs, what is wrong with it, what is short. No `async`
 //! service  use cases: load, decide, save
 //! ports    what a store promises, and what is asked of contact and inventory
+//! audit    what whoever checks the books may read
 //! ask      those questions, by Lambda invocation
 //! store    the DynamoDB table: orders, their history, what inventory decided
 //! api      request forms, answers and problems; the routes are in the functions
@@ -14,6 +15,7 @@
 
 pub mod api;
 pub mod ask;
+pub mod audit;
 pub mod config;
 pub mod ports;
 pub mod pricing;

@@ -3,10 +3,11 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    Projection, ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use erp_aws::Table;
+use erp_aws::table::Row;
 
 /// A DynamoDB of one test.
 #[derive(Debug, Clone)]
@@ -64,6 +65,29 @@ impl Dynamo {
             .unwrap();
         Table::new(self.client.clone(), name)
     }
+}
+
+/// The most bytes of an item
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>).
+pub const MAX_ITEM_BYTES: usize = 400 * 1024;
+
+/// How many bytes an item counts for
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>), rounded up where
+/// the page says "approximately".
+pub fn item_bytes(row: &Row) -> usize {
+    fn value_bytes(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) => text.len(),
+            // Two digits to a byte, one byte more, and one for a sign.
+            AttributeValue::N(number) => number.len() / 2 + 2,
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            AttributeValue::L(list) => 3 + list.iter().map(|value| 1 + value_bytes(value)).sum::<usize>(),
+            AttributeValue::M(map) => 3 + map.len() + item_bytes(map),
+            AttributeValue::Bool(_) | AttributeValue::Null(_) => 1,
+            other => panic!("no row of ours has such a value: {other:?}"),
+        }
+    }
+    row.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
 }
 
 fn schema(prefix: &str) -> Vec<KeySchemaElement> {

@@ -18,6 +18,7 @@ pub struct ApiRequest {
     headers: Vec<(String, String)>,
     body: Option<String>,
     caller: Option<(Caller, Timestamp)>,
+    source_ip: String,
 }
 
 /// What came back.
@@ -71,7 +72,14 @@ pub fn user(role: Role) -> Caller {
 impl ApiRequest {
     /// A request without a caller.
     pub fn new(method: &str, path: &str) -> Self {
-        Self { method: method.into(), path: path.into(), headers: Vec::new(), body: None, caller: None }
+        Self {
+            method: method.into(),
+            path: path.into(),
+            headers: Vec::new(),
+            body: None,
+            caller: None,
+            source_ip: "127.0.0.1".into(),
+        }
     }
 
     /// From a finance manager, who may do everything.
@@ -100,7 +108,14 @@ impl ApiRequest {
         self
     }
 
-    /// With a header.
+    /// From another address.
+    #[must_use]
+    pub fn from_address(mut self, source_ip: &str) -> Self {
+        source_ip.clone_into(&mut self.source_ip);
+        self
+    }
+
+    /// With a header, or one more value of one.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
@@ -140,7 +155,10 @@ impl ApiRequest {
         let mut multi_headers = json!({"Host": ["localhost"]});
         for (name, value) in &self.headers {
             headers[name] = json!(value);
-            multi_headers[name] = json!([value]);
+            match multi_headers[name].as_array_mut() {
+                Some(values) => values.push(json!(value)),
+                None => multi_headers[name] = json!([value]),
+            }
         }
         let authorizer = self.caller.as_ref().map(|(caller, expires_at)| {
             let verified = Verified { caller: caller.clone(), expires_at: *expires_at };
@@ -154,7 +172,7 @@ impl ApiRequest {
             "requestContext": {
                 "accountId": "000000000000", "apiId": "local", "stage": "$default", "httpMethod": self.method,
                 "path": path, "resourcePath": path, "requestId": "test-request", "protocol": "HTTP/1.1",
-                "identity": {"sourceIp": "127.0.0.1"}, "authorizer": authorizer, "requestTimeEpoch": 0,
+                "identity": {"sourceIp": self.source_ip}, "authorizer": authorizer, "requestTimeEpoch": 0,
             },
             "body": self.body, "isBase64Encoded": false,
         })
@@ -162,13 +180,18 @@ impl ApiRequest {
 
     /// Sends it to a service's router, by the way that a request takes in Lambda.
     pub async fn send(&self, router: &Router) -> ApiAnswer {
-        let request = lambda_http::request::from_str(&self.event().to_string()).unwrap();
-        let (parts, body) = request.into_parts();
-        let request = axum::http::Request::from_parts(parts, axum::body::Body::new(body));
-        let response = router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        ApiAnswer { status: parts.status.as_u16(), headers: parts.headers, text }
+        send_event(&self.event(), router).await
     }
+}
+
+/// Sends the event of a request to a service's router, by the way that it takes in Lambda.
+pub async fn send_event(event: &Value, router: &Router) -> ApiAnswer {
+    let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+    let (parts, body) = request.into_parts();
+    let request = axum::http::Request::from_parts(parts, axum::body::Body::new(body));
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    ApiAnswer { status: parts.status.as_u16(), headers: parts.headers, text }
 }

@@ -101,6 +101,47 @@ async fn guesses_at_once_are_no_more_than_guesses_one_after_the_other() {
 }
 
 #[tokio::test]
+async fn guesses_from_many_addresses_count_together_and_against_their_own_account_only() {
+    let platform = Platform::open().await;
+    platform.register(ANN).await;
+    platform.register("bob@example.com").await;
+    let guess = async |email: &str, password: &str, from: u8| {
+        let body = json!({"email": email, "password": password});
+        let request = ApiRequest::new("POST", "/api/auth/login").json(&body);
+        let address = format!("203.0.113.{from}");
+        // What a client says of itself, and could make up, changes nothing either.
+        platform.send(request.from_address(&address).header("X-Forwarded-For", &address)).await.status
+    };
+    let guesses = join_all((0..20).map(|from| guess(ANN, "guess", from))).await;
+    assert_eq!(guesses.iter().filter(|status| **status == 401).count(), 5, "{guesses:?}");
+    assert_eq!(guesses.iter().filter(|status| **status == 429).count(), 15, "{guesses:?}");
+    assert_eq!(guess(ANN, PASSWORD, 99).await, 429, "from an address that nobody guessed from");
+    assert_eq!(guess(" ANN@Example.com", PASSWORD, 98).await, 429, "the same account, written otherwise");
+    assert_eq!(guess("bob@example.com", PASSWORD, 1).await, 200, "from one that somebody guessed from");
+}
+
+#[tokio::test]
+async fn a_lock_outlives_the_function_and_a_clock_that_goes_back() {
+    let platform = Platform::open().await;
+    platform.register(ANN).await;
+    for _ in 0..5 {
+        platform.login(ANN, "wrong password").await;
+    }
+    let restarted = platform.redeployed("open", "expose");
+    assert_eq!(restarted.login(ANN, PASSWORD).await.status, 429);
+    // Another machine's clock is a little behind, or an hour: nobody gets in, or more guesses, by that.
+    for seconds in [1, 59, 3540] {
+        platform.clock.advance_seconds(-seconds);
+        assert_eq!(platform.login(ANN, PASSWORD).await.status, 429);
+        assert_eq!(platform.login(ANN, "wrong password").await.status, 429);
+    }
+    platform.clock.advance_seconds(3600 + 59);
+    assert_eq!(platform.login(ANN, PASSWORD).await.header("retry-after"), Some("1"));
+    platform.clock.advance_seconds(1);
+    assert_eq!(platform.login(ANN, PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
 async fn somebody_who_knows_the_password_may_log_in_many_times_at_once() {
     let platform = Platform::open().await;
     platform.register(ANN).await;

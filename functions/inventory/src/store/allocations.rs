@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
+use erp_aws::metric::{self, Metric};
 use erp_aws::outbox::outbox_pk;
 use erp_aws::table::{NOT_THERE, THERE};
 use erp_aws::transaction::{number, text};
@@ -9,7 +10,7 @@ use erp_aws::{Change, Transaction, TransactionError};
 use erp_contracts::{Event, StoreError};
 use erp_domain::item::Item;
 use erp_domain::order::Order;
-use erp_domain::stock::{Allocation, Move, Movement};
+use erp_domain::stock::{Allocation, AllocationState, Move, Movement};
 use erp_domain::{Id, StockLevel};
 
 use super::row::{AllocationRow, MovementRow, StockRow, WaitingRow};
@@ -34,6 +35,16 @@ fn conflict(error: TransactionError<Action>) -> StoreError<AllocationConflict> {
     match error {
         TransactionError::Conditions(_) => StoreError::Conflict(AllocationConflict::Short),
         TransactionError::Unavailable(cause) => StoreError::Unavailable(cause),
+    }
+}
+
+/// What is counted when an order's allocation got this state; a receipt is counted where the order is.
+fn decided(state: AllocationState) -> Option<Metric> {
+    match state {
+        AllocationState::Allocated => Some(Metric::OrdersAllocated),
+        AllocationState::Backordered => Some(Metric::OrdersBackordered),
+        AllocationState::Released => Some(Metric::OrdersReleased),
+        AllocationState::Received => None,
     }
 }
 
@@ -125,10 +136,16 @@ impl AllocationStore for DynamoStore {
     ) -> Result<(), StoreError<AllocationConflict>> {
         let mut transaction = Transaction::new();
         self.save_row(&mut transaction, old, new, event)?;
+        let mut moved = 0;
         for step in new.moves.iter().skip(old.map_or(0, |old| old.moves.len())) {
             self.move_stock(&mut transaction, new, step)?;
+            moved += new.demand.len() as u64;
         }
-        transaction.commit(&self.table).await.map_err(conflict)
+        transaction.commit(&self.table).await.map_err(conflict)?;
+        let decided = decided(new.state).map(|metric| (metric, 1));
+        let moved = (moved > 0).then_some((Metric::StockMovements, moved));
+        metric::emit(&decided.into_iter().chain(moved).collect::<Vec<_>>());
+        Ok(())
     }
 
     async fn write_movements(&self, allocation: &Allocation) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use erp_aws::list::{List, shards};
+use erp_aws::metric::{self, Metric};
 use erp_aws::outbox::EventRow;
 use erp_aws::table::{NOT_THERE, THERE};
 use erp_aws::transaction::{number, text};
@@ -195,6 +196,10 @@ impl ItemStore for DynamoStore {
             transaction.update(Action::Stock, &self.table, change)?;
             transaction.put(Action::Movement, &self.table, &MovementRow::from(movement), NOT_THERE)?;
         }
-        self.commit(transaction, stock.item_id, along).await
+        self.commit(transaction, stock.item_id, along).await?;
+        if movement.is_some() {
+            metric::count(Metric::StockMovements);
+        }
+        Ok(())
     }
 }

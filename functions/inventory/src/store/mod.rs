@@ -1,6 +1,7 @@
 //! The inventory table.
 
 mod allocations;
+mod audit;
 mod items;
 mod keys;
 mod row;

@@ -139,6 +139,12 @@ impl From<&Movement> for MovementRow {
     }
 }
 
+impl MovementRow {
+    pub(super) fn key(&self) -> erp_aws::Key {
+        erp_aws::Key::new(&self.pk, &self.sk)
+    }
+}
+
 impl From<MovementRow> for Movement {
     fn from(row: MovementRow) -> Self {
         let MovementRow { id, item_id, change, kind, order_id, reason, at, .. } = row;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{Inventory, batch, order_event};
 
-fn kinds(events: &[Event]) -> Vec<EventKind> {
+pub(crate) fn kinds(events: &[Event]) -> Vec<EventKind> {
     events
         .iter()
         .map(|event| event.kind)
@@ -150,21 +150,6 @@ async fn nobody_waits_beside_stock_that_would_do() {
         assert_eq!(inventory.stock(item).await, 0, "it was served, whichever came first");
         assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), 0);
     }
-}
-
-#[tokio::test]
-async fn ninety_nine_items_fit_into_one_transaction() {
-    let inventory = Inventory::start().await;
-    let mut lines = Vec::new();
-    for _ in 0..99 {
-        lines.push((inventory.item(0).await, 2));
-    }
-    inventory.deliver(&[order_event(PurchaseReceived, Uuid::now_v7(), &lines)]).await;
-    let sale = Uuid::now_v7();
-    inventory.deliver(&[order_event(SalesConfirmed, sale, &lines)]).await;
-    inventory.deliver(&[order_event(SalesCancelled, sale, &lines)]).await;
-    assert_eq!(kinds(&inventory.catch_up().await), [OrderAllocated, OrderReleased]);
-    assert_eq!(inventory.movements(lines[98].0).await, [2, -2, 2]);
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! Items, and stock adjusted by hand.
 
+use erp_contracts::EventKind::{PurchaseReceived, SalesCancelled, SalesConfirmed};
 use erp_contracts::question::ItemsQuestion;
-use erp_domain::Id;
+use erp_domain::order::MAX_LINES;
+use erp_domain::{Id, LineQuantity, StockLevel};
 use erp_testkit::ApiRequest;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::Inventory;
+use crate::{Inventory, order_event};
 
 #[tokio::test]
 async fn an_item_lives_from_create_to_delete() {
@@ -111,6 +113,64 @@ async fn adjustments_at_once_are_all_counted() {
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
     assert_eq!(inventory.stock(item).await, 21, "1 + … + 6: each key once");
     assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), 21);
+}
+
+#[tokio::test]
+async fn what_arrives_and_comes_back_is_counted_beyond_what_a_person_may_say() {
+    let inventory = Inventory::start().await;
+    let most = StockLevel::MAX;
+    let item = inventory.item(most).await;
+    let path = format!("/api/items/{item}/stock");
+    let put = async |body: serde_json::Value| {
+        ApiRequest::inventory("PUT", &path).json(&body).send(&inventory.router).await
+    };
+    // A sale takes some, somebody fills up, and then the sale is cancelled; and as much arrives again.
+    let sale = Uuid::now_v7();
+    let lines = [(item, LineQuantity::MAX)];
+    inventory.deliver(&[order_event(SalesConfirmed, sale, &lines)]).await;
+    assert_eq!(put(json!({"quantity": LineQuantity::MAX})).await.data()["quantity"], most);
+    inventory.deliver(&[order_event(SalesCancelled, sale, &lines)]).await;
+    inventory.deliver(&[order_event(PurchaseReceived, Uuid::now_v7(), &lines)]).await;
+    inventory.catch_up().await;
+    let there = most + 2 * LineQuantity::MAX;
+    assert_eq!(inventory.stock(item).await, there);
+    assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), there);
+
+    // A person makes it less, not more; and it is sold as any other.
+    for (body, fault) in [
+        (json!({"quantity": 1}), "/quantity"),
+        (json!({"set_to": most + 1}), "/set_to"),
+        (json!({"set_to": i64::MAX}), "/set_to"),
+        (json!({"quantity": i64::MAX}), "/quantity"),
+        (json!({"quantity": i64::MIN}), "/quantity"),
+    ] {
+        let refused = put(body.clone()).await;
+        assert_eq!((refused.status, refused.faults()), (400, vec![fault.to_owned()]), "{body}");
+    }
+    assert_eq!(put(json!({"quantity": -1})).await.data()["quantity"], there - 1);
+    inventory.deliver(&[order_event(SalesConfirmed, Uuid::now_v7(), &lines)]).await;
+    assert_eq!(inventory.stock(item).await, there - 1 - LineQuantity::MAX);
+    let emptied = put(json!({"set_to": 0, "expected": there - 1 - LineQuantity::MAX})).await;
+    assert_eq!((emptied.status, &emptied.data()["quantity"]), (200, &json!(0)), "in one go");
+    inventory.catch_up().await;
+    assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), 0);
+}
+
+#[tokio::test]
+async fn the_largest_receipt_adds_up() {
+    let inventory = Inventory::start().await;
+    let item = inventory.item(0).await;
+    // Ninety-nine lines of one item, each with the most that a line may have: summed before they are applied.
+    let lines = [(item, LineQuantity::MAX); MAX_LINES];
+    let all = 99 * LineQuantity::MAX;
+    inventory.deliver(&[order_event(PurchaseReceived, Uuid::now_v7(), &lines)]).await;
+    assert_eq!(inventory.stock(item).await, all);
+    let sale = Uuid::now_v7();
+    inventory.deliver(&[order_event(SalesConfirmed, sale, &lines)]).await;
+    assert_eq!(inventory.stock(item).await, 0);
+    inventory.deliver(&[order_event(SalesCancelled, sale, &lines)]).await;
+    inventory.catch_up().await;
+    assert_eq!(inventory.movements(item).await, [all, -all, all]);
 }
 
 #[tokio::test]

@@ -32,6 +32,55 @@ async fn a_creation_that_is_asked_for_twice_is_done_once_and_answered_alike() {
     assert_eq!(create(&house.body()).send(&house.router).await.status, 201, "the key is free again");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_has_expired_counts_as_none_though_its_row_is_there() {
+    let house = House::start().await;
+    let create = |body: &Value| ApiRequest::finance("POST", ORDERS).header("Idempotency-Key", "k").json(body);
+    let first = create(&house.body()).send(&house.router).await;
+    house.clock.advance_seconds(24 * 60 * 60 - 1);
+    let early = create(&house.body()).send(&house.router).await;
+    assert_eq!((early.status, early.code().as_str()), (422, "idempotency_key_reused"), "a second too early");
+    house.clock.advance_seconds(1);
+    assert_eq!(house.count("IDEMPOTENCY#").await, 1, "nobody deleted it");
+
+    // Free to the second, for whoever comes first of many: one effect, one answer, in the place of the old one.
+    let body = house.body();
+    let created = together(&house, &create(&body)).await;
+    assert!(created.iter().all(|answer| answer.status == 201 && answer.text == created[0].text));
+    assert_ne!(created[0].text, first.text);
+    assert_eq!((house.count("ORDER#").await, house.count("IDEMPOTENCY#").await), (2, 1));
+}
+
+#[tokio::test]
+async fn a_condition_is_part_of_what_was_asked() {
+    let house = House::start().await;
+    let order = house.draft().await;
+    let put = |tag: &str, body: &Value| {
+        ApiRequest::finance("PUT", &format!("{ORDERS}/{order}"))
+            .header("Idempotency-Key", "k")
+            .header("If-Match", tag)
+            .json(body)
+    };
+    let body = house.body();
+    let first = put("\"1\"", &body).send(&house.router).await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    let other = put("\"2\"", &body).send(&house.router).await;
+    assert_eq!((other.status, other.code().as_str()), (422, "idempotency_key_reused"));
+    let again = put("\"1\"", &body).send(&house.router).await;
+    assert!(replayed(&again) && again.text == first.text, "not 412, though the version has moved on");
+}
+
+#[tokio::test]
+async fn a_key_is_visible_ascii() {
+    let house = House::start().await;
+    for bad in ["clé", "ключ"] {
+        let create = ApiRequest::finance("POST", ORDERS).header("Idempotency-Key", bad).json(&house.body());
+        let refused = create.send(&house.router).await;
+        assert_eq!((refused.status, refused.faults()), (400, vec!["Idempotency-Key".to_owned()]), "{bad:?}");
+    }
+    assert_eq!(house.count("ORDER#").await, 0);
+}
+
 #[tokio::test]
 async fn a_refusal_is_answered_alike_too() {
     let house = House::start().await;

@@ -5,6 +5,7 @@ mod creating;
 mod documents;
 mod idempotency;
 mod lifecycle;
+mod limits;
 mod lists;
 mod stock;
 

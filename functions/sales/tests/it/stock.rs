@@ -15,7 +15,7 @@ use crate::{House, ORDERS, types};
 const NONE: [usize; 0] = [];
 
 /// What inventory says of an order, as the body of a message.
-fn decision(house: &House, order: &str, stock_status: StockStatus, sequence: u64) -> String {
+pub(crate) fn decision(house: &House, order: &str, stock_status: StockStatus, sequence: u64) -> String {
     let kind = match stock_status {
         StockStatus::Allocated => EventKind::OrderAllocated,
         StockStatus::Backordered => EventKind::OrderBackordered,
@@ -32,7 +32,7 @@ fn event(house: &House, kind: EventKind, order: &str, data: &Value) -> String {
 }
 
 /// Delivers a batch, and gives the indexes of the messages that failed.
-async fn deliver(house: &House, bodies: &[&str]) -> Vec<usize> {
+pub(crate) async fn deliver(house: &House, bodies: &[&str]) -> Vec<usize> {
     let record = |(n, body): (usize, &&str)| json!({"messageId": n.to_string(), "body": body});
     let records: Vec<Value> = bodies.iter().enumerate().map(record).collect();
     let batch = serde_json::from_value(json!({"Records": records})).unwrap();

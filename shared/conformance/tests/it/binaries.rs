@@ -1,16 +1,29 @@
 //! Functions and binaries: one of each for each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use crate::dependencies::metadata;
 use crate::none;
-use crate::world::{of_type, workspace};
+use crate::world::{World, workspace};
+
+pub(crate) mod holds {
+    crate::checks::checks!(
+        every_function_has_a_binary_in_its_folder_and_every_binary_a_function,
+        every_function_has_a_log_group_that_ends,
+    );
+}
 
 /// What is no function.
-const NOT_DEPLOYED: [&str; 1] = ["localstack"];
+const NOT_DEPLOYED: [&str; 3] = ["erp", "localstack", "simulate"];
 
 /// Names of binaries, each with the folder of its package below the workspace.
-fn binaries() -> Vec<(String, String)> {
+fn binaries() -> &'static BTreeMap<String, String> {
+    static BINARIES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    BINARIES.get_or_init(|| all_binaries().into_iter().collect())
+}
+
+fn all_binaries() -> Vec<(String, String)> {
     let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap();
     let binaries = packages.iter().flat_map(|package| {
@@ -30,18 +43,17 @@ fn binaries() -> Vec<(String, String)> {
 #[test]
 fn no_two_binaries_have_one_name() {
     let mut seen = BTreeMap::new();
-    none(binaries().into_iter().filter_map(|(name, folder)| {
+    none(all_binaries().into_iter().filter_map(|(name, folder)| {
         let first = seen.insert(name.clone(), folder.clone())?;
         Some(format!("rename the binary {name} of {folder}: {first} has one, and they overwrite each other"))
     }));
 }
 
-#[test]
-fn every_function_has_a_binary_in_its_folder_and_every_binary_a_function() {
-    let known: BTreeMap<String, String> = binaries().into_iter().collect();
+fn every_function_has_a_binary_in_its_folder_and_every_binary_a_function(world: &World) -> Vec<String> {
+    let known = binaries();
     let mut deployed = BTreeSet::new();
     let mut faults = Vec::new();
-    for function in of_type("AWS::Serverless::Function") {
+    for function in world.of_type("AWS::Serverless::Function") {
         let id = &function.id;
         let binary = function.body.pointer("/Metadata/BuildProperties/Binary").and_then(|name| name.as_str());
         let binary = binary.unwrap_or_default();
@@ -66,17 +78,27 @@ fn every_function_has_a_binary_in_its_folder_and_every_binary_a_function() {
     {
         faults.push(format!("add a function for the binary {name} to template.yaml, or delete the binary"));
     }
-    none(faults);
+    faults
 }
 
-#[test]
-fn every_function_has_a_log_group_that_ends() {
-    none(of_type("AWS::Serverless::Function").filter_map(|function| {
+fn every_function_has_a_log_group_that_ends(world: &World) -> Vec<String> {
+    let lacking = world.of_type("AWS::Serverless::Function").filter_map(|function| {
         let name = function.property("/FunctionName/Sub").as_str().unwrap_or_default();
         let wanted = format!("/aws/lambda/{name}");
-        let group = of_type("AWS::Logs::LogGroup")
+        let group = world
+            .of_type("AWS::Logs::LogGroup")
             .find(|group| group.property("/LogGroupName/Sub").as_str() == Some(wanted.as_str()));
         let ends = group.is_some_and(|group| !group.property("/RetentionInDays").is_null());
         (!ends).then(|| format!("{}: add an AWS::Logs::LogGroup {wanted} with RetentionInDays", function.id))
+    });
+    lacking.collect()
+}
+
+#[test]
+fn no_environment_takes_what_sam_built_before() {
+    let config = std::fs::read_to_string(workspace().join("samconfig.toml")).unwrap();
+    let cached = config.lines().filter(|line| line.trim() == "cached = true");
+    none(cached.map(|_| {
+        "samconfig.toml: say `cached = false`; SAM's cache does not see changes in shared/".to_owned()
     }));
 }

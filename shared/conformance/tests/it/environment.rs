@@ -13,13 +13,77 @@ use localstack::lambda::{Config, Functions};
 use crate::executables::executables;
 use crate::none;
 use crate::source::{between, sources};
-use crate::world::deployment;
+use crate::world::{World, deployment};
+
+pub(crate) mod holds {
+    crate::checks::checks!(
+        a_function_has_its_variables_and_no_others,
+        functions_behind_the_api_get_what_their_answers_need,
+    );
+}
+
+/// Each function's variables with what they hold; a secret's value is nobody's business. The tests below that start
+/// the real binaries show that each needs every one of these.
+const VARIABLES: &[(&str, &[(&str, &str)])] = &[
+    ("authorizer", &[("JWT_KEYS", SECRET), ISSUER, AUDIENCE]),
+    (
+        "auth-api",
+        &[
+            ("TABLE_NAME", "erp-auth"),
+            ("JWT_KEYS", SECRET),
+            ISSUER,
+            AUDIENCE,
+            ("REGISTRATION", "closed"),
+            ("RESET_TOKENS", "hide"),
+            ("SERVICE_CREDENTIALS", SECRET),
+        ],
+    ),
+    ("contact-api", &[("TABLE_NAME", "erp-contact")]),
+    ("contact-query", &[("TABLE_NAME", "erp-contact")]),
+    ("inventory-api", &[("TABLE_NAME", "erp-inventory")]),
+    ("inventory-query", &[("TABLE_NAME", "erp-inventory")]),
+    ("inventory-worker", &[("TABLE_NAME", "erp-inventory")]),
+    ("sales-api", &[("TABLE_NAME", "erp-sales"), CONTACTS, ITEMS, ("CURRENCY", "USD")]),
+    ("sales-worker", &[("TABLE_NAME", "erp-sales")]),
+    ("purchase-api", &[("TABLE_NAME", "erp-purchase"), CONTACTS, ITEMS, ("CURRENCY", "USD")]),
+    ("relay", &TOPICS),
+    ("relay-sweep", &[TOPICS[0], TOPICS[1], TOPICS[2], TOPICS[3], TOPICS[4], ("SWEEP_TABLES", EVERY_TABLE)]),
+    (
+        "portal",
+        &[
+            ("HEALTH_TABLES", EVERY_TABLE),
+            ("HEALTH_QUEUES", QUEUES),
+            ("HEALTH_DEAD_LETTER_QUEUES", DEAD_LETTER_QUEUES),
+        ],
+    ),
+];
+const SECRET: &str = "{";
+const ISSUER: (&str, &str) = ("JWT_ISSUER", "erp");
+const AUDIENCE: (&str, &str) = ("JWT_AUDIENCE", "erp-order-platform");
+const CONTACTS: (&str, &str) =
+    ("CONTACT_QUERY_FUNCTION", "arn:aws:lambda:us-east-1:000000000000:function:erp-contact-query:live");
+const ITEMS: (&str, &str) =
+    ("INVENTORY_QUERY_FUNCTION", "arn:aws:lambda:us-east-1:000000000000:function:erp-inventory-query:live");
+const QUEUES: &str = "http://127.0.0.1:4566/000000000000/erp-stock-queue,http://127.0.0.1:4566/000000000000/erp-order-status-queue";
+const DEAD_LETTER_QUEUES: &str = "http://127.0.0.1:4566/000000000000/erp-stock-queue-dlq,\
+     http://127.0.0.1:4566/000000000000/erp-order-status-queue-dlq";
+const EVERY_TABLE: &str = "erp-auth,erp-contact,erp-inventory,erp-sales,erp-purchase";
+const TOPICS: [(&str, &str); 5] = [
+    ("AUTH_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:erp-auth-events"),
+    ("CONTACT_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:erp-contact-events"),
+    ("INVENTORY_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:erp-inventory-events"),
+    ("SALES_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:erp-sales-events"),
+    ("PURCHASE_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:erp-purchase-events"),
+];
 
 /// What every function gets and starts without; functions behind the API use it. The samples show that it works.
 const OPTIONAL: [(&str, &str); 2] = [
     ("ALLOW_ORIGIN", "erp_http::App answers with any origin where it is not set"),
     ("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "lambda_http leaves the stage in the path where it is not set"),
 ];
+
+/// What Lambda sets by itself, in every environment.
+const OF_LAMBDA: [&str; 1] = ["AWS_LAMBDA_FUNCTION_NAME"];
 
 /// Starts one process of each, all at once; those are there afterwards that asked for their first event.
 async fn start(functions: &[Function], logs: &Path) -> Arc<Functions> {
@@ -91,18 +155,41 @@ async fn no_function_starts_without_one_of_its_variables_and_it_says_which() {
     running.stop().await;
 }
 
-#[test]
-fn functions_behind_the_api_get_what_their_answers_need() {
-    let routes = &deployment().api.routes;
-    let behind = deployment()
-        .functions
-        .iter()
-        .filter(|function| routes.iter().any(|route| route.function == function.logical_id));
-    none(behind.flat_map(|function| {
+fn a_function_has_its_variables_and_no_others(world: &World) -> Vec<String> {
+    let mut faults = Vec::new();
+    for function in &world.deployment.functions {
+        let id = &function.logical_id;
+        let Some((_, wanted)) = VARIABLES.iter().find(|(binary, _)| *binary == function.binary) else {
+            faults.push(format!("say in VARIABLES what {} gets", function.binary));
+            continue;
+        };
+        for (name, value) in *wanted {
+            let is_right = function.environment.get(*name).is_some_and(|found| {
+                if *value == SECRET { found.starts_with(SECRET) } else { found == value }
+            });
+            if !is_right {
+                faults.push(format!("the Environment of {id} needs {name}: {value}"));
+            }
+        }
+        let known = |name: &str| wanted.iter().chain(&OPTIONAL).any(|(known, _)| *known == name);
+        for name in function.environment.keys().filter(|name| !known(name)) {
+            faults.push(format!("take {name} out of the Environment of {id}, or say in VARIABLES what for"));
+        }
+    }
+    faults
+}
+
+fn functions_behind_the_api_get_what_their_answers_need(world: &World) -> Vec<String> {
+    let routes = &world.deployment.api.routes;
+    let functions = world.deployment.functions.iter();
+    let behind =
+        functions.filter(|function| routes.iter().any(|route| route.function == function.logical_id));
+    let faults = behind.flat_map(|function| {
         OPTIONAL.iter().filter(|(name, _)| !function.environment.contains_key(*name)).map(|(name, reason)| {
             format!("add {name} to the Environment of {} or to the Globals: {reason}", function.logical_id)
         })
-    }));
+    });
+    faults.collect()
 }
 
 #[test]
@@ -118,6 +205,7 @@ fn nobody_reads_a_variable_that_could_be_missing_unnoticed() {
                     .collect::<Vec<_>>()
             })
             .filter(|(_, name)| OPTIONAL.iter().all(|(optional, _)| optional != name))
+            .filter(|(_, name)| !OF_LAMBDA.contains(name))
             .map(|(line, name)| {
                 format!(
                     "{}:{line}: read {name} with erp_aws::config::required, or say in OPTIONAL why not",

@@ -8,6 +8,10 @@
 //! queues        time-outs, dead letters, policies
 //! kinds         event kinds: who publishes, who subscribes, who reads
 //! outbox        which rows of a table's stream go to the relay
+//! operation     encryption, logs, traces, limits, deployment: what an operator counts on
+//! alarms        who is told of what, and the dashboard
+//! gateway       the API: limits, access log, authorizer, cross-origin; the secrets
+//! runbook       what whoever is on call reads and sets
 //! refusals      the answers that API Gateway makes by itself
 //! permissions   what the functions' roles may do
 //! dependencies  which package may know which
@@ -15,25 +19,38 @@
 //! openapi       the document that is served
 //! samples       the events in `events/`, each fed to its function
 //! seed          what there is when they are
+//! sam_local     the variables for `sam local`
 //!
+//! removals      whatever is taken out of the template is missed by one of the above
+//!
+//! checks        a check is a test, and can be asked about another template
 //! world         the deployment, as the template reader and as the file itself have it
 //! source        the text of the code
 //! executables   the functions' binaries
+//! emulator      AWS's emulator of the Lambda runtime around a packaged one
 //! ```
 #![expect(clippy::unwrap_used, reason = "tests: there a panic is the report")]
 
+mod alarms;
 mod binaries;
+mod checks;
 mod dependencies;
+mod emulator;
 mod environment;
 mod executables;
+mod gateway;
 mod house;
 mod kinds;
 mod openapi;
+mod operation;
 mod outbox;
 mod permissions;
 mod queues;
 mod refusals;
+mod removals;
 mod routes;
+mod runbook;
+mod sam_local;
 mod samples;
 mod seed;
 mod source;

@@ -2,6 +2,7 @@
 //! it describes. A service's description is made by its router, so what is described is served.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use erp_auth::access::{Access, RULES, Rule};
 use localstack::deployment::Route;
@@ -9,37 +10,55 @@ use serde_json::Value;
 
 use crate::none;
 use crate::openapi::services;
-use crate::world::{deployment, function};
+use crate::world::World;
+
+pub(crate) mod holds {
+    crate::checks::checks!(
+        every_route_of_the_template_has_a_rule_and_every_rule_a_route,
+        the_authorizer_stands_before_what_is_not_public_and_nothing_else,
+        a_wrong_verb_reaches_the_service_that_knows_the_right_ones,
+        the_service_behind_a_route_describes_it_and_nothing_else,
+    );
+}
 
 /// Routes for people, who read no OpenAPI.
 const NOT_DESCRIBED: [(&str, &str); 2] = [("GET", "/swagger"), ("GET", "/swagger/{proxy+}")];
 
-fn explicit() -> impl Iterator<Item = &'static Route> {
-    deployment().api.routes.iter().filter(|route| route.method != "ANY")
+fn explicit(world: &World) -> impl Iterator<Item = &Route> {
+    world.deployment.api.routes.iter().filter(|route| route.method != "ANY")
+}
+
+/// What each service describes, by its binary.
+fn documents() -> &'static BTreeMap<&'static str, Value> {
+    static DOCUMENTS: OnceLock<BTreeMap<&str, Value>> = OnceLock::new();
+    DOCUMENTS.get_or_init(|| {
+        let described = services().into_iter();
+        described.map(|(binary, document)| (binary, serde_json::to_value(document()).unwrap())).collect()
+    })
 }
 
 fn rule(method: &str, path: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| (rule.method, rule.path) == (method, path))
 }
 
-#[test]
-fn every_route_of_the_template_has_a_rule_and_every_rule_a_route() {
-    let without_rule = explicit().filter(|route| rule(&route.method, &route.path).is_none()).map(|route| {
-        let Route { method, path, .. } = route;
-        format!("add a rule to erp_auth::access::RULES for {method} {path}, which template.yaml routes")
-    });
+fn every_route_of_the_template_has_a_rule_and_every_rule_a_route(world: &World) -> Vec<String> {
+    let without_rule =
+        explicit(world).filter(|route| rule(&route.method, &route.path).is_none()).map(|route| {
+            let Route { method, path, .. } = route;
+            format!("add a rule to erp_auth::access::RULES for {method} {path}, which template.yaml routes")
+        });
     let without_route = RULES.iter().filter(|rule| {
-        !explicit().any(|route| (route.method.as_str(), route.path.as_str()) == (rule.method, rule.path))
+        !explicit(world).any(|route| (route.method.as_str(), route.path.as_str()) == (rule.method, rule.path))
     });
     let without_route = without_route.map(|Rule { method, path, .. }| {
         format!("add an event for {method} {path} to its function in template.yaml, or take its rule out")
     });
-    none(without_rule.chain(without_route));
+    let faults = without_rule.chain(without_route);
+    faults.collect()
 }
 
-#[test]
-fn the_authorizer_stands_before_what_is_not_public_and_nothing_else() {
-    none(explicit().filter_map(|route| {
+fn the_authorizer_stands_before_what_is_not_public_and_nothing_else(world: &World) -> Vec<String> {
+    let faults = explicit(world).filter_map(|route| {
         let Route { method, path, authorized, .. } = route;
         let public = rule(method, path)?.access == Access::Public;
         match (public, authorized) {
@@ -51,17 +70,18 @@ fn the_authorizer_stands_before_what_is_not_public_and_nothing_else() {
             )),
             (true, false) | (false, true) => None,
         }
-    }));
+    });
+    faults.collect()
 }
 
-#[test]
-fn a_wrong_verb_reaches_the_service_that_knows_the_right_ones() {
+fn a_wrong_verb_reaches_the_service_that_knows_the_right_ones(world: &World) -> Vec<String> {
     let mut paths: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for route in &deployment().api.routes {
+    for route in &world.deployment.api.routes {
         paths.entry(&route.path).or_default().insert(&route.function);
     }
-    none(paths.into_iter().filter_map(|(path, functions)| {
-        let any = deployment().api.routes.iter().find(|route| route.method == "ANY" && route.path == path);
+    let faults = paths.into_iter().filter_map(|(path, functions)| {
+        let any =
+            world.deployment.api.routes.iter().find(|route| route.method == "ANY" && route.path == path);
         match any {
             None => Some(format!(
                 "add an event for ANY {path} with Auth: {{ Authorizer: NONE }} to {functions:?}"
@@ -74,18 +94,15 @@ fn a_wrong_verb_reaches_the_service_that_knows_the_right_ones() {
             }
             Some(_) => None,
         }
-    }));
+    });
+    faults.collect()
 }
 
-#[test]
-fn the_service_behind_a_route_describes_it_and_nothing_else() {
-    let documents: BTreeMap<&str, Value> = services()
-        .into_iter()
-        .map(|(binary, document)| (binary, serde_json::to_value(document()).unwrap()))
-        .collect();
+fn the_service_behind_a_route_describes_it_and_nothing_else(world: &World) -> Vec<String> {
+    let documents = documents();
     let mut faults = Vec::new();
-    for Route { method, path, function: id, .. } in explicit() {
-        let binary = function(id).binary.as_str();
+    for Route { method, path, function: id, .. } in explicit(world) {
+        let binary = world.function(id).binary.as_str();
         let Some(document) = documents.get(binary) else {
             faults
                 .push(format!("{binary} has routes: give it a document() and name it in openapi::services"));
@@ -100,12 +117,12 @@ fn the_service_behind_a_route_describes_it_and_nothing_else() {
             });
         }
     }
-    for (binary, document) in &documents {
+    for (binary, document) in documents {
         for (path, operations) in document["paths"].as_object().unwrap() {
             for method in operations.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
-                let routed = explicit().any(|route| {
+                let routed = explicit(world).any(|route| {
                     (&route.method, &route.path) == (&method, path)
-                        && function(&route.function).binary == *binary
+                        && world.function(&route.function).binary == *binary
                 });
                 if !routed {
                     faults.push(format!(
@@ -115,7 +132,7 @@ fn the_service_behind_a_route_describes_it_and_nothing_else() {
             }
         }
     }
-    none(faults);
+    faults
 }
 
 #[test]

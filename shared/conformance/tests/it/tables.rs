@@ -4,13 +4,23 @@
 //! the samples read them.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use erp_aws::outbox::OUTBOX_INDEX;
 use serde_json::{Value, json};
 
-use crate::none;
 use crate::source::code_of;
-use crate::world::{deployment, of_type};
+use crate::world::{STACK, World};
+
+pub(crate) mod holds {
+    crate::checks::checks!(
+        every_service_has_its_table_and_there_is_no_other,
+        a_table_has_the_indexes_that_its_rows_stand_in_and_no_other,
+        keys_are_called_as_the_code_calls_them,
+        lists_are_read_from_what_their_index_holds,
+        rows_expire_are_streamed_backed_up_and_encrypted,
+    );
+}
 
 /// Each service's table, and the folders whose code writes its rows.
 const TABLES: [(&str, &[&str]); 5] = [
@@ -21,15 +31,31 @@ const TABLES: [(&str, &[&str]); 5] = [
     ("purchase", &["functions/purchase", "shared/orders", "shared/aws"]),
 ];
 
-/// The indexes that rows stand in: those of which they have the attribute `{index}_pk`.
-fn entered(folders: &[&str]) -> BTreeSet<String> {
-    let fields = folders.iter().flat_map(|folder| {
-        let code = code_of(folder);
-        let words = code.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        let indexes = words.filter_map(|word| word.strip_suffix("_pk").map(str::to_owned));
-        indexes.filter(|index| !index.is_empty()).collect::<Vec<_>>()
-    });
-    fields.collect()
+/// What the indexes hold of an order for the lists, beside keys. `erp-orders` tests that its row is just this.
+const SUMMARY: [&str; 9] =
+    ["id", "party_id", "status", "stock_status", "total", "currency", "version", "created_at", "updated_at"];
+
+/// The code that writes the rows of a table.
+struct Code {
+    service: &'static str,
+    folders: &'static [&'static str],
+    text: String,
+    /// The indexes that rows stand in: those of which they have the attribute `{index}_pk`.
+    entered: BTreeSet<String>,
+}
+
+fn code() -> &'static [Code] {
+    static CODE: OnceLock<Vec<Code>> = OnceLock::new();
+    CODE.get_or_init(|| {
+        let code = |(service, folders): (&'static str, &'static [&str])| {
+            let text: String = folders.iter().map(|folder| code_of(folder)).collect();
+            let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            let indexes = words.filter_map(|word| word.strip_suffix("_pk").map(str::to_owned));
+            let entered = indexes.filter(|index| !index.is_empty()).collect();
+            Code { service, folders, text, entered }
+        };
+        TABLES.into_iter().map(code).collect()
+    })
 }
 
 /// The indexes that a table has, by name.
@@ -37,20 +63,19 @@ fn indexes(create: &Value) -> Vec<&Value> {
     create["GlobalSecondaryIndexes"].as_array().into_iter().flatten().collect()
 }
 
-#[test]
-fn every_service_has_its_table_and_there_is_no_other() {
-    let names: BTreeSet<String> = deployment().tables.iter().map(|table| table.name.clone()).collect();
-    let known: BTreeSet<String> = TABLES.iter().map(|(service, _)| format!("erp-{service}")).collect();
-    assert_eq!(names, known, "make TABLES here and the tables of template.yaml the same");
+fn every_service_has_its_table_and_there_is_no_other(world: &World) -> Vec<String> {
+    let tables = world.deployment.tables.iter();
+    let names: BTreeSet<String> = tables.map(|table| table.name.clone()).collect();
+    let known: BTreeSet<String> = TABLES.iter().map(|(service, _)| format!("{STACK}-{service}")).collect();
+    let differ = names.symmetric_difference(&known);
+    differ.map(|name| format!("{name}: make TABLES here and the tables of template.yaml the same")).collect()
 }
 
-#[test]
-fn a_table_has_the_indexes_that_its_rows_stand_in_and_no_other() {
+fn a_table_has_the_indexes_that_its_rows_stand_in_and_no_other(world: &World) -> Vec<String> {
     let mut faults = Vec::new();
-    for (service, folders) in TABLES {
-        let table = deployment().tables.iter().find(|table| table.name == format!("erp-{service}")).unwrap();
-        let entered = entered(folders);
-        let code: String = folders.iter().map(|folder| code_of(folder)).collect();
+    for Code { service, folders, text, entered } in code() {
+        let name = format!("{STACK}-{service}");
+        let Some(table) = world.deployment.tables.iter().find(|table| table.name == name) else { continue };
         let there: BTreeSet<String> = indexes(&table.create)
             .into_iter()
             .map(|index| index["IndexName"].as_str().unwrap().to_owned())
@@ -61,10 +86,10 @@ fn a_table_has_the_indexes_that_its_rows_stand_in_and_no_other() {
                 table.logical_id
             ));
         }
-        for index in there.difference(&entered) {
+        for index in there.difference(entered) {
             faults.push(format!("take the index {index} out of {}: no row has {index}_pk", table.logical_id));
         }
-        for index in there.iter().filter(|index| !code.contains(&format!("\"{index}\""))) {
+        for index in there.iter().filter(|index| !text.contains(&format!("\"{index}\""))) {
             faults.push(format!("take the index {index} out of {}: no code reads it", table.logical_id));
         }
         if !there.contains(OUTBOX_INDEX) {
@@ -74,11 +99,10 @@ fn a_table_has_the_indexes_that_its_rows_stand_in_and_no_other() {
             ));
         }
     }
-    none(faults);
+    faults
 }
 
-#[test]
-fn keys_are_called_as_the_code_calls_them() {
+fn keys_are_called_as_the_code_calls_them(world: &World) -> Vec<String> {
     let schema = |prefix: &str| {
         json!([
             {"AttributeName": format!("{prefix}pk"), "KeyType": "HASH"},
@@ -86,7 +110,7 @@ fn keys_are_called_as_the_code_calls_them() {
         ])
     };
     let mut faults = Vec::new();
-    for table in &deployment().tables {
+    for table in &world.deployment.tables {
         let mut check = |of: &str, found: &Value, prefix: &str| {
             if *found != schema(prefix) {
                 faults.push(format!(
@@ -101,12 +125,28 @@ fn keys_are_called_as_the_code_calls_them() {
             check(name, &index["KeySchema"], &format!("{name}_"));
         }
     }
-    none(faults);
+    faults
 }
 
-#[test]
-fn rows_expire_are_streamed_backed_up_and_encrypted() {
-    none(of_type("AWS::DynamoDB::Table").flat_map(|table| {
+fn lists_are_read_from_what_their_index_holds(world: &World) -> Vec<String> {
+    let summary = json!({"ProjectionType": "INCLUDE", "NonKeyAttributes": SUMMARY});
+    let everything = json!({"ProjectionType": "ALL"});
+    let faults = world.deployment.tables.iter().flat_map(|table| {
+        let of_orders = [format!("{STACK}-sales"), format!("{STACK}-purchase")].contains(&table.name);
+        let (summary, everything) = (&summary, &everything);
+        indexes(&table.create).into_iter().filter_map(move |index| {
+            let is_list = of_orders && index["IndexName"] != OUTBOX_INDEX;
+            let wanted = if is_list { summary } else { everything };
+            (index["Projection"] != *wanted).then(|| {
+                format!("{}: the Projection of {} must be {wanted}", table.logical_id, index["IndexName"])
+            })
+        })
+    });
+    faults.collect()
+}
+
+fn rows_expire_are_streamed_backed_up_and_encrypted(world: &World) -> Vec<String> {
+    let faults = world.of_type("AWS::DynamoDB::Table").flat_map(|table| {
         [
             ("/TimeToLiveSpecification", json!({"AttributeName": "expires_at", "Enabled": true})),
             ("/StreamSpecification", json!({"StreamViewType": "NEW_IMAGE"})),
@@ -117,7 +157,8 @@ fn rows_expire_are_streamed_backed_up_and_encrypted() {
         .into_iter()
         .filter(|(pointer, wanted)| table.property(pointer) != wanted)
         .map(|(pointer, wanted)| format!("{}: {} must be {wanted}", table.id, &pointer[1..]))
-    }));
+    });
+    faults.collect()
 }
 
 #[test]

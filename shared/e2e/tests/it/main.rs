@@ -16,7 +16,9 @@ mod books;
 mod check;
 #[cfg(unix)]
 mod cli;
+mod commits;
 mod conflicts;
+mod cost;
 mod deliveries;
 mod headers;
 mod idempotency;
@@ -24,12 +26,15 @@ mod idempotency;
 mod kills;
 mod lists;
 mod load;
+mod outage;
 mod problems;
 #[cfg(unix)]
 mod program;
 mod restart;
+mod rotation;
 mod shop;
 mod site;
+mod trace;
 mod values;
 
 use erp_e2e::walk::{Silent, walk};

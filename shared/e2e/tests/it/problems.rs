@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use erp_auth::access::RULES;
+use erp_auth::access::{Access, RULES};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -123,7 +123,11 @@ async fn a_wrong_verb_is_told_the_right_ones() {
     let shop = Shop::open(&site).await;
     let mut verbs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for rule in RULES {
-        verbs.entry(rule.path).or_default().insert(rule.method);
+        let verbs = verbs.entry(rule.path).or_default();
+        verbs.insert(rule.method);
+        if (rule.method, rule.access) == ("GET", Access::Public) {
+            verbs.insert("HEAD");
+        }
     }
     each(verbs, async |(path, verbs)| {
         let path = path.replace("{id}", &Uuid::now_v7().to_string()).replace("{proxy+}", "index.html");
@@ -133,8 +137,7 @@ async fn a_wrong_verb_is_told_the_right_ones() {
             let answer = send(&shop.finance, verb, &path, None).await;
             check::problem(&answer, 405, "method_not_allowed");
             let allow = answer.header("allow").unwrap_or_default().split(',').map(str::trim);
-            let allow: BTreeSet<_> = allow.filter(|verb| *verb != "HEAD").collect();
-            assert_eq!(allow, verbs, "{verb} {path}");
+            assert_eq!(allow.collect::<BTreeSet<_>>(), verbs, "{verb} {path}");
         }
     })
     .await;
@@ -150,8 +153,38 @@ async fn a_body_may_have_a_mebibyte_and_not_a_byte_more() {
     check::success(&largest, 201);
     for size in [MIB + 1, 7 * MIB, 11 * MIB] {
         let answer = send_text(&shop.inventory, "POST", "/api/customers", &[], &padded(size)).await;
-        check::problem(&answer, 413, "payload_too_large");
+        let problem = check::problem(&answer, 413, "payload_too_large");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(
+            detail.contains("1048576 bytes") || detail.contains("1 MiB"),
+            "{size} does not name it: {detail}"
+        );
     }
+    // The same behind an `Idempotency-Key`, which has to read the body before anybody else does.
+    for (size, status) in [(MIB, 201), (MIB + 1, 413)] {
+        let body = contact("Acme").to_string();
+        let body = format!("{body}{}", " ".repeat(size - body.len()));
+        let key = [("idempotency-key", "k")];
+        let answer = send_text(&shop.inventory, "POST", "/api/customers", &key, &body).await;
+        assert_eq!(answer.status, status, "{size}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn headers_may_be_long_and_much_too_long_ones_harm_nobody() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    let get = async |length: usize| {
+        send_bare(&shop.inventory, "GET", "/api/items?limit=1", &[("x-long", &"a".repeat(length))]).await
+    };
+    // API Gateway takes 10,240 bytes of request line and headers; what a client of ours needs is far below.
+    check::success(&get(8 * 1024).await, 200);
+    let refused = get(MIB).await.status;
+    assert!(matches!(refused, 400 | 413 | 431), "{refused}");
+    let token = "a".repeat(6 * 1024);
+    let long = site.client().with_token(token);
+    check::problem(&send(&long, "GET", "/api/items", None).await, 401, "unauthorized");
+    check::success(&get(1).await, 200);
 }
 
 #[tokio::test]

@@ -3,19 +3,21 @@
 //! Two Lambdas write the same row: clients' changes come from the one, what inventory decided from the other
 //! (`decision`). Neither ever writes the whole row, so neither can undo what the other did.
 
+mod audit;
 mod decision;
 mod keys;
 mod row;
 
 use async_trait::async_trait;
 use erp_aws::list::{List, shards};
+use erp_aws::metric::{self, Metric};
 use erp_aws::outbox::{EVENT_PREFIX, EventRow};
 use erp_aws::table::NOT_THERE;
 use erp_aws::transaction::{number, text};
 use erp_aws::{Change, Table, Transaction, TransactionError, answers};
 use erp_contracts::{Along, Event, Page, Rows, StoreError};
 use erp_domain::Id;
-use erp_domain::order::{Order, OrderKind, Transitioned};
+use erp_domain::order::{Order, OrderKind, Status, Transitioned};
 
 use crate::ports::{Filter, OrderStore, Stale, Summary};
 use row::{OrderRow, SummaryRow};
@@ -79,7 +81,27 @@ impl DynamoStore {
             // The answer comes first: when it is there, this very request was carried out before, and that is why
             // the others do not hold.
             if error.failed(&Action::Answer) { StoreError::Answered } else { conflict(error) }
-        })
+        })?;
+        // The one line that joins a request, its order and the event that goes on from here.
+        tracing::info!(
+            order_id = %order.id,
+            status = order.status.as_str(),
+            version = order.version,
+            event_id = along.event.as_ref().map(|event| tracing::field::display(event.id)),
+            "order saved"
+        );
+        Ok(())
+    }
+}
+
+/// What is counted when an order got this status.
+fn metric(status: Status) -> Metric {
+    match status {
+        Status::Draft => Metric::OrdersCreated,
+        Status::Confirmed => Metric::OrdersConfirmed,
+        Status::Received => Metric::OrdersReceived,
+        Status::Paid => Metric::OrdersPaid,
+        Status::Cancelled => Metric::OrdersCancelled,
     }
 }
 
@@ -127,7 +149,9 @@ impl OrderStore for DynamoStore {
             NOT_THERE,
         )?;
         // The id is new, so there is no condition that could fail but the answer's.
-        self.commit(transaction, order, along, StoreError::from).await
+        self.commit(transaction, order, along, StoreError::from).await?;
+        metric::count(metric(order.status));
+        Ok(())
     }
 
     async fn revise(&self, old: &Order, new: &Order, along: &Along) -> Result<(), StoreError<Stale>> {
@@ -176,6 +200,8 @@ impl OrderStore for DynamoStore {
         let change = Change { key: keys::order(new.id), update: update.to_owned(), condition, values };
         let mut transaction = Transaction::new();
         transaction.update(Action::Order, &self.table, change)?;
-        self.commit(transaction, new, along, stale).await
+        self.commit(transaction, new, along, stale).await?;
+        metric::count(metric(new.status));
+        Ok(())
     }
 }

@@ -129,6 +129,14 @@ impl LineRow {
 }
 
 impl OrderRow {
+    pub(super) fn id(&self) -> Id<Order> {
+        self.summary.id
+    }
+
+    pub(super) fn stock_sequence(&self) -> u64 {
+        self.stock_sequence
+    }
+
     pub(super) fn into_order(self, kind: OrderKind) -> Result<Order, StoreError> {
         let lines: Vec<Line> = self.lines.into_iter().map(LineRow::into_line).collect::<Result<_, _>>()?;
         let summary = self.summary.into_summary()?;

@@ -1,0 +1,7 @@
+//! The Lambda that checks the books on a schedule.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    operator::scheduled::run(operator::config::scheduled().await?).await
+}

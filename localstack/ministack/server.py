@@ -1,0 +1,133 @@
+"""MiniStack, with what it does otherwise than AWS put right where our template depends on it.
+
+Each function below names one difference; all of them are on the emulator's side, so the template stays as it is.
+They are applied before the emulator starts and fail loudly when a newer version no longer has what they replace.
+"""
+
+import contextvars
+import functools
+import socketserver
+
+from ministack import app
+from ministack.core import iam_actions
+from ministack.services import apigateway_v1 as gateway
+
+
+def answer_at_once():
+    """The Lambda Runtime API is served in two writes; with Nagle's algorithm the second waits 40 ms for the first
+    one's acknowledgement, at every invocation."""
+    socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+
+
+# The service authorization reference knows no batch actions: a batch asks for the permission of its single call.
+SINGLE_CALLS = {
+    "sns:PublishBatch": "sns:Publish",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+}
+
+
+def authorize_batches_as_single_calls():
+    """With `AUTH=true` MiniStack asks a role for `sns:PublishBatch`, which on AWS is no action."""
+    original = iam_actions.extract_iam_action
+
+    @functools.wraps(original)
+    def extract(*args, **kwargs):
+        action = original(*args, **kwargs)
+        return SINGLE_CALLS.get(action, action)
+
+    iam_actions.extract_iam_action = extract
+
+
+def import_what_sam_writes():
+    """SAM puts the whole API into one OpenAPI document. MiniStack's import leaves out of it the gateway responses,
+    the methods `ANY`, and what a mock integration (the preflight of CORS) answers."""
+    import_api, import_operation = gateway._import_rest_api, gateway._import_operation
+    gateway._OPENAPI_HTTP_METHODS.add(ANY_METHOD)
+
+    @functools.wraps(import_api)
+    def rest_api(spec, base_data=None):
+        api_id = import_api(spec, base_data)
+        for kind, response in (spec.get("x-amazon-apigateway-gateway-responses") or {}).items():
+            status, _, body = gateway._put_gateway_response(api_id, kind, response)
+            if status >= 400:
+                raise ValueError(f"gateway response {kind}: {body!r}")
+        return api_id
+
+    @functools.wraps(import_operation)
+    def operation(api_id, resource_id, http_method, described, *args):
+        http_method = "ANY" if http_method.lower() == ANY_METHOD else http_method
+        import_operation(api_id, resource_id, http_method, described, *args)
+        integration = (described or {}).get("x-amazon-apigateway-integration") or {}
+        method = gateway._resources[api_id][resource_id]["resourceMethods"][http_method]
+        if integration.get("requestTemplates"):
+            method["methodIntegration"]["requestTemplates"] = integration["requestTemplates"]
+        for pattern, response in (integration.get("responses") or {}).items():
+            pattern = "" if pattern == "default" else pattern
+            gateway._put_integration_response(
+                api_id, resource_id, http_method, str(response["statusCode"]), {**response, "selectionPattern": pattern}
+            )
+
+    gateway._import_rest_api, gateway._import_operation = rest_api, operation
+
+
+ANY_METHOD = "x-amazon-apigateway-any-method"
+# The headers and the path as the client sent them.
+SENT = contextvars.ContextVar("sent", default=([], ""))
+
+
+def remember_what_was_sent():
+    """MiniStack hands on one value per header and the decoded path."""
+    handle = app.app
+
+    @functools.wraps(handle)
+    async def remember(scope, receive, send):
+        if scope["type"] == "http":
+            raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+            SENT.set((scope["headers"], raw_path))
+        await handle(scope, receive, send)
+
+    app.app = remember
+
+
+def tell_functions_every_header():
+    """A header that is sent twice reaches a function twice: in `multiValueHeaders`, and in `headers` the last."""
+    build = gateway._build_lambda_event_v1
+
+    @functools.wraps(build)
+    def event(*args, **kwargs):
+        built = build(*args, **kwargs)
+        headers, _ = SENT.get()
+        for name in built["multiValueHeaders"] or {}:
+            values = [value.decode("latin-1") for sent, value in headers if sent.decode("latin-1").lower() == name]
+            if len(values) > 1 and name != "cookie":
+                built["multiValueHeaders"][name] = values
+                built["headers"][name] = values[-1]
+        return built
+
+    gateway._build_lambda_event_v1 = event
+
+
+def render_context_path():
+    """`$context.path`, the stage and the path, stays as it is written in MiniStack's error templates."""
+    render = gateway._gateway_error_response
+
+    @functools.wraps(render)
+    def error_response(error, request):
+        status, headers, body = render(error, request)
+        _, raw_path = SENT.get()
+        path = f"/{request['stage_name']}{raw_path.partition('/_user_request_')[2]}"
+        return status, headers, body.replace(b"$context.path", path.encode())
+
+    gateway._gateway_error_response = error_response
+
+
+if __name__ == "__main__":
+    answer_at_once()
+    authorize_batches_as_single_calls()
+    import_what_sam_writes()
+    remember_what_was_sent()
+    tell_functions_every_header()
+    render_context_path()
+    app.main()

@@ -1,0 +1,262 @@
+//! What AWS would bill for, counted while somebody asks for it: invocations, calls, units of DynamoDB, parts of
+//! publications. What it costs is in docs/runbook.md, and a test keeps the two together.
+//!
+//! The database says itself what a call consumes, by the rules of DynamoDB; it only has to be asked. What a function
+//! calls is told from what the owner of the platform calls by the access key.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::aws::Service;
+use crate::deployment::Function;
+use crate::iam::{self, Iam};
+use crate::lambda::{Functions, Invocation, Invoke, InvokeError};
+
+/// As much as any of the services takes.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+/// SNS bills a publication for each part of this size (<https://aws.amazon.com/sns/pricing/>).
+const PUBLISHED_PART: usize = 64 * 1024;
+/// What consumes read units; everything else writes.
+const READS: [&str; 5] = ["BatchGetItem", "GetItem", "Query", "Scan", "TransactGetItems"];
+
+/// What was used.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Used {
+    /// Invocations, by the function's name.
+    pub invocations: BTreeMap<String, u64>,
+    /// Messages that functions were given from queues.
+    pub messages: u64,
+    /// Calls of functions, by the function's name and what it called, such as `DynamoDB GetItem`.
+    pub calls: BTreeMap<(String, String), u64>,
+    /// Request units of DynamoDB for reading.
+    pub read_units: f64,
+    /// Request units of DynamoDB for writing.
+    pub write_units: f64,
+    /// Publications, in parts of 64 KB.
+    pub published: u64,
+    /// Calls that were refused; DynamoDB bills refused writes too, which is not in the units here.
+    pub refused: u64,
+}
+
+/// Counts, while it is asked to.
+pub struct Usage {
+    counting: Mutex<Option<Used>>,
+    functions: Arc<Functions>,
+    /// Names of functions by access key.
+    callers: BTreeMap<String, String>,
+}
+
+impl Usage {
+    pub(super) fn new(functions: Arc<Functions>, deployed: &[Function], iam: &Iam) -> Arc<Self> {
+        let callers = deployed.iter().filter_map(|function| {
+            let credentials = iam.credentials(&function.logical_id)?;
+            Some((credentials.access_key_id.clone(), function.name.clone()))
+        });
+        Arc::new(Self { counting: Mutex::default(), functions, callers: callers.collect() })
+    }
+
+    /// Counts from nothing.
+    pub fn begin(&self) {
+        *self.lock() = Some(Used::default());
+    }
+
+    /// What was used since [`begin`](Self::begin); nothing is counted any more.
+    pub fn end(&self) -> Used {
+        self.lock().take().unwrap_or_default()
+    }
+
+    /// Hands a request on and counts what it uses.
+    pub(super) async fn observe(&self, service: Service, request: Request, router: Router) -> Response {
+        let caller = self.caller(request.headers());
+        let (Some(caller), true) = (caller, self.lock().is_some()) else {
+            return pass(router, request).await;
+        };
+        let (parts, body) = request.into_parts();
+        let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        };
+        match service {
+            Service::DynamoDb => self.database(caller, parts, &body, router).await,
+            Service::Lambda => {
+                // `/2015-03-31/functions/NAME-or-ARN/invocations`; the SDK escapes the colons of an ARN.
+                let given = parts.uri.path().split('/').nth(3).unwrap_or_default().replace("%3A", ":");
+                let response = pass(router, Request::from_parts(parts, Body::from(body))).await;
+                self.count(|used| {
+                    called(used, caller, "Lambda Invoke", response.status());
+                    *used.invocations.entry(self.name(&given)).or_default() += 1;
+                });
+                response
+            }
+            Service::Broker => {
+                let (call, published) = broker_call(&parts.headers, &body);
+                let response = pass(router, Request::from_parts(parts, Body::from(body))).await;
+                self.count(|used| {
+                    called(used, caller, &call, response.status());
+                    used.published += published;
+                });
+                response
+            }
+        }
+    }
+
+    async fn database(&self, caller: &str, mut parts: Parts, body: &Bytes, router: Router) -> Response {
+        let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+        let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
+        let asked = asking_for_capacity(&operation, body).unwrap_or_else(|| body.clone());
+        parts.headers.remove(CONTENT_LENGTH);
+        let response = pass(router, Request::from_parts(parts, Body::from(asked))).await;
+        let (parts, body) = response.into_parts();
+        let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+            return StatusCode::BAD_GATEWAY.into_response();
+        };
+        let units = consumed(&body);
+        self.count(|used| {
+            called(used, caller, &format!("DynamoDB {operation}"), parts.status);
+            let kind = if READS.contains(&operation.as_str()) {
+                &mut used.read_units
+            } else {
+                &mut used.write_units
+            };
+            *kind += units;
+        });
+        Response::from_parts(parts, Body::from(body))
+    }
+
+    /// The name of a function, from whatever it is called by.
+    fn name(&self, function: &str) -> String {
+        self.functions.name(function).unwrap_or(function).to_owned()
+    }
+
+    fn caller(&self, headers: &HeaderMap) -> Option<&str> {
+        self.callers.get(iam::caller(headers)?).map(String::as_str)
+    }
+
+    fn count(&self, add: impl FnOnce(&mut Used)) {
+        if let Some(used) = self.lock().as_mut() {
+            add(used);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Used>> {
+        self.counting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Functions whose invocations by the gateway and by triggers are counted.
+pub(super) struct Counted(pub(super) Arc<Usage>);
+
+impl Invoke for Counted {
+    fn invoke<'a>(
+        &'a self,
+        function: &'a str,
+        payload: Bytes,
+    ) -> BoxFuture<'a, Result<Invocation, InvokeError>> {
+        let Self(usage) = self;
+        usage.count(|used| {
+            *used.invocations.entry(usage.name(function)).or_default() += 1;
+            used.messages += messages(&payload);
+        });
+        Box::pin(usage.functions.invoke(function, payload))
+    }
+}
+
+/// How many messages of a queue an event brings.
+fn messages(event: &Bytes) -> u64 {
+    let event: Value = serde_json::from_slice(event).unwrap_or_default();
+    let records = event["Records"].as_array().map_or(&[][..], Vec::as_slice);
+    records.iter().filter(|record| record["eventSource"] == "aws:sqs").count() as u64
+}
+
+async fn pass(router: Router, request: Request) -> Response {
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn called(used: &mut Used, caller: &str, call: &str, status: StatusCode) {
+    *used.calls.entry((caller.to_owned(), call.to_owned())).or_default() += 1;
+    used.refused += u64::from(!status.is_success());
+}
+
+/// The request, asking what it consumes; none for what consumes nothing or is no JSON object.
+fn asking_for_capacity(operation: &str, body: &Bytes) -> Option<Bytes> {
+    if operation.starts_with("Describe") || operation.starts_with("List") {
+        return None;
+    }
+    let mut request: serde_json::Map<String, Value> = serde_json::from_slice(body).ok()?;
+    request.insert("ReturnConsumedCapacity".to_owned(), json!("TOTAL"));
+    Some(Value::Object(request).to_string().into())
+}
+
+/// The units in an answer: those of one table, or of several.
+fn consumed(body: &Bytes) -> f64 {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let capacity = &answer["ConsumedCapacity"];
+    let tables = capacity.as_array().map_or(std::slice::from_ref(capacity), Vec::as_slice);
+    tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum()
+}
+
+/// What is called of SNS or SQS, and how many parts are published by it.
+fn broker_call(headers: &HeaderMap, body: &Bytes) -> (String, u64) {
+    if let Some(target) = headers.get("x-amz-target").and_then(|target| target.to_str().ok()) {
+        return (target.replacen("AmazonSQS.", "SQS ", 1), 0);
+    }
+    let form: Vec<_> = form_urlencoded::parse(body).into_owned().collect();
+    let action = form.iter().find(|(key, _)| key == "Action").map_or("", |(_, value)| value);
+    let published = if action.starts_with("Publish") {
+        // Texts of messages and their attributes; the rest is the protocol.
+        let bytes: usize = form.iter().filter(|(key, _)| key.contains("Message")).map(|(_, v)| v.len()).sum();
+        bytes.div_ceil(PUBLISHED_PART).max(1) as u64
+    } else {
+        0
+    };
+    (format!("SNS {action}"), published)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_those_of_one_table_or_of_several() {
+        for (answer, units) in [
+            (json!({"ConsumedCapacity": {"TableName": "a", "CapacityUnits": 0.5}}), 0.5),
+            (json!({"ConsumedCapacity": [{"CapacityUnits": 4.0}, {"CapacityUnits": 2.0}]}), 6.0),
+            (json!({}), 0.0),
+        ] {
+            assert!((consumed(&answer.to_string().into()) - units).abs() < f64::EPSILON, "{answer}");
+        }
+        assert_eq!(asking_for_capacity("DescribeTable", &Bytes::from_static(b"{}")), None);
+        let asked = asking_for_capacity("GetItem", &Bytes::from_static(br#"{"TableName":"a"}"#)).unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&asked).unwrap(),
+            json!({"TableName": "a", "ReturnConsumedCapacity": "TOTAL"})
+        );
+    }
+
+    #[test]
+    fn a_publication_is_billed_in_parts() {
+        for (bytes, parts) in [(1, 1), (PUBLISHED_PART, 1), (PUBLISHED_PART + 1, 2)] {
+            let message = "m".repeat(bytes);
+            let body = format!("Action=Publish&Message={message}");
+            assert_eq!(broker_call(&HeaderMap::new(), &body.into()), ("SNS Publish".to_owned(), parts));
+        }
+        let headers = HeaderMap::from_iter([(
+            axum::http::HeaderName::from_static("x-amz-target"),
+            axum::http::HeaderValue::from_static("AmazonSQS.GetQueueAttributes"),
+        )]);
+        assert_eq!(broker_call(&headers, &Bytes::new()), ("SQS GetQueueAttributes".to_owned(), 0));
+    }
+}

@@ -1,0 +1,228 @@
+//! A history in a world, from beginning to end; and the shortest one that still goes wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::World;
+use crate::chaos::{Calm, Storm, Weather};
+use crate::client::{Client, Shared};
+use crate::connector::Sabotage;
+use crate::history::{self, Step};
+use crate::inspection;
+use crate::model::Model;
+use crate::time::random;
+use crate::witness::Telling;
+use crate::world::{Counts, Settings};
+
+/// Everything that decides what happens.
+#[derive(Clone)]
+pub struct Plan {
+    /// Decides everything that chance decides.
+    pub seed: u64,
+    /// How often things go wrong.
+    pub weather: Weather,
+    /// Clients at the same time.
+    pub clients: usize,
+    /// What they do.
+    pub steps: Vec<Step>,
+    /// Messages that nobody understands.
+    pub poison: usize,
+    /// Whether the relay is away for two days, longer than streams remember.
+    pub relay_is_away: bool,
+    /// What is rewritten below the SDK.
+    pub sabotage: Option<Arc<dyn Sabotage>>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// What was not as promised; nothing if all is well.
+    pub violations: Vec<String>,
+    /// How often something was compared, by promise.
+    pub checks: BTreeMap<&'static str, u64>,
+    /// Steps, by what was done.
+    pub operations: BTreeMap<&'static str, u64>,
+    /// Those of orders.
+    pub order_operations: u64,
+    /// What happened, counted.
+    pub counts: Counts,
+    /// Commits.
+    pub commits: u64,
+    /// Tells two runs apart.
+    pub trace: u64,
+    /// Every call in words, if asked for.
+    pub lines: Vec<String>,
+    /// What there was in the end.
+    pub summary: String,
+}
+
+impl Plan {
+    /// The plan of a seed: so many steps, and the weather that the seed brings.
+    pub fn of(seed: u64, steps: usize) -> Self {
+        let mut random = random(seed, "plan");
+        let weather = match random.u32(..10) {
+            0 => Weather::FAIR,
+            1..8 => Weather::STORM,
+            _ => Weather::HURRICANE,
+        };
+        let clients = random.usize(1..=8);
+        Self {
+            seed,
+            weather,
+            clients,
+            steps: history::draw(&mut random, steps, clients),
+            poison: random.usize(..3),
+            relay_is_away: random.u32(..8) == 0,
+            sabotage: None,
+        }
+    }
+
+    /// Carries it out.
+    pub fn run(&self, verbose: bool) -> Outcome {
+        World::run(self.seed, self.play(verbose))
+    }
+
+    async fn play(&self, verbose: bool) -> Outcome {
+        let mut chance = random(self.seed, "trial");
+        let open = chance.bool();
+        let model = Arc::new(Mutex::new(Model::default()));
+        model.lock().unwrap().open_registration = open;
+        let world = World::open(Settings {
+            registration: if open { "open" } else { "closed" },
+            chaos: Box::new(Calm),
+            sabotage: self.sabotage.clone(),
+            witness: Some(Box::new(Telling(Arc::clone(&model)))),
+            verbose,
+            ..Settings::new(self.seed)
+        });
+        let shared = Shared::new(Arc::clone(&world), Arc::clone(&model));
+        let opening = history::opening(&mut random(self.seed, "opening"));
+        model.lock().unwrap().faults = false;
+        Client::new(Arc::clone(&shared), chance.fork()).run(opening).await;
+        world.rest().await;
+        model.lock().unwrap().faults = self.weather != Weather::FAIR;
+        world.set_chaos(Box::new(Storm::new(random(self.seed, "storm"), self.weather)));
+        let poison = self.trouble(&shared, &mut chance).await;
+        world.settle().await;
+        model.lock().unwrap().faults = false;
+        inspection::inspect(&shared, &poison).await;
+        self.report(&world, &model)
+    }
+
+    /// The clients, and everything that goes on meanwhile.
+    async fn trouble(&self, shared: &Arc<Shared>, chance: &mut fastrand::Rng) -> BTreeSet<String> {
+        let world = &shared.world;
+        let clients: Vec<_> = (0..self.clients)
+            .map(|number| {
+                let steps: Vec<Step> = self.steps.iter().filter(|step| step.client == number).copied().collect();
+                let client = Client::new(Arc::clone(shared), chance.fork());
+                tokio::spawn(client.run(steps))
+            })
+            .collect();
+        let over = Arc::new(AtomicBool::new(false));
+        let schedule = tokio::spawn(sweep_regularly(Arc::clone(world), Arc::clone(&over)));
+        let mut poison = BTreeSet::new();
+        for number in 0..self.poison {
+            tokio::time::sleep(Duration::from_millis(chance.u64(..3_000))).await;
+            let body = match chance.u32(..3) {
+                0 => format!("poison {number}"),
+                1 => format!("{{\"id\": {number}}}"),
+                _ => format!(
+                    "{{\"specversion\":\"1.0\",\"id\":\"{}\",\"source\":\"/erp/sales\",\"type\":\"sales.order.confirmed\",\"subject\":\"x\",\"time\":\"2026-01-01T00:00:00Z\",\"data\":{{\"n\":{number}}}}}",
+                    uuid::Uuid::nil()
+                ),
+            };
+            // The stock queue is the one that takes confirmations; what it cannot read is poison there.
+            let queues = world.broker().queues.len();
+            let stock = world.broker().queues.iter().position(|queue| queue.name.contains("stock"));
+            let queue = if body.contains("sales.order") { stock.unwrap_or(0) } else { chance.usize(..queues) };
+            world.put_message(queue, &body);
+            poison.insert(body);
+        }
+        if self.relay_is_away {
+            world.relay_is_off.store(true, Ordering::Relaxed);
+        }
+        for client in clients {
+            client.await.unwrap();
+        }
+        if self.relay_is_away {
+            tokio::time::sleep(Duration::from_secs(48 * 60 * 60)).await;
+        }
+        over.store(true, Ordering::Relaxed);
+        schedule.abort();
+        poison
+    }
+
+    fn report(&self, world: &World, model: &Mutex<Model>) -> Outcome {
+        let model = model.lock().unwrap();
+        let mut operations: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (word, count) in model.asked_by_kind() {
+            *operations.entry(word).or_default() += count;
+        }
+        Outcome {
+            violations: model.violations.clone(),
+            checks: model.checks.clone(),
+            operations,
+            order_operations: model.order_operations(),
+            counts: world.counts(),
+            commits: world.moment() as u64,
+            trace: world.trace(),
+            lines: world.lines(),
+            summary: model.summary(),
+        }
+    }
+
+    /// A shorter plan that goes wrong in the same way, as far as it can be found in so many runs.
+    pub fn shrink(&self, budget: usize) -> Self {
+        let promise = |outcome: &Outcome| outcome.violations.first().map(|first| kind(first));
+        let wanted = promise(&self.run(false));
+        let mut best = self.clone();
+        let mut left = budget;
+        let mut goes_wrong = |plan: &Self| {
+            left = left.saturating_sub(1);
+            left > 0 && promise(&plan.run(false)) == wanted
+        };
+        for simpler in [
+            Self { relay_is_away: false, ..best.clone() },
+            Self { poison: 0, ..best.clone() },
+            Self { weather: Weather::default(), ..best.clone() },
+        ] {
+            let simpler = Self { steps: best.steps.clone(), weather: simpler.weather, ..simpler };
+            if goes_wrong(&simpler) {
+                best = simpler;
+            }
+        }
+        // Delta debugging: leave out half, a quarter, an eighth … of the steps, as long as it still goes wrong.
+        let mut size = best.steps.len() / 2;
+        while size > 0 {
+            let mut at = 0;
+            while at < best.steps.len() {
+                let mut steps = best.steps.clone();
+                steps.drain(at..(at + size).min(steps.len()));
+                let shorter = Self { steps, ..best.clone() };
+                if goes_wrong(&shorter) {
+                    best = shorter;
+                } else {
+                    at += size;
+                }
+            }
+            size /= 2;
+        }
+        best
+    }
+}
+
+/// The promise that a violation is about.
+fn kind(violation: &str) -> String {
+    violation.split(':').next().unwrap_or_default().to_owned()
+}
+
+/// What the schedule does.
+async fn sweep_regularly(world: Arc<World>, over: Arc<AtomicBool>) {
+    while !over.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        world.sweep().await;
+    }
+}

@@ -1,0 +1,223 @@
+//! What was committed, told to the model: rows of tables become facts about things. The one place that knows both.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use erp_domain::contact::ContactKind;
+use erp_domain::order::OrderKind;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::backend::dynamo::{Change, Commit};
+use crate::invocation::Function;
+use crate::model::ask::{ItemForm, PartyForm};
+use crate::model::state::{Allocation, Item, Line, Order, Party, Stock, Times};
+use crate::model::{Actor, Fact, Model};
+use crate::world::Witness;
+
+/// Tells a model.
+#[derive(Clone)]
+pub struct Telling(pub Arc<Mutex<Model>>);
+
+impl Witness for Telling {
+    fn saw(&mut self, commit: &Commit) {
+        let actor = actor(commit);
+        let facts: Vec<Fact> = commit.changes.iter().flat_map(facts).collect();
+        self.0.lock().unwrap().committed(commit.number, &actor, &facts);
+    }
+}
+
+fn actor(commit: &Commit) -> Actor {
+    let Some(invocation) = &commit.invocation else { return Actor::Stranger("nobody".to_owned()) };
+    match (invocation.function, invocation.attempt) {
+        (
+            Function::AuthApi
+            | Function::ContactApi
+            | Function::InventoryApi
+            | Function::SalesApi
+            | Function::PurchaseApi,
+            Some(attempt),
+        ) => Actor::Client(attempt),
+        (Function::InventoryWorker, _) => Actor::Inventory(invocation.since),
+        (Function::SalesWorker, _) => Actor::Decisions,
+        (Function::Relay | Function::RelaySweep, _) => Actor::Relay,
+        (other, _) => Actor::Stranger(other.to_string()),
+    }
+}
+
+/// What a row's change says.
+fn facts(change: &Change) -> Vec<Fact> {
+    let place = &change.place;
+    let new = change.new.as_deref().map(Row);
+    let (head, id) = place.pk.split_once('#').unwrap_or((&place.pk, ""));
+    let id: Option<Uuid> = id.parse().ok();
+    let tail = place.sk.split('#').next().unwrap_or_default();
+    let order_kind = if place.table.ends_with("purchase") { OrderKind::Purchase } else { OrderKind::Sales };
+    match (head, tail, id, new) {
+        ("CUSTOMER", "CONTACT", Some(id), new) => vec![Fact::Party(ContactKind::Customer, id, new.map(party))],
+        ("VENDOR", "CONTACT", Some(id), new) => vec![Fact::Party(ContactKind::Vendor, id, new.map(party))],
+        ("ITEM", "ITEM", Some(id), new) => vec![Fact::Item(id, new.map(item))],
+        ("ITEM", "STOCK", Some(id), Some(row)) => vec![Fact::Stock(id, stock(row))],
+        ("ITEM", "MOVEMENT", Some(id), Some(row)) => {
+            vec![Fact::Movement(id, row.uuid("id"), row.number("change"))]
+        }
+        ("ORDER", "ORDER", Some(id), Some(row)) => vec![Fact::Order(order_kind, id, order(row))],
+        ("ORDER", "ALLOCATION", Some(id), Some(row)) => allocation(id, row, change.old.as_deref().map(Row)),
+        ("USER", "USER", Some(id), Some(row)) => vec![Fact::User {
+            id,
+            email: row.text("email"),
+            role: row.text("role").parse().unwrap(),
+            times: row.times(),
+            new: change.old.is_none(),
+        }],
+        ("RESET", "RESET", _, Some(row)) => vec![Fact::ResetAsked {
+            email: row.text("email"),
+            hash: place.pk.split_once('#').map(|(_, hash)| hash.to_owned()).unwrap_or_default(),
+            until: row.number("expires_at"),
+        }],
+        ("RESET", "RESET", _, None) => {
+            let hash = place.pk.split_once('#').map(|(_, hash)| hash.to_owned()).unwrap_or_default();
+            vec![Fact::ResetUsed { hash }]
+        }
+        ("IDEMPOTENCY", "ANSWER", _, Some(row)) => {
+            let answer = Row(&row.0["answer"]["M"]);
+            let status = answer.number("status");
+            vec![Fact::Kept {
+                status: u16::try_from(status).unwrap_or_default(),
+                body: answer.text("body"),
+                until: row.number("expires_at"),
+            }]
+        }
+        (_, "EVENT", _, Some(row)) if change.old.is_none() => {
+            let mut facts = Vec::new();
+            if row.0.get("outbox_pk").is_some() {
+                facts.push(event(&row.text("event")));
+            }
+            if let ("ORDER", Some(id)) = (head, id) {
+                facts.push(Fact::History(order_kind, id, place.sk["EVENT#".len()..].to_owned()));
+            }
+            facts
+        }
+        // The relay's mark.
+        _ => vec![Fact::Other],
+    }
+}
+
+fn event(json: &str) -> Fact {
+    let event: Value = serde_json::from_str(json).unwrap();
+    let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+    Fact::Event { id: text("id"), kind: text("type"), subject: text("subject") }
+}
+
+/// A row as DynamoDB writes it.
+#[derive(Clone, Copy)]
+pub struct Row<'a>(pub &'a Value);
+
+impl Row<'_> {
+    /// A text; empty if there is none.
+    pub fn text(&self, name: &str) -> String {
+        self.0[name]["S"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A number; 0 if there is none.
+    pub fn number(&self, name: &str) -> i64 {
+        self.0[name]["N"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// An id.
+    pub fn uuid(&self, name: &str) -> Uuid {
+        self.text(name).parse().unwrap_or_default()
+    }
+
+    /// A number that only grows.
+    pub fn version(&self, name: &str) -> u64 {
+        self.number(name).unsigned_abs()
+    }
+
+    fn times(&self) -> Times {
+        Times { created_at: self.text("created_at"), updated_at: self.text("updated_at") }
+    }
+
+    fn list(&self, name: &str) -> impl Iterator<Item = &Value> {
+        self.0[name]["L"].as_array().into_iter().flatten()
+    }
+}
+
+fn party(row: Row<'_>) -> Party {
+    let form = PartyForm {
+        name: row.text("name"),
+        email: row.text("email"),
+        phone: row.text("phone"),
+        address: row.text("address"),
+    };
+    Party { form, version: row.version("version"), times: row.times() }
+}
+
+fn item(row: Row<'_>) -> Item {
+    let form = ItemForm {
+        name: row.text("name"),
+        description: row.text("description"),
+        sku: row.text("sku"),
+        unit_price: row.number("unit_price"),
+    };
+    Item { form, version: row.version("version"), times: row.times() }
+}
+
+fn stock(row: Row<'_>) -> Stock {
+    Stock {
+        quantity: row.number("quantity"),
+        sequence: row.version("sequence"),
+        updated_at: row.text("updated_at"),
+    }
+}
+
+fn order(row: Row<'_>) -> Order {
+    let line = |line: &Value| {
+        let line = Row(&line["M"]);
+        Line {
+            id: line.uuid("id"),
+            item: line.uuid("item_id"),
+            quantity: line.number("quantity"),
+            unit_price: line.number("unit_price"),
+        }
+    };
+    Order {
+        party: row.uuid("party_id"),
+        status: row.text("status"),
+        stock_status: row.text("stock_status"),
+        version: row.version("version"),
+        lines: row.list("lines").map(line).collect(),
+        times: row.times(),
+    }
+}
+
+/// An allocation, with the events that were added to it; nothing but the relay's mark if nothing else changed.
+fn allocation(id: Uuid, row: Row<'_>, old: Option<Row<'_>>) -> Vec<Fact> {
+    let events = |row: Row<'_>| row.list("events").map(Value::clone).collect::<Vec<_>>();
+    let before = old.map(events).unwrap_or_default();
+    let new = events(row);
+    let added = new.iter().filter(|event| !before.contains(event)).filter_map(|event| event["S"].as_str());
+    let mut facts: Vec<Fact> = added.map(event).collect();
+    let is = read_allocation(row);
+    if old.map(read_allocation).as_ref() != Some(&is) {
+        facts.push(Fact::Allocation(id, is));
+    }
+    if facts.is_empty() { vec![Fact::Other] } else { facts }
+}
+
+fn read_allocation(row: Row<'_>) -> Allocation {
+    let demand = row.0["demand"]["M"].as_object().into_iter().flatten();
+    let demand: BTreeMap<Uuid, i64> = demand
+        .filter_map(|(item, quantity)| Some((item.parse().ok()?, quantity["N"].as_str()?.parse().ok()?)))
+        .collect();
+    let step = |step: &Value| {
+        let step = Row(&step["M"]);
+        (step.uuid("id"), if step.text("kind") == "allocated" { -1 } else { 1 })
+    };
+    Allocation {
+        state: row.text("state"),
+        demand,
+        sequence: row.version("sequence"),
+        moves: row.list("moves").map(step).collect(),
+    }
+}
