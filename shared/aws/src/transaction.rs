@@ -184,18 +184,20 @@ impl<L: Clone> Transaction<L> {
 
     /// Commits.
     ///
-    /// The SDK gives each call a request token, so that an attempt that was carried out but not heard of is not
-    /// carried out again.
+    /// All its attempts, the SDK's and ours, carry one request token: one that was carried out but not heard of is
+    /// not carried out again, and says that it was
+    /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>).
     ///
     /// # Errors
     /// When conditions did not hold, or the table does not answer.
     pub async fn commit(self, table: &Table) -> Result<(), TransactionError<L>> {
         let (labels, items): (Vec<L>, Vec<TransactWriteItem>) = self.actions.into_iter().unzip();
+        let token = format!("{:032x}", fastrand::u128(..));
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let sent =
-                table.client.transact_write_items().set_transact_items(Some(items.clone())).send().await;
+            let request = table.client.transact_write_items().client_request_token(&token);
+            let sent = request.set_transact_items(Some(items.clone())).send().await;
             let Err(error) = sent else { return Ok(()) };
             let Some(reasons) = error
                 .as_service_error()

@@ -206,6 +206,9 @@ fn read(request: &HttpRequest) -> Call {
     let path = request.uri().split("/2015-03-31/functions/").nth(1);
     if let Some(name) = path.and_then(|rest| rest.split('/').next()) {
         let payload: Value = serde_json::from_slice(bytes).unwrap();
+        // A name, or the ARN of an alias: `arn:aws:lambda:…:function:name:live`.
+        let name = name.replace("%3A", ":");
+        let name = name.split(":function:").last().and_then(|rest| rest.split(':').next());
         let body = json!({"FunctionName": name, "Payload": payload});
         return Call { service: Service::Lambda, operation: "Invoke".to_owned(), body };
     }

@@ -165,7 +165,9 @@ async fn look(shared: &Arc<Shared>) {
             shared.model.lock().unwrap().violations.push("nothing is wrong, and yet no answer".to_owned());
         }
     }
-    for (path, expected) in everything(&shared.model.lock().unwrap()) {
+    // Not in the loop's head, which would hold the lock while the lists are walked.
+    let lists = everything(&shared.model.lock().unwrap());
+    for (path, expected) in lists {
         walk(shared, &path, &expected).await;
     }
 }

@@ -24,6 +24,7 @@
 //! inspection  what must be true once everything has come to rest
 //! figures     what many of them came to
 //! trial       a history in a world from beginning to end; shrinking; figures
+//! crash       every operation, stopped at every call
 //! ```
 #![expect(clippy::unwrap_used, reason = "only tests and the simulator use this, and there a panic is the report")]
 
@@ -31,6 +32,7 @@ pub mod backend;
 pub mod chaos;
 pub mod client;
 pub mod connector;
+pub mod crash;
 pub mod deliveries;
 pub mod figures;
 pub mod gateway;

@@ -1,16 +1,19 @@
 //! What an operator counts on, and what no function would notice the lack of: encryption, logs, traces, limits,
 //! names, gradual deployment.
 
+use std::collections::BTreeSet;
+
 use localstack::deployment::TriggerSource;
 use serde_json::{Value, json};
 
 use crate::source::between;
-use crate::world::{Resource, World};
+use crate::world::{Resource, World, template};
 
 pub(crate) mod holds {
     crate::checks::checks!(
         functions_are_what_they_are_said_to_be,
         what_all_functions_share_is_said_once,
+        a_deployment_does_not_wait_for_itself,
         what_runs_on_a_schedule_has_one,
         triggers_are_tuned_as_decided,
         tables_are_kept_whatever_happens_to_the_stack,
@@ -122,6 +125,47 @@ fn what_all_functions_share_is_said_once(world: &World) -> Vec<String> {
     let alarms = shared["DeploymentPreference"]["Alarms"].as_array().into_iter().flatten();
     let unknown = alarms.filter_map(|alarm| alarm["Ref"].as_str()).filter(|id| world.resource(id).is_none());
     faults.chain(unknown.map(|id| format!("DeploymentPreference: there is no alarm {id}"))).collect()
+}
+
+/// An alias waits for its deployment group, that for the alarms, and an alarm for what it names. So nothing that such an
+/// alarm names may wait for an alias, or CloudFormation finds a circle, which no linter does.
+fn a_deployment_does_not_wait_for_itself(world: &World) -> Vec<String> {
+    let alarms = world.document.pointer("/Globals/Function/DeploymentPreference/Alarms");
+    let alarms = alarms.and_then(Value::as_array).into_iter().flatten();
+    let mut faults = Vec::new();
+    for alarm in alarms.filter_map(|alarm| alarm["Ref"].as_str()) {
+        let (mut seen, mut left) = (BTreeSet::new(), vec![alarm.to_owned()]);
+        while let Some(name) = left.pop() {
+            let (id, part) = name.split_once('.').unwrap_or((&name, ""));
+            if part == "Alias" {
+                faults.push(format!(
+                    "{alarm} waits for {name}, which waits for {alarm}: name what it watches by !Sub"
+                ));
+            } else if let Some(resource) = world.resource(id).filter(|_| seen.insert(id.to_owned())) {
+                named_in(&resource.body["Properties"], &mut left);
+            }
+        }
+    }
+    faults
+}
+
+/// What `Ref`, `GetAtt` and `Sub` name in a value.
+fn named_in(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match (key.as_str(), value) {
+                    ("Ref" | "GetAtt", Value::String(name)) => names.push(name.clone()),
+                    ("Sub", Value::String(text)) => {
+                        names.extend(between(text, "${", "}").into_iter().map(str::to_owned));
+                    }
+                    _ => named_in(value, names),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| named_in(value, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn what_runs_on_a_schedule_has_one(world: &World) -> Vec<String> {
@@ -292,4 +336,13 @@ fn what_comes_out_is_explained(world: &World) -> Vec<String> {
         }
     }
     faults
+}
+
+#[test]
+fn a_circle_is_found() {
+    let mut document = template();
+    let alarm = &mut document["Resources"]["StockWorkerErrors"]["Properties"]["Dimensions"][0]["Value"];
+    *alarm = yaml_serde::from_str("!Ref SalesApiFunction").unwrap();
+    let faults = a_deployment_does_not_wait_for_itself(&World::new(document).unwrap());
+    assert!(faults.iter().any(|fault| fault.contains("ContactQueryFunction.Alias")), "{faults:?}");
 }

@@ -1,0 +1,62 @@
+//! What there is in the end, in words that are the same however often something had to be begun anew: without ids
+//! and times.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::model::Model;
+
+/// Everything, sorted.
+pub(super) fn of(model: &Model) -> Vec<String> {
+    let item = |id: &Uuid| {
+        let known = model.items.get(id).and_then(|item| item.during(0, usize::MAX).flatten().last());
+        known.map_or_else(|| id.to_string(), |item| item.form.sku.clone())
+    };
+    let mut lines = Vec::new();
+    for ((kind, _), party) in &model.parties {
+        let party = party.now().map(|party| (&party.form, party.version));
+        lines.push(format!("{kind} {party:?}"));
+    }
+    for (id, stock) in &model.stock {
+        let there = model.items.get(id).and_then(|item| item.now()).map(|item| (&item.form, item.version));
+        let stock = stock.now().map(|stock| (stock.quantity, stock.sequence));
+        let movements = model.written.iter().filter(|((of, _), _)| of == id).map(|(_, (_, by))| *by);
+        let mut movements: Vec<i64> = movements.collect();
+        movements.sort_unstable();
+        lines.push(format!("item {there:?}: {stock:?} by {movements:?}"));
+    }
+    for ((kind, id), order) in &model.orders {
+        let Some(order) = order.now() else { continue };
+        let of: Vec<_> =
+            order.lines.iter().map(|line| (item(&line.item), line.quantity, line.unit_price)).collect();
+        let held = model.allocations.get(id).and_then(|held| held.now()).map(|held| {
+            let demand: BTreeMap<_, _> = held.demand.iter().map(|(id, wanted)| (item(id), *wanted)).collect();
+            let moves: Vec<i64> = held.moves.iter().map(|(_, sign)| *sign).collect();
+            format!("{} {demand:?}, the {}th state, moves {moves:?}", held.state, held.sequence)
+        });
+        let history = model.history.get(&(*kind, *id)).into_iter().flatten();
+        let mut history: Vec<_> = history.map(|(_, event)| model.events.get(event)).collect();
+        history.sort_unstable();
+        let (status, stock, version) = (&order.status, &order.stock_status, order.version);
+        lines.push(format!("{kind} {status}, stock {stock}, version {version}, {of:?}, {held:?}, {history:?}"));
+    }
+    for (email, user) in &model.users {
+        let user = user.now().map(|user| (user.role.as_str(), &user.password));
+        lines.push(format!("user {email} {user:?}"));
+    }
+    let mut events: BTreeMap<&str, usize> = BTreeMap::new();
+    for kind in model.events.values() {
+        *events.entry(kind).or_default() += 1;
+    }
+    // Asked for without a key, so asking again is another request.
+    events.remove("auth.password.reset_requested");
+    lines.push(format!("events {events:?}"));
+    let mut kept: BTreeMap<(&str, u16), usize> = BTreeMap::new();
+    for (scope, answer) in &model.answers {
+        *kept.entry((scope.method, answer.now().map_or(0, |kept| kept.status))).or_default() += 1;
+    }
+    lines.push(format!("kept answers {kept:?}"));
+    lines.sort_unstable();
+    lines
+}

@@ -1,0 +1,207 @@
+//! Crash points, all of them: an operation is stopped at every single call to AWS that it leads to, in turn.
+//!
+//! An operation is a request, or a run of the sweep, with everything that follows from it until nothing is on its way
+//! any more: relay, workers, movements, the line. It is played once without a fault, and its calls are counted. Then
+//! it is played twice for each call: the function that makes it dies before the call has an effect, and after the
+//! effect, before it hears of it. Everybody then does what they do in real life: the client asks again (with the
+//! same key, where the route honours one), the message is seen again, the stream comes back. At the end every promise
+//! must hold, and what there is must be what there is without the crash.
+
+mod end;
+mod operations;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use erp_domain::identity::{self, Role};
+use erp_domain::{Clock, Email, Id};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::World;
+use crate::chaos::{Chaos, Fault, Io};
+use crate::client::{Shared, render};
+use crate::gateway::{Door, Request};
+use crate::inspection;
+use crate::invocation::Function;
+use crate::model::Model;
+use crate::model::ask::{Access, Ask, Caller, What};
+use crate::witness::Telling;
+use crate::world::Settings;
+
+pub use operations::{Operation, Shop, operations};
+
+/// The seed of every world here: what is varied is where it stops.
+const SEED: u64 = 1;
+/// How often a client asks.
+const TRIES: u32 = 4;
+/// Longer than streams remember.
+const TWO_DAYS: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// A call, in a few words: who makes it, and what it is.
+pub type Point = (Function, String);
+
+/// What came of an operation that was stopped somewhere, or nowhere.
+#[derive(Debug)]
+pub struct Played {
+    /// The calls that were made.
+    pub points: Vec<Point>,
+    /// What was not as promised.
+    pub violations: Vec<String>,
+    /// What there was in the end, without ids and times.
+    pub end: Vec<String>,
+    /// Every call in words, if asked for.
+    pub lines: Vec<String>,
+}
+
+/// What came of all crashes of an operation.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The operation.
+    pub operation: &'static str,
+    /// Calls that it makes, by the function that makes them.
+    pub calls: BTreeMap<&'static str, usize>,
+    /// Crashes that were played.
+    pub played: usize,
+    /// Crashes that there are: two for each call.
+    pub points: usize,
+    /// Those after which something was not as promised.
+    pub broken: Vec<String>,
+}
+
+/// Stops at one call, and notes them all.
+struct Stop {
+    at: Option<(usize, Fault)>,
+    seen: Arc<Mutex<Vec<Point>>>,
+}
+
+impl Chaos for Stop {
+    fn io(&mut self, io: &Io<'_>) -> Fault {
+        let mut seen = self.seen.lock().unwrap();
+        seen.push((io.invocation.function, io.call.operation.clone()));
+        match self.at {
+            Some((at, fault)) if at == seen.len() => fault,
+            _ => Fault::None,
+        }
+    }
+}
+
+/// Stops an operation at every call, or at every `stride`th from the `first` on.
+pub fn stop_everywhere(operation: &Operation, first: usize, stride: usize) -> Report {
+    let calm = play(operation, None, false);
+    let mut calls: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for (function, _) in &calm.points {
+        *calls.entry(function.binary()).or_default() += 1;
+    }
+    let mut report =
+        Report { operation: operation.name, calls, played: 0, points: 2 * calm.points.len(), broken: Vec::new() };
+    if !calm.violations.is_empty() || calm.points.is_empty() {
+        report.broken.push(format!("without a crash: {:?}", calm.violations));
+        return report;
+    }
+    let faults = [Fault::CrashBefore, Fault::CrashAfter];
+    let stops = (1..=calm.points.len()).flat_map(|at| faults.map(|fault| (at, fault)));
+    for (at, fault) in stops.skip(first).step_by(stride) {
+        report.played += 1;
+        let stopped = play(operation, Some((at, fault)), false);
+        let (function, call) = &calm.points[at - 1];
+        let place = format!("{} at call {at} ({function} {call})", fault.as_str());
+        if stopped.points[..at.min(stopped.points.len())] != calm.points[..at] {
+            report.broken.push(format!("{place}: another history than without the crash"));
+        } else if let Some(violation) = stopped.violations.first() {
+            report.broken.push(format!("{place}: {violation}"));
+        } else if stopped.end != calm.end {
+            let other: Vec<_> = stopped.end.iter().filter(|line| !calm.end.contains(line)).collect();
+            let gone: Vec<_> = calm.end.iter().filter(|line| !stopped.end.contains(line)).collect();
+            report.broken.push(format!("{place}: ends with {other:?} in the place of {gone:?}"));
+        }
+    }
+    report
+}
+
+/// Plays an operation, stopped at a call or not.
+pub fn play(operation: &Operation, at: Option<(usize, Fault)>, verbose: bool) -> Played {
+    World::run(SEED, async move {
+        let model = Arc::new(Mutex::new(Model::default()));
+        model.lock().unwrap().open_registration = true;
+        let world = World::open(Settings {
+            witness: Some(Box::new(Telling(Arc::clone(&model)))),
+            verbose,
+            ..Settings::new(SEED)
+        });
+        let mut person = Person { shared: Shared::new(Arc::clone(&world), model), tokens: Vec::new(), asked: 0 };
+        for make in operations::opening().into_iter().chain(operation.before.iter().copied()) {
+            person.ask(make).await;
+            world.rest().await;
+        }
+        let seen = Arc::default();
+        let stop = Stop { at, seen: Arc::clone(&seen) };
+        let model = &person.shared.model;
+        if operation.by_the_sweep {
+            // Nobody reads the stream until it has forgotten; then the sweep is all there is.
+            world.relay_is_off.store(true, std::sync::atomic::Ordering::Relaxed);
+            person.ask(operation.is).await;
+            tokio::time::sleep(TWO_DAYS).await;
+            world.calm_down();
+            world.rest().await;
+            world.set_chaos(Box::new(stop));
+            world.sweep().await;
+        } else {
+            model.lock().unwrap().faults = at.is_some();
+            world.set_chaos(Box::new(stop));
+            person.ask(operation.is).await;
+        }
+        world.rest().await;
+        world.settle().await;
+        let points = seen.lock().unwrap().clone();
+        person.shared.model.lock().unwrap().faults = false;
+        inspection::inspect(&person.shared, &BTreeSet::new()).await;
+        let model = person.shared.model.lock().unwrap();
+        Played { points, violations: model.violations.clone(), end: end::of(&model), lines: world.lines() }
+    })
+}
+
+/// The one client: a finance manager who does not give up.
+struct Person {
+    shared: Arc<Shared>,
+    /// Reset tokens that were sent, newest last.
+    tokens: Vec<String>,
+    asked: u32,
+}
+
+impl Person {
+    async fn ask(&mut self, make: fn(&Shop<'_>) -> What) {
+        let what = make(&Shop { model: &self.shared.model.lock().unwrap(), tokens: &self.tokens });
+        self.asked += 1;
+        let (ask, request) = self.request(what);
+        for _ in 0..TRIES {
+            let answer = self.shared.try_once(&ask, &request, &Door::Gateway).await;
+            if let Some(answer) = answer.filter(|answer| answer.status < 500) {
+                self.tokens.extend(answer.data()["reset_token"].as_str().map(str::to_owned));
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn request(&self, what: What) -> (Arc<Ask>, Request) {
+        let (method, path, body) = render(&what);
+        let (mut caller, mut token) = (Caller::Nobody, None);
+        if what.access() != Access::Public {
+            let role = Role::FinanceManager;
+            let id = Id::new(Uuid::from_u128(1 + role as u128));
+            let email = Email::parse("finance@example.com").unwrap();
+            let world = &self.shared.world;
+            let signed =
+                world.tokens.sign(&identity::Caller::User { id, email, role }, Uuid::nil(), world.clock.now());
+            token = Some(signed.unwrap().0);
+            caller = Caller::User(id.to_string(), role);
+        }
+        let without = matches!(what, What::Login { .. } | What::Forgot { .. } | What::ServiceToken { .. });
+        let key = (matches!(method, "POST" | "PUT") && !without).then(|| format!("key-{}", self.asked));
+        let headers = key.iter().map(|key| ("Idempotency-Key", key.clone())).collect();
+        let ask = Ask { caller, what, method, path: path.clone(), body: body.clone(), key, if_match: None };
+        (Arc::new(ask), Request { method, path, token, headers, body })
+    }
+}
