@@ -88,11 +88,12 @@ impl Scheduled {
         ]);
         let complete = checked.resume.is_none();
         if let Some(progress) = checked.resume {
-            self.go_on(progress, &context.env_config.function_name).await?;
+            self.go_on(progress, &context.invoked_function_arn).await?;
         }
         Ok(Outcome { complete, report })
     }
 
+    /// Hands over to the alias that it was invoked by, which the ARN ends in.
     async fn go_on(&self, progress: Progress, function: &str) -> Result<(), Error> {
         if progress.part >= MOST_PARTS {
             return Err(format!("{MOST_PARTS} invocations were not enough").into());

@@ -51,6 +51,7 @@ fn the_real_template_resolves() {
             "purchase-api",
             "relay",
             "relay-sweep",
+            "reconcile",
             "portal"
         ]
     );

@@ -79,6 +79,11 @@ pub trait Sabotage: Send + Sync {
         answer
     }
 
+    /// The batch of messages that a function gets from its queue, as the JSON of Lambda's event.
+    fn batch(&self, _: crate::invocation::Function, event: Value) -> Value {
+        event
+    }
+
     /// The request that a function gets from the gateway, as the JSON of Lambda's event.
     fn request(&self, _: crate::invocation::Function, event: Value) -> Value {
         event

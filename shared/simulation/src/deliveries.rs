@@ -39,9 +39,8 @@ pub(crate) fn start(world: &Arc<World>) {
 
 /// Takes batches from a queue, for as long as the world is there.
 async fn poll(world: Arc<World>, queue: usize) {
-    let mut pulse = world.pulse();
     loop {
-        pulse.mark_unchanged();
+        let changed = world.changed();
         let function = world.broker().queues[queue].function;
         let most = world.broker().queues[queue].batch;
         let most = world.chaos().batch(most);
@@ -50,9 +49,7 @@ async fn poll(world: Arc<World>, queue: usize) {
             let next = world.broker().next_visible(queue);
             let wait = next.map_or(Duration::MAX, |at| millis(at - world.clock.elapsed()));
             // Whichever comes first: a message's time, or something new.
-            if let Ok(Err(_)) = timeout(wait, pulse.changed()).await {
-                return;
-            }
+            timeout(wait, changed).await.ok();
             continue;
         }
         let records: Vec<Value> = batch
@@ -65,7 +62,12 @@ async fn poll(world: Arc<World>, queue: usize) {
                 })
             })
             .collect();
-        let event = serde_json::from_value(json!({"Records": records})).unwrap();
+        let event = json!({"Records": records});
+        let event = match world.sabotage() {
+            Some(sabotage) => sabotage.batch(function, event),
+            None => event,
+        };
+        let event = serde_json::from_value(event).unwrap();
         world.count(|figures| figures.deliveries += batch.len() as u64);
         let ended = world.invoke(function, None, |handler| handler.work(event)).await;
         let response = ended.done().filter(|_| !world.chaos().loses_answer(function));
@@ -99,17 +101,14 @@ struct Record {
 
 impl Lane {
     async fn run(mut self, world: Arc<World>, name: (usize, u64)) {
-        let mut pulse = world.pulse();
         // Read and not done.
         let mut pending: Vec<Record> = Vec::new();
         loop {
-            pulse.mark_unchanged();
+            let changed = world.changed();
             self.read(&world, &mut pending);
             world.lane_is(name, pending.len());
             if pending.is_empty() || world.relay_is_off.load(Ordering::Relaxed) {
-                if pulse.changed().await.is_err() {
-                    return;
-                }
+                changed.await;
                 continue;
             }
             let delay = world.chaos().stream_delay();

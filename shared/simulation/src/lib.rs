@@ -25,6 +25,7 @@
 //! figures     what many of them came to
 //! trial       a history in a world from beginning to end; shrinking; figures
 //! crash       every operation, stopped at every call
+//! control     bugs put in on purpose, and conditions left out: do the checks notice?
 //! ```
 #![expect(clippy::unwrap_used, reason = "only tests and the simulator use this, and there a panic is the report")]
 
@@ -32,6 +33,7 @@ pub mod backend;
 pub mod chaos;
 pub mod client;
 pub mod connector;
+pub mod control;
 pub mod crash;
 pub mod deliveries;
 pub mod figures;

@@ -106,9 +106,22 @@ impl Plan {
         world.set_chaos(Box::new(Storm::new(random(self.seed, "storm"), self.weather)));
         let poison = self.trouble(&shared, &mut chance).await;
         world.settle().await;
+        let asked = model.lock().unwrap().asked_by_kind();
+        let order_operations = model.lock().unwrap().order_operations();
         model.lock().unwrap().faults = false;
         inspection::inspect(&shared, &poison).await;
-        self.report(&world, &model)
+        let model = model.lock().unwrap();
+        Outcome {
+            violations: model.violations.clone(),
+            checks: model.checks.clone(),
+            operations: asked,
+            order_operations,
+            counts: world.counts(),
+            commits: world.moment() as u64,
+            trace: world.trace(),
+            lines: world.lines(),
+            summary: model.summary(),
+        }
     }
 
     /// The clients, and everything that goes on meanwhile.
@@ -153,25 +166,6 @@ impl Plan {
         over.store(true, Ordering::Relaxed);
         schedule.abort();
         poison
-    }
-
-    fn report(&self, world: &World, model: &Mutex<Model>) -> Outcome {
-        let model = model.lock().unwrap();
-        let mut operations: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for (word, count) in model.asked_by_kind() {
-            *operations.entry(word).or_default() += count;
-        }
-        Outcome {
-            violations: model.violations.clone(),
-            checks: model.checks.clone(),
-            operations,
-            order_operations: model.order_operations(),
-            counts: world.counts(),
-            commits: world.moment() as u64,
-            trace: world.trace(),
-            lines: world.lines(),
-            summary: model.summary(),
-        }
     }
 
     /// A shorter plan that goes wrong in the same way, as far as it can be found in so many runs.

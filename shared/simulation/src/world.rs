@@ -21,7 +21,8 @@ use fastrand::Rng;
 use localstack::deployment::Deployment;
 use relay::sweep::Swept;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::backend::dynamo::{Commit, Dynamo, Place};
 use crate::chaos::{Calm, Chaos, Fault};
@@ -115,7 +116,7 @@ pub struct World {
     broker: Mutex<Broker>,
     counts: Mutex<Counts>,
     random: Mutex<Rng>,
-    pulse: watch::Sender<u64>,
+    pulse: Notify,
     lanes: Mutex<BTreeMap<(usize, u64), usize>>,
     invocations: AtomicU64,
     running: AtomicUsize,
@@ -160,7 +161,7 @@ impl World {
                 broker: Mutex::new(Broker::new(deployment)),
                 counts: Mutex::default(),
                 random: Mutex::new(random(seed, "queues")),
-                pulse: watch::Sender::new(0),
+                pulse: Notify::new(),
                 lanes: Mutex::default(),
                 invocations: AtomicU64::new(0),
                 running: AtomicUsize::new(0),
@@ -369,13 +370,15 @@ impl World {
         change(&mut self.counts.lock().unwrap());
     }
 
-    pub(crate) fn pulse(&self) -> watch::Receiver<u64> {
-        self.pulse.subscribe()
+    /// Ends with the next change from now on. (A `watch` channel would wake those who wait in an order that tokio's
+    /// own randomness decides.)
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.pulse.notified()
     }
 
     /// Something changed: whoever delivers looks again.
     pub(crate) fn wake(&self) {
-        self.pulse.send_modify(|pulse| *pulse = pulse.wrapping_add(1));
+        self.pulse.notify_waiters();
     }
 
     pub(crate) fn lane_is(&self, lane: (usize, u64), pending: usize) {

@@ -168,3 +168,25 @@ async fn a_poison_message_fails_alone() {
     assert_eq!(failed, poison);
     assert_eq!(inventory.stock(item).await, 4);
 }
+
+#[tokio::test]
+async fn a_place_that_a_slow_delivery_left_in_line_is_taken_out() {
+    use inventory::ports::AllocationStore;
+    let inventory = Inventory::start().await;
+    let item = inventory.item(5).await;
+    let sale = Uuid::now_v7();
+    let confirmed = order_event(SalesConfirmed, sale, &[(item, 5)]);
+    inventory.deliver(std::slice::from_ref(&confirmed)).await;
+    assert_eq!(kinds(&inventory.catch_up().await), [OrderAllocated]);
+
+    // Another delivery of the same had found too little before that, and comes to stand in line only now.
+    let store: &dyn AllocationStore = &inventory.store;
+    let found = store.find(erp_domain::Id::new(sale)).await.unwrap().unwrap();
+    store.join_lines(&found).await.unwrap();
+    let waiting = || store.line(erp_domain::Id::new(item), None, 10);
+    assert_eq!(waiting().await.unwrap().len(), 1);
+
+    inventory.deliver(&[confirmed]).await;
+    assert_eq!(waiting().await.unwrap(), []);
+    assert_eq!(inventory.stock(item).await, 0);
+}

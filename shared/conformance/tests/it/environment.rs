@@ -49,6 +49,15 @@ const VARIABLES: &[(&str, &[(&str, &str)])] = &[
     ("relay", &TOPICS),
     ("relay-sweep", &[TOPICS[0], TOPICS[1], TOPICS[2], TOPICS[3], TOPICS[4], ("SWEEP_TABLES", EVERY_TABLE)]),
     (
+        "reconcile",
+        &[
+            ("INVENTORY_TABLE", "erp-inventory"),
+            ("SALES_TABLE", "erp-sales"),
+            ("PURCHASE_TABLE", "erp-purchase"),
+            ("OUTBOX_TABLES", EVERY_TABLE),
+        ],
+    ),
+    (
         "portal",
         &[
             ("HEALTH_TABLES", EVERY_TABLE),

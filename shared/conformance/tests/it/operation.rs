@@ -48,6 +48,7 @@ const LIMITS: &[(&str, Limits)] = &[
     ("purchase-api", USUAL),
     ("relay", Limits { timeout: Some(30), ..USUAL }),
     ("relay-sweep", Limits { timeout: Some(60), reserved: Some(1), ..USUAL }),
+    ("reconcile", Limits { timeout: Some(300), reserved: Some(1), ..USUAL }),
     ("portal", USUAL),
 ];
 const USUAL: Limits = Limits { memory: None, timeout: None, reserved: None };

@@ -15,6 +15,8 @@ pub(crate) mod holds {
 
 const TABLES: &[&str] =
     &["table/erp-auth", "table/erp-contact", "table/erp-inventory", "table/erp-purchase", "table/erp-sales"];
+/// Whose books are checked.
+const BOOKS: &[&str] = &["table/erp-inventory", "table/erp-purchase", "table/erp-sales"];
 const TOPICS: &[&str] = &[
     "erp-auth-events",
     "erp-contact-events",
@@ -172,6 +174,28 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
         ],
         "DynamoUnpublished: what is not published yet",
     ),
+    ("reconcile", "dynamodb:Scan", BOOKS, "Table::scan: every item, order and allocation"),
+    ("reconcile", "dynamodb:BatchGetItem", BOOKS, "Table::get_all: a second look at what seems wrong"),
+    ("reconcile", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: a balance, read anew"),
+    (
+        "reconcile",
+        "dynamodb:Query",
+        &[
+            "table/erp-auth/index/outbox",
+            "table/erp-contact/index/outbox",
+            "table/erp-inventory",
+            "table/erp-inventory/index/outbox",
+            "table/erp-purchase/index/outbox",
+            "table/erp-sales/index/outbox",
+        ],
+        "unpublished: what nobody published; Table::query_prefix: an item's movements",
+    ),
+    (
+        "reconcile",
+        "lambda:InvokeFunction",
+        &["function:erp-reconcile:live"],
+        "Scheduled: goes on in another invocation",
+    ),
     ("portal", "dynamodb:DescribeTable", TABLES, "AwsProbe: does it serve"),
     (
         "portal",
@@ -181,16 +205,23 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
     ),
 ];
 
-/// The calls that the SDK is asked for.
-const CALLS: [&str; 10] = [
+/// The calls that the SDK is asked for, by functions and by the operator's command line; the latter has the rights of
+/// whoever types it.
+const CALLS: [&str; 16] = [
     "batch_get_item",
     "batch_write_item",
+    "change_message_visibility_batch",
+    "delete_message",
     "describe_table",
     "get_item",
     "get_queue_attributes",
     "invoke",
+    "list_dead_letter_source_queues",
     "publish_batch",
     "query",
+    "receive_message",
+    "scan",
+    "send_message",
     "transact_write_items",
     "update_item",
 ];
@@ -199,7 +230,7 @@ const CALLS: [&str; 10] = [
 const FIRST: [&str; 6] = [
     ".table_name(",
     ".request_items(",
-    ".set_transact_items(",
+    ".client_request_token(",
     ".queue_url(",
     ".topic_arn(",
     ".function_name(",

@@ -105,6 +105,7 @@ const SAMPLES: &[(&str, Expected)] = &[
     ("relay.sales-stream", DONE),
     ("relay.purchase-stream", DONE),
     ("relay-sweep.schedule", Result("/complete", "true")),
+    ("reconcile.schedule", Result("/mismatches", "0")),
     ("portal.health", says(200, "Gateway is healthy")),
     ("portal.openapi", Http(200, Some(("/openapi", "3.1.0")))),
     ("portal.swagger", Http(200, None)),
@@ -283,6 +284,10 @@ const USED_ELSEWHERE: &[(&str, &str, &str)] = &[
     ("auth-api", "dynamodb:UpdateItem", "a reset takes a token that no file can know: shared/e2e, the walk"),
     ("relay-sweep", "sns:Publish", "the relay is faster than the sweep: functions/relay/tests"),
     ("relay-sweep", "dynamodb:UpdateItem", "as above"),
+    ("reconcile", "dynamodb:BatchGetItem", "a second look at what seems wrong: functions/operator/tests"),
+    ("reconcile", "dynamodb:GetItem", "as above"),
+    ("reconcile", "dynamodb:Query", "as above, for movements; of the outboxes the sample makes use"),
+    ("reconcile", "lambda:InvokeFunction", "tables that take longer than its time: functions/operator"),
 ];
 
 /// Rights that nobody made use of. That none was missing the samples show by working.

@@ -1,0 +1,107 @@
+//! Negative controls: what would the simulation say if the platform were wrong?
+//!
+//! Each classic bug is put in by rewriting what goes over the wire ([`Sabotage`]), and the histories, faults and
+//! checks that find nothing in the platform as it is must find it. The same is asked of every condition of every
+//! write: stripped, does anybody notice?
+
+mod bugs;
+mod conditions;
+mod wire;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::connector::Sabotage;
+use crate::trial::Plan;
+
+pub use conditions::{Site, strip, written};
+
+/// A bug that is put in on purpose.
+#[derive(Clone, Copy)]
+pub struct Control {
+    /// What it is.
+    pub name: &'static str,
+    /// Puts it in.
+    pub make: fn() -> Arc<dyn Sabotage>,
+}
+
+/// All of them.
+pub const CONTROLS: [Control; 17] = [
+    Control { name: "events published without the outbox", make: || Arc::new(bugs::PublishedDirectly) },
+    Control { name: "a consumer without de-duplication", make: || Arc::new(bugs::NotDeduplicated::default()) },
+    Control { name: "a confirmation that checks, then sets", make: || Arc::new(bugs::CheckThenSet) },
+    Control { name: "stock written unconditionally", make: || Arc::new(bugs::TakenUnseen) },
+    Control { name: "the lines of an order applied one by one", make: || Arc::new(bugs::OneByOne) },
+    Control { name: "two lines of one item checked apart", make: || Arc::new(bugs::LinesApart::default()) },
+    Control { name: "the idempotency record outside the transaction", make: || Arc::new(bugs::RecordAfterwards) },
+    Control { name: "a cancellation that gives back twice", make: || Arc::new(bugs::GivenBackTwice) },
+    Control { name: "a movement without a change of stock", make: || Arc::new(bugs::MovementAlone) },
+    Control { name: "a change of stock without a movement", make: || Arc::new(bugs::StockAlone) },
+    Control { name: "no role check on one route", make: || Arc::new(bugs::RoleUnseen) },
+    Control { name: "`If-Match` ignored", make: || Arc::new(bugs::VersionUnseen) },
+    Control { name: "`Idempotency-Key` ignored", make: || Arc::new(bugs::KeyUnseen) },
+    Control { name: "failed entries of a batch to SNS unread", make: || Arc::new(bugs::FailuresUnread) },
+    Control { name: "no sweep of the outbox", make: || Arc::new(bugs::NoSweep) },
+    Control { name: "who waits is not put into the line", make: || Arc::new(bugs::LineForgotten) },
+    Control { name: "nothing wrong: must not be caught", make: || Arc::new(Nothing) },
+];
+
+/// Changes nothing.
+struct Nothing;
+
+impl Sabotage for Nothing {}
+
+/// How something was noticed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Notice {
+    /// How many seeds it took.
+    pub seeds: u64,
+    /// The one that did it.
+    pub seed: u64,
+    /// What was said first, in short.
+    pub by: String,
+}
+
+/// How a bug was caught, if it was.
+#[derive(Debug, Clone, Serialize, Default)]
+pub struct Catch {
+    /// First, by any check.
+    pub first: Option<Notice>,
+    /// First by what there was in the end, which knows nothing of single commits.
+    pub at_rest: Option<Notice>,
+    /// Seeds that were played.
+    pub played: u64,
+}
+
+/// Plays seeds with a bug until it is caught, during the history and by what there is at its end.
+pub fn search(make: impl Fn() -> Arc<dyn Sabotage>, first_seed: u64, most: u64, steps: usize) -> Catch {
+    let mut catch = Catch::default();
+    for seed in first_seed..first_seed + most {
+        catch.played += 1;
+        let plan = Plan { sabotage: Some(make()), ..Plan::of(seed, steps) };
+        // A world may become impossible: then its harness gives up, which is a way of noticing.
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| plan.run(false)));
+        let violations = outcome.map_or_else(|_| vec!["the world did not come to rest".to_owned()], |o| o.violations);
+        let notice = |said: &String| Notice { seeds: catch.played, seed, by: in_short(said) };
+        let first = violations.first().map(notice);
+        let at_rest = violations.iter().find(|said| said.contains("at rest")).map(notice);
+        catch.first = catch.first.or(first);
+        catch.at_rest = catch.at_rest.or(at_rest);
+        if catch.first.is_some() && catch.at_rest.is_some() {
+            break;
+        }
+    }
+    catch
+}
+
+/// A violation without ids and what came with it.
+fn in_short(violation: &str) -> String {
+    let words = violation.split_whitespace().map(|word| {
+        let digits = word.chars().filter(char::is_ascii_hexdigit).count();
+        if digits >= 16 && word.contains('-') { "…" } else { word }
+    });
+    let text = words.take(16).collect::<Vec<_>>().join(" ");
+    text.split(['{', '[', ';', '|']).next().unwrap_or_default().trim_end_matches([' ', ':', ',']).to_owned()
+}
