@@ -73,6 +73,12 @@ impl Allocations {
                 Step::Release | Step::GiveBack => AllocationState::Released,
                 Step::Settled => {
                     metric::count(Metric::EventsDeduplicated);
+                    if fact.fact == Fact::Confirmed {
+                        // Of two deliveries at once, the slower may have put the order into the line after what the
+                        // faster decided had taken it out; whoever finds nothing left to do takes it out again.
+                        let place = self.advance(None, fact, AllocationState::Backordered);
+                        self.store.leave_lines(&place).await?;
+                    }
                     return self.follow_receipt(old.as_ref(), &fact.cause).await;
                 }
             };

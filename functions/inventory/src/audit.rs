@@ -73,10 +73,11 @@ pub trait Audit: Send + Sync {
     ) -> Result<(Vec<Entry>, Option<Place>), StoreError>;
 
     /// The balance of an item at one moment: the stock did not change while its movements were read. None if it
-    /// changed every time, which only says that the item is sold fast.
+    /// changed every time, which only says that the item is sold fast, or if one of these rows cannot be read, which
+    /// [`Audit::page`] says.
     async fn balance(&self, item_id: Id<Item>) -> Result<Option<Balance>, StoreError>;
 
-    /// The stock of those of the items that have one.
+    /// The stock of those of the items that have one that can be read.
     async fn levels(&self, items: &[Id<Item>]) -> Result<Vec<Level>, StoreError>;
 
     /// The allocations of those of the orders that have one; nothing beside the id of one that cannot be read.

@@ -63,7 +63,11 @@ pub async fn run(scheduled: Scheduled) -> Result<(), Error> {
 }
 
 impl Scheduled {
-    async fn check(&self, request: Request, context: &Context) -> Result<Outcome, Error> {
+    /// Checks the books, or a part of them, and starts the next part.
+    ///
+    /// # Errors
+    /// When a table does not answer, or the next part cannot be started.
+    pub async fn check(&self, request: Request, context: &Context) -> Result<Outcome, Error> {
         let progress = request.resume.unwrap_or_default();
         let left = i64::try_from(context.deadline).unwrap_or(i64::MAX) - self.clock.now().as_millis();
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0)).saturating_sub(RESERVE);

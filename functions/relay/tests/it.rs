@@ -13,8 +13,9 @@ use erp_domain::Clock;
 use erp_domain::ports::SystemClock;
 use erp_testkit::{Dynamo, TestClock};
 use relay::Relay;
-use relay::outbox::DynamoOutbox;
+use relay::outbox::{DynamoOutbox, Outbox};
 use relay::publish::{Outcome, Publisher};
+use relay::record::Outgoing;
 use relay::sweep::{DynamoUnpublished, Sweep};
 use serde_json::json;
 
@@ -154,4 +155,16 @@ async fn the_sweep_publishes_what_the_relay_never_saw_however_old() {
     published.sort_unstable();
     assert_eq!(published, (0..250).map(|n| format!("{n:03}")).collect::<Vec<_>>());
     assert!(platform.records().await.records.is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_got_another_event_meanwhile_stays_in_the_outbox() {
+    let platform = Platform::start().await;
+    platform.write("a").await;
+    let mut records = platform.records().await;
+    let mut row = Outgoing::read(records.records.remove(0)).unwrap();
+    row.outbox_sk = uuid::Uuid::nil().to_string();
+    let outbox = DynamoOutbox { client: platform.table.client.clone() };
+    outbox.published(&row).await.unwrap();
+    assert_eq!(platform.records().await.records.len(), 1, "what came later is not out yet");
 }

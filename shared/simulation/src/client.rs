@@ -49,7 +49,9 @@ impl Shared {
     pub async fn try_once(&self, ask: &Arc<Ask>, request: &Request, door: &Door) -> Option<ApiAnswer> {
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         self.model.lock().unwrap().asked(attempt, ask, self.world.moment());
-        self.world.say(|| format!("client asks {attempt}: {} {} as {:?}", request.method, request.path, ask.caller));
+        self.world.say(|| {
+            format!("client asks {attempt}: {} {} as {:?}", request.method, request.path, ask.caller)
+        });
         let answer = self.world.send(request, door, attempt).await;
         if let Some(answer) = &answer {
             let now = self.world.clock.now().as_seconds();
@@ -261,9 +263,7 @@ fn other_body(what: &What) -> Option<What> {
 pub fn render(what: &What) -> (&'static str, String, Option<Value>) {
     let parties = |kind: &ContactKind| format!("/api/{}s", kind.as_str());
     let orders = |kind: &OrderKind| format!("/api/{}/orders", kind.as_str());
-    let party = |form: &crate::model::ask::PartyForm| {
-        json!({"name": form.name, "email": form.email, "phone": form.phone, "address": form.address})
-    };
+    let party = |form: &crate::model::ask::PartyForm| json!({"name": form.name, "email": form.email, "phone": form.phone, "address": form.address});
     let item = |form: &crate::model::ask::ItemForm| {
         json!({
             "name": form.name, "description": form.description, "sku": form.sku,

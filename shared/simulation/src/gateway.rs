@@ -76,12 +76,7 @@ pub(crate) fn admit(
 }
 
 /// The authorizer's answer, read as the gateway reads it.
-fn verify(
-    tokens: &Tokens,
-    clock: &dyn Clock,
-    request: &Request,
-    path: &str,
-) -> Result<Verified, ApiAnswer> {
+fn verify(tokens: &Tokens, clock: &dyn Clock, request: &Request, path: &str) -> Result<Verified, ApiAnswer> {
     let unauthorized = || refusal(401, "unauthorized");
     let token = request.token.as_ref().ok_or_else(unauthorized)?;
     let method_arn = format!("{STAGE_ARN}/{}{path}", request.method);

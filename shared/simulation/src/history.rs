@@ -192,7 +192,8 @@ pub fn opening(random: &mut Rng) -> Vec<Step> {
         pause: 0,
         dice: std::array::from_fn(|_| random.u32(..)),
     };
-    let verbs = [(Verb::CreateParty, 8), (Verb::CreateItem, 6), (Verb::CreatePurchase, 4), (Verb::Receive, 4)];
+    let verbs =
+        [(Verb::CreateParty, 8), (Verb::CreateItem, 6), (Verb::CreatePurchase, 4), (Verb::Receive, 4)];
     verbs.into_iter().flat_map(|(verb, times)| vec![verb; times]).map(|verb| plain(random, verb)).collect()
 }
 
@@ -242,12 +243,16 @@ pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Wh
             What::AdjustStock(id, how)
         }
         Verb::ListMovements => What::ListMovements(item(model, b)?, limit),
-        Verb::CreateSale => {
-            What::CreateOrder(OrderKind::Sales, party(model, ContactKind::Customer, b)?, lines(model, c, d, e)?)
-        }
-        Verb::CreatePurchase => {
-            What::CreateOrder(OrderKind::Purchase, party(model, ContactKind::Vendor, b)?, lines(model, c, d, e)?)
-        }
+        Verb::CreateSale => What::CreateOrder(
+            OrderKind::Sales,
+            party(model, ContactKind::Customer, b)?,
+            lines(model, c, d, e)?,
+        ),
+        Verb::CreatePurchase => What::CreateOrder(
+            OrderKind::Purchase,
+            party(model, ContactKind::Vendor, b)?,
+            lines(model, c, d, e)?,
+        ),
         Verb::UpdateOrder => {
             let id = order_of(model, order, Some("draft"), b)?;
             What::UpdateOrder(order, id, party(model, order.party(), c)?, lines(model, d, e, f)?)
@@ -342,7 +347,7 @@ fn order_of(model: &Model, kind: OrderKind, status: Option<&str>, dice: u32) -> 
     };
     let standing: Vec<Uuid> = all
         .clone()
-        .filter(|(_, order)| status.is_none_or(|status| dice % 10 == 0 || fits(status, order.now())))
+        .filter(|(_, order)| status.is_none_or(|status| dice.is_multiple_of(10) || fits(status, order.now())))
         .map(|((_, id), _)| *id)
         .collect();
     let few = standing.len().min(12);

@@ -80,11 +80,19 @@ fn orders(model: &Model, judge: &mut Judge<'_>) {
         judge("P2", agrees, format!("{kind} {id} is {} and inventory holds {held:?}", order.status));
         if *kind == "sales" {
             let shown = state.unwrap_or("none");
-            judge("P2", order.stock_status == shown, format!("{id} shows {}, is {shown}", order.stock_status));
+            judge(
+                "P2",
+                order.stock_status == shown,
+                format!("{id} shows {}, is {shown}", order.stock_status),
+            );
         }
         if let Some(held) = held.filter(|held| held.state == "backordered") {
             let enough = held.demand.iter().all(|(item, wanted)| {
-                model.stock.get(item).and_then(|stock| stock.now()).is_some_and(|stock| stock.quantity >= *wanted)
+                model
+                    .stock
+                    .get(item)
+                    .and_then(|stock| stock.now())
+                    .is_some_and(|stock| stock.quantity >= *wanted)
             });
             judge("P1", !enough, format!("{id} waits for what is there: {:?}", held.demand));
         }
@@ -95,7 +103,11 @@ fn orders(model: &Model, judge: &mut Judge<'_>) {
 fn stock(shared: &Shared, model: &Model, judge: &mut Judge<'_>) {
     for ((item, id), by) in &model.movements {
         let written = model.written.get(&(*item, *id)).map(|(_, by)| *by);
-        judge("P3", written == Some(*by), format!("movement {id} of {item} by {by} is written as {written:?}"));
+        judge(
+            "P3",
+            written == Some(*by),
+            format!("movement {id} of {item} by {by} is written as {written:?}"),
+        );
     }
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
     let mut quantities: BTreeMap<String, i64> = BTreeMap::new();
@@ -146,18 +158,30 @@ async fn look(shared: &Arc<Shared>) {
             _ => OrderKind::Sales,
         };
         let parties = model.parties.keys().map(|(kind, id)| What::GetParty(contact(kind), *id));
-        let items = model.items.keys().flat_map(|id| {
-            [What::GetItem(*id), What::GetStock(*id), What::ListMovements(*id, 100)]
-        });
-        let orders = model.orders.keys().flat_map(|(kind, id)| {
-            [What::GetOrder(order(kind), *id), What::ListEvents(order(kind), *id)]
-        });
+        let items = model
+            .items
+            .keys()
+            .flat_map(|id| [What::GetItem(*id), What::GetStock(*id), What::ListMovements(*id, 100)]);
+        let orders = model
+            .orders
+            .keys()
+            .flat_map(|(kind, id)| [What::GetOrder(order(kind), *id), What::ListEvents(order(kind), *id)]);
         let lists = [ContactKind::Customer, ContactKind::Vendor].map(|kind| What::ListParties(kind, 100));
         let statuses = [OrderKind::Sales, OrderKind::Purchase].into_iter().flat_map(|kind| {
-            [None, Some("draft"), Some("paid"), Some("cancelled")]
-                .map(|status| What::ListOrders { kind, status, party: None, limit: 100 })
+            [None, Some("draft"), Some("paid"), Some("cancelled")].map(|status| What::ListOrders {
+                kind,
+                status,
+                party: None,
+                limit: 100,
+            })
         });
-        parties.chain(items).chain(orders).chain(lists).chain(statuses).chain([What::ListItems(100)]).collect()
+        parties
+            .chain(items)
+            .chain(orders)
+            .chain(lists)
+            .chain(statuses)
+            .chain([What::ListItems(100)])
+            .collect()
     };
     for what in asks {
         let answer = ask(shared, what).await;
@@ -223,7 +247,8 @@ async fn walk(shared: &Arc<Shared>, path: &str, expected: &[String]) {
 async fn ask(shared: &Arc<Shared>, what: What) -> Option<erp_testkit::ApiAnswer> {
     let (method, path, body) = render(&what);
     let request = request(shared, method, path.clone(), body.clone());
-    let caller = Caller::User(Uuid::from_u128(1 + Role::FinanceManager as u128).to_string(), Role::FinanceManager);
+    let caller =
+        Caller::User(Uuid::from_u128(1 + Role::FinanceManager as u128).to_string(), Role::FinanceManager);
     let path = path.split('?').next().unwrap_or_default().to_owned();
     let ask = Arc::new(Ask { caller, what, method, path, body, key: None, if_match: None });
     shared.try_once(&ask, &request, &Door::Gateway).await

@@ -22,12 +22,16 @@
 //! history     what clients do, drawn from a seed
 //! client      does it, again where it must, and has the model judge the answers
 //! inspection  what must be true once everything has come to rest
+//! trace       what happened, call by call
 //! figures     what many of them came to
 //! trial       a history in a world from beginning to end; shrinking; figures
 //! crash       every operation, stopped at every call
 //! control     bugs put in on purpose, and conditions left out: do the checks notice?
 //! ```
-#![expect(clippy::unwrap_used, reason = "only tests and the simulator use this, and there a panic is the report")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "only tests and the simulator use this, and there a panic is the report"
+)]
 
 pub mod backend;
 pub mod chaos;
@@ -44,6 +48,7 @@ pub mod invocation;
 pub mod model;
 pub mod queues;
 pub mod time;
+pub mod trace;
 pub mod trial;
 pub mod turnstile;
 pub mod wiring;

@@ -122,7 +122,10 @@ fn play(arguments: &Arguments) -> ExitCode {
                     figures.add(seed, &outcome);
                     if figures.worlds.is_multiple_of(20) {
                         let (worlds, operations) = (figures.worlds, figures.order_operations);
-                        println!("{:>6.0} s  {worlds} worlds, {operations} order operations", begun.elapsed().as_secs_f64());
+                        println!(
+                            "{:>6.0} s  {worlds} worlds, {operations} order operations",
+                            begun.elapsed().as_secs_f64()
+                        );
                     }
                 }
             });

@@ -66,8 +66,10 @@ impl Broker {
             let queue = deployment.queues.iter().find(|queue| queue.name == name)?;
             let redrive: Value = serde_json::from_str(queue.attributes.get("RedrivePolicy")?).ok()?;
             let count = &redrive["maxReceiveCount"];
-            let max_receives =
-                count.as_u64().or_else(|| count.as_str()?.parse().ok()).and_then(|n| u32::try_from(n).ok())?;
+            let max_receives = count
+                .as_u64()
+                .or_else(|| count.as_str()?.parse().ok())
+                .and_then(|n| u32::try_from(n).ok())?;
             let visibility: i64 = queue.attributes.get("VisibilityTimeout")?.parse().ok()?;
             Some(Queue {
                 name: name.to_owned(),
@@ -160,7 +162,13 @@ impl Broker {
     }
 
     /// The batch was worked on; those that failed are seen again when their time is over.
-    pub(crate) fn settle(&mut self, queue: usize, batch: Vec<Message>, failed: impl Fn(&str) -> bool, now: i64) {
+    pub(crate) fn settle(
+        &mut self,
+        queue: usize,
+        batch: Vec<Message>,
+        failed: impl Fn(&str) -> bool,
+        now: i64,
+    ) {
         let queue = &mut self.queues[queue];
         queue.in_flight -= batch.len();
         for message in batch {

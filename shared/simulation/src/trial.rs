@@ -13,8 +13,9 @@ use crate::history::{self, Step};
 use crate::inspection;
 use crate::model::Model;
 use crate::time::random;
+use crate::trace::Counts;
 use crate::witness::Telling;
-use crate::world::{Counts, Settings};
+use crate::world::Settings;
 
 /// Everything that decides what happens.
 #[derive(Clone)]
@@ -129,7 +130,8 @@ impl Plan {
         let world = &shared.world;
         let clients: Vec<_> = (0..self.clients)
             .map(|number| {
-                let steps: Vec<Step> = self.steps.iter().filter(|step| step.client == number).copied().collect();
+                let steps: Vec<Step> =
+                    self.steps.iter().filter(|step| step.client == number).copied().collect();
                 let client = Client::new(Arc::clone(shared), chance.fork());
                 tokio::spawn(client.run(steps))
             })
@@ -150,7 +152,8 @@ impl Plan {
             // The stock queue is the one that takes confirmations; what it cannot read is poison there.
             let queues = world.broker().queues.len();
             let stock = world.broker().queues.iter().position(|queue| queue.name.contains("stock"));
-            let queue = if body.contains("sales.order") { stock.unwrap_or(0) } else { chance.usize(..queues) };
+            let queue =
+                if body.contains("sales.order") { stock.unwrap_or(0) } else { chance.usize(..queues) };
             world.put_message(queue, &body);
             poison.insert(body);
         }

@@ -54,7 +54,9 @@ fn facts(change: &Change) -> Vec<Fact> {
     let tail = place.sk.split('#').next().unwrap_or_default();
     let order_kind = if place.table.ends_with("purchase") { OrderKind::Purchase } else { OrderKind::Sales };
     match (head, tail, id, new) {
-        ("CUSTOMER", "CONTACT", Some(id), new) => vec![Fact::Party(ContactKind::Customer, id, new.map(party))],
+        ("CUSTOMER", "CONTACT", Some(id), new) => {
+            vec![Fact::Party(ContactKind::Customer, id, new.map(party))]
+        }
         ("VENDOR", "CONTACT", Some(id), new) => vec![Fact::Party(ContactKind::Vendor, id, new.map(party))],
         ("ITEM", "ITEM", Some(id), new) => vec![Fact::Item(id, new.map(item))],
         ("ITEM", "STOCK", Some(id), Some(row)) => vec![Fact::Stock(id, stock(row))],
@@ -74,6 +76,7 @@ fn facts(change: &Change) -> Vec<Fact> {
             email: row.text("email"),
             hash: place.pk.split_once('#').map(|(_, hash)| hash.to_owned()).unwrap_or_default(),
             until: row.number("expires_at"),
+            for_somebody: row.0.get("user_id").is_some(),
         }],
         ("RESET", "RESET", _, None) => {
             let hash = place.pk.split_once('#').map(|(_, hash)| hash.to_owned()).unwrap_or_default();

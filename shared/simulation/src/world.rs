@@ -25,15 +25,16 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::backend::dynamo::{Commit, Dynamo, Place};
-use crate::chaos::{Calm, Chaos, Fault};
-use crate::connector::{Call, Connector, Sabotage};
+use crate::chaos::{Calm, Chaos};
+use crate::connector::{Connector, Sabotage};
+use crate::deliveries;
 use crate::gateway::{self, Door, Request};
 use crate::invocation::{CURRENT, Ended, Function, Invocation};
 use crate::queues::{Broker, Message};
 use crate::time::{VirtualClock, random};
+use crate::trace::{Counts, Trace};
 use crate::turnstile::Turnstile;
 use crate::wiring::{self, Handler, Wiring};
-use crate::deliveries;
 
 /// Longest that a world takes to come to rest, in its own time.
 const REST: Duration = Duration::from_secs(10 * 24 * 60 * 60);
@@ -74,29 +75,6 @@ pub trait Witness: Send {
     fn saw(&mut self, commit: &Commit);
 }
 
-/// What happened in a world, counted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Calls to AWS.
-    pub calls: u64,
-    /// Faults, by their kind.
-    pub faults: BTreeMap<&'static str, u64>,
-    /// Functions that died.
-    pub crashes: u64,
-    /// Invocations that took too long.
-    pub time_outs: u64,
-    /// Messages handed to workers.
-    pub deliveries: u64,
-    /// Records handed to the relay.
-    pub records: u64,
-    /// Records that a stream forgot before the relay came.
-    pub records_forgotten: u64,
-    /// Dead letters that were given another chance.
-    pub redriven: u64,
-    /// Events that the sweep found.
-    pub swept: u64,
-}
-
 /// The whole platform.
 pub struct World {
     /// What it began with.
@@ -120,13 +98,7 @@ pub struct World {
     lanes: Mutex<BTreeMap<(usize, u64), usize>>,
     invocations: AtomicU64,
     running: AtomicUsize,
-    trace: Mutex<Trace>,
-}
-
-#[derive(Default)]
-struct Trace {
-    hash: u64,
-    lines: Option<Vec<String>>,
+    pub(crate) trace: Mutex<Trace>,
 }
 
 impl World {
@@ -165,7 +137,7 @@ impl World {
                 lanes: Mutex::default(),
                 invocations: AtomicU64::new(0),
                 running: AtomicUsize::new(0),
-                trace: Mutex::new(Trace { hash: 0, lines: verbose.then(Vec::new) }),
+                trace: Mutex::new(Trace::new(verbose)),
             }
         });
         let turnstile = Arc::clone(&world);
@@ -415,29 +387,6 @@ impl World {
         }
         result
     }
-
-    pub(crate) fn note_io(&self, invocation: &Invocation, number: u32, call: &Call, fault: Fault) {
-        self.count(|counts| {
-            counts.calls += 1;
-            if fault != Fault::None {
-                *counts.faults.entry(fault.as_str()).or_default() += 1;
-            }
-        });
-        let mut trace = self.trace.lock().unwrap();
-        let words = (invocation.id, invocation.function, number, call.operation.as_str(), fault, self.clock.elapsed());
-        trace.hash = {
-            use std::hash::{DefaultHasher, Hash, Hasher};
-            let mut hasher = DefaultHasher::new();
-            (trace.hash, words).hash(&mut hasher);
-            hasher.finish()
-        };
-        if let Some(lines) = &mut trace.lines {
-            let (id, function, number, operation, fault, at) = words;
-            let fault = if fault == Fault::None { "" } else { fault.as_str() };
-            let subject = subject(call);
-            lines.push(format!("{at:>9} #{id} {function}.{number} {operation} {subject} {fault}"));
-        }
-    }
 }
 
 /// An invocation that is going on, until it is over or nobody waits for it any more.
@@ -453,34 +402,5 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What a call is about, in a few words.
-fn subject(call: &Call) -> String {
-    let key = |key: &Value| {
-        let part = |name: &str| key[name]["S"].as_str().unwrap_or_default().to_owned();
-        format!("{}/{}", part("pk"), part("sk"))
-    };
-    let body = &call.body;
-    match call.operation.as_str() {
-        "TransactWriteItems" => {
-            let actions = body["TransactItems"].as_array().into_iter().flatten();
-            let of = |action: &Value| {
-                let (kind, action) = action.as_object().and_then(|action| action.iter().next())?;
-                let place = if kind == "Put" { &action["Item"] } else { &action["Key"] };
-                Some(format!("{kind} {}", key(place)))
-            };
-            actions.filter_map(of).collect::<Vec<_>>().join(", ")
-        }
-        "Query" => body["ExpressionAttributeValues"][":pk"]["S"].as_str().unwrap_or_default().to_owned(),
-        "Invoke" => body["FunctionName"].as_str().unwrap_or_default().to_owned(),
-        "PublishBatch" => {
-            let entries = body["Entries"].as_array().into_iter().flatten();
-            entries.filter_map(|entry| entry["Type"].as_str()).collect::<Vec<_>>().join(", ")
-        }
-        "PutItem" => key(&body["Item"]),
-        "GetItem" | "UpdateItem" | "DeleteItem" => key(&body["Key"]),
-        _ => String::new(),
     }
 }

@@ -67,6 +67,14 @@ impl Dynamo {
     }
 }
 
+/// Every row of a table, by its keys.
+pub async fn rows(table: &Table) -> Vec<Row> {
+    let scan = table.client.scan().table_name(&table.name).consistent_read(true).send().await.unwrap();
+    let mut rows = scan.items.unwrap_or_default();
+    rows.sort_by_key(|row| ["pk", "sk"].map(|part| row[part].as_s().unwrap().clone()));
+    rows
+}
+
 /// The most bytes of an item
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>).
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;

@@ -1,5 +1,6 @@
 //! The service as API Gateway sees it, over an embedded DynamoDB.
 
+mod conditions;
 mod expired;
 mod login;
 mod register;

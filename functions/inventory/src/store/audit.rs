@@ -42,6 +42,26 @@ impl From<LevelRow> for Level {
     }
 }
 
+/// A row, whether or not it can be read: one that cannot must not keep the others from being looked at.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Readable<T> {
+    Yes(T),
+    No {
+        #[expect(dead_code, reason = "every row has one, so this fits whatever the other does not")]
+        sk: String,
+    },
+}
+
+impl<T> Readable<T> {
+    fn yes(self) -> Option<T> {
+        match self {
+            Self::Yes(row) => Some(row),
+            Self::No { .. } => None,
+        }
+    }
+}
+
 /// Whose row it is.
 #[derive(Debug, Deserialize)]
 struct ItemId {
@@ -97,6 +117,14 @@ fn entry(row: Row) -> Result<Entry, StoreError> {
     }))
 }
 
+/// The stock that there is, if any; nothing if it cannot be read.
+fn readable(row: Option<Readable<LevelRow>>) -> Option<Option<Level>> {
+    match row {
+        None => Some(None),
+        Some(row) => row.yes().map(|row| Some(row.into())),
+    }
+}
+
 impl DynamoStore {
     async fn part(
         &self,
@@ -109,9 +137,8 @@ impl DynamoStore {
         Ok((entries, more.map(Place::from)))
     }
 
-    async fn level(&self, item_id: Id<Item>) -> Result<Option<Level>, StoreError> {
-        let row: Option<LevelRow> = self.table.get(&keys::stock(item_id)).await?;
-        Ok(row.map(Level::from))
+    async fn level(&self, item_id: Id<Item>) -> Result<Option<Readable<LevelRow>>, StoreError> {
+        self.table.get(&keys::stock(item_id)).await
     }
 }
 
@@ -137,21 +164,25 @@ impl Audit for DynamoStore {
     async fn balance(&self, item_id: Id<Item>) -> Result<Option<Balance>, StoreError> {
         let partition = keys::partition(item_id);
         for _ in 0..ROUNDS {
-            let level = self.level(item_id).await?;
+            let Some(level) = readable(self.level(item_id).await?) else { return Ok(None) };
             let (mut movements, mut sum) = (0, 0);
             let mut after = None;
             loop {
-                let rows: Vec<Change> =
+                let rows: Vec<Readable<Change>> =
                     self.table.query_prefix(&partition, keys::MOVEMENT_PREFIX, after, MOVEMENTS).await?;
-                movements += rows.len() as u64;
-                sum += rows.iter().map(|row| i128::from(row.change)).sum::<i128>();
                 let full = rows.len() == MOVEMENTS;
-                after = rows.into_iter().next_back().map(|row| row.sk);
+                after = None;
+                for row in rows {
+                    let Readable::Yes(row) = row else { return Ok(None) };
+                    movements += 1;
+                    sum += i128::from(row.change);
+                    after = Some(row.sk);
+                }
                 if !full {
                     break;
                 }
             }
-            if self.level(item_id).await? == level {
+            if readable(self.level(item_id).await?) == Some(level) {
                 return Ok(Some(Balance { level, movements, sum }));
             }
         }
@@ -160,8 +191,8 @@ impl Audit for DynamoStore {
 
     async fn levels(&self, items: &[Id<Item>]) -> Result<Vec<Level>, StoreError> {
         let keys: Vec<Key> = items.iter().map(|id| keys::stock(*id)).collect();
-        let rows: Vec<LevelRow> = self.table.get_all(&keys).await?;
-        Ok(rows.into_iter().map(Level::from).collect())
+        let rows: Vec<Readable<LevelRow>> = self.table.get_all(&keys).await?;
+        Ok(rows.into_iter().filter_map(Readable::yes).map(Level::from).collect())
     }
 
     async fn allocations(
@@ -182,8 +213,8 @@ impl Audit for DynamoStore {
 
     async fn written(&self, movements: &[Movement]) -> Result<Vec<(Id<Item>, Uuid)>, StoreError> {
         let keys: Vec<Key> = movements.iter().map(|movement| MovementRow::from(movement).key()).collect();
-        let rows: Vec<Written> = self.table.get_all(&keys).await?;
-        Ok(rows.into_iter().map(|row| (row.item_id, row.id)).collect())
+        let rows: Vec<Readable<Written>> = self.table.get_all(&keys).await?;
+        Ok(rows.into_iter().filter_map(Readable::yes).map(|row| (row.item_id, row.id)).collect())
     }
 
     async fn lines(&self, allocation: &Allocation) -> Result<Vec<Id<Item>>, StoreError> {

@@ -1,6 +1,7 @@
 //! Items and stock, over the real SDK and an embedded DynamoDB.
 #![expect(clippy::unwrap_used, reason = "these are tests: a panic is the report")]
 
+mod conditions;
 mod limits;
 mod orders;
 mod stock;

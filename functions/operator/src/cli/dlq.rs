@@ -75,7 +75,11 @@ pub(super) struct Discard {
     yes: bool,
 }
 
-pub(super) async fn run(target: &Target, screen: Screen, command: Command) -> Result<ExitCode, Box<dyn Error>> {
+pub(super) async fn run(
+    target: &Target,
+    screen: Screen,
+    command: Command,
+) -> Result<ExitCode, Box<dyn Error>> {
     let sdk = target.sdk().await;
     let sqs = Client::new(&sdk);
     match command {
@@ -94,7 +98,8 @@ pub(super) async fn run(target: &Target, screen: Screen, command: Command) -> Re
                     if explanation.is_err() {
                         letters::give_back(&sqs, queue, &taken).await?;
                     }
-                    document.push(json!({"message": letter, "explanation": show(screen, letter, explanation?)?}));
+                    document
+                        .push(json!({"message": letter, "explanation": show(screen, letter, explanation?)?}));
                 }
                 letters::give_back(&sqs, queue, &taken).await?;
             }
@@ -223,7 +228,9 @@ async fn discard(
         document.extend(taken);
     }
     let count = document.len();
-    screen.document(&json!({"discarded": yes, "saved_in": (yes && count > 0).then_some(&file), "messages": document}))?;
+    screen.document(
+        &json!({"discarded": yes, "saved_in": (yes && count > 0).then_some(&file), "messages": document}),
+    )?;
     if !yes && count > 0 {
         screen.line(format!("{count} would be discarded; nothing was. Say --yes to do it."));
         return Ok(ExitCode::from(WRONG));

@@ -116,7 +116,9 @@ mod tests {
 
     #[test]
     fn nothing_is_redriven_or_discarded_that_nobody_named() {
-        for line in ["erp dlq redrive", "erp dlq discard", "erp dlq discard --yes", "erp dlq redrive --all one"] {
+        for line in
+            ["erp dlq redrive", "erp dlq discard", "erp dlq discard --yes", "erp dlq redrive --all one"]
+        {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
         for line in ["erp dlq redrive --all", "erp dlq discard one two", "erp dlq redrive --kind x --json"] {

@@ -19,7 +19,11 @@ pub(super) struct Options {
     second_look: u64,
 }
 
-pub(super) async fn run(target: &Target, screen: Screen, options: Options) -> Result<ExitCode, Box<dyn Error>> {
+pub(super) async fn run(
+    target: &Target,
+    screen: Screen,
+    options: Options,
+) -> Result<ExitCode, Box<dyn Error>> {
     let Options { minutes, second_look } = options;
     let patience = Patience { minutes, second_look: Duration::from_secs(second_look) };
     let books = target.books(&target.sdk().await, patience);

@@ -35,12 +35,18 @@ impl Explanation {
             poison: Some(reason),
             asks: "nothing that the worker understands".to_owned(),
             now: Vec::new(),
-            redriving: "would fail in the same way, unless the worker has learned to read it since".to_owned(),
+            redriving: "would fail in the same way, unless the worker has learned to read it since"
+                .to_owned(),
             would_change: false,
         }
     }
 
-    fn of(asks: impl Into<String>, now: Vec<String>, redriving: impl Into<String>, would_change: bool) -> Self {
+    fn of(
+        asks: impl Into<String>,
+        now: Vec<String>,
+        redriving: impl Into<String>,
+        would_change: bool,
+    ) -> Self {
         Self { poison: None, asks: asks.into(), now, redriving: redriving.into(), would_change }
     }
 }
@@ -103,7 +109,9 @@ async fn settle(
     let asks = match fact {
         Fact::Confirmed => format!("stock for the sales order {order_id}: {}", told(demand)),
         Fact::Cancelled => format!("that the cancelled sales order {order_id} give back what it holds"),
-        Fact::Received => format!("that what the purchase order {order_id} brought be added: {}", told(demand)),
+        Fact::Received => {
+            format!("that what the purchase order {order_id} brought be added: {}", told(demand))
+        }
     };
     let mut now = vec![order_now(kind, order.as_ref()), allocation_now(allocation.as_ref())];
     let (redriving, would_change) = match decide(allocation.as_ref().map(|found| found.state), fact) {
@@ -149,8 +157,8 @@ async fn follow_up(books: &Books, allocation: &Allocation) -> Result<(String, bo
     for chunk in movements.chunks(100) {
         missing -= books.inventory.written(chunk).await?.len();
     }
-    let stands =
-        allocation.state != AllocationState::Backordered && !books.inventory.lines(allocation).await?.is_empty();
+    let stands = allocation.state != AllocationState::Backordered
+        && !books.inventory.lines(allocation).await?.is_empty();
     let mut does = Vec::new();
     if missing > 0 {
         does.push(format!("write {missing} missing movements"));

@@ -70,8 +70,7 @@ impl Selection {
 
     fn has(&self, letter: &Letter) -> bool {
         let is = |id: &String| *id == letter.id || Some(id) == letter.event_id.as_ref();
-        (self.ids.is_empty() || self.ids.iter().any(is))
-            && (self.kind.is_none() || self.kind == letter.kind)
+        (self.ids.is_empty() || self.ids.iter().any(is)) && (self.kind.is_none() || self.kind == letter.kind)
     }
 }
 
@@ -104,11 +103,7 @@ impl Letter {
 ///
 /// # Errors
 /// When SQS does not answer.
-pub async fn take(
-    sqs: &Client,
-    queue: &DeadLetters,
-    selection: &Selection,
-) -> Result<Vec<Letter>, DlqError> {
+pub async fn take(sqs: &Client, queue: &DeadLetters, selection: &Selection) -> Result<Vec<Letter>, DlqError> {
     let (mut wanted, mut others) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     let began = Instant::now();
@@ -133,9 +128,8 @@ pub async fn take(
             }
             if selection.has(&letter) { wanted.push(letter) } else { others.push(letter) }
         }
-        let found_all = selection.kind.is_none()
-            && !selection.ids.is_empty()
-            && wanted.len() == selection.ids.len();
+        let found_all =
+            selection.kind.is_none() && !selection.ids.is_empty() && wanted.len() == selection.ids.len();
         if found_all {
             break;
         }
@@ -205,7 +199,9 @@ pub async fn redrive_all(sqs: &Client, queue: &DeadLetters) -> Result<u64, DlqEr
             }
             _ if began.elapsed() > WATCHED => {
                 let handle = task.task_handle.unwrap_or_default();
-                return Err(DlqError::Refused(format!("{moved} moved so far, and it goes on: task {handle}")));
+                return Err(DlqError::Refused(format!(
+                    "{moved} moved so far, and it goes on: task {handle}"
+                )));
             }
             _ => tokio::time::sleep(Duration::from_secs(1)).await,
         }

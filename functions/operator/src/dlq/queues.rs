@@ -95,7 +95,8 @@ pub async fn find(sqs: &Client, stack: &str, only: Option<&str>) -> Result<Vec<D
     }
     if found.is_empty() {
         let names = QUEUES.map(|(suffix, _)| format!("{stack}-{suffix}")).join(", ");
-        let what = only.map_or_else(|| format!("the stack {stack} is not there"), |only| format!("{only} is none"));
+        let what =
+            only.map_or_else(|| format!("the stack {stack} is not there"), |only| format!("{only} is none"));
         return Err(DlqError::Refused(format!("{what}: the dead-letter queues would be {names}")));
     }
     Ok(found)

@@ -107,7 +107,7 @@ impl Check<'_> {
     /// The second look at an item.
     pub(super) async fn examine_item(&mut self, item_id: Id<Item>) -> Result<(), StoreError> {
         let Some(balance) = self.books.inventory.balance(item_id).await? else {
-            // It is sold faster than it can be read.
+            // It is sold faster than it can be read, or cannot be read at all, which has been said.
             self.report.in_flight += 1;
             return Ok(());
         };
@@ -135,7 +135,9 @@ impl Check<'_> {
             movements.flatten().filter(|movement| self.lagging.contains_key(&movement.item_id)).collect();
         for chunk in wanted.chunks(CHUNK) {
             let written = self.books.inventory.written(chunk).await?;
-            for movement in chunk.iter().filter(|movement| !written.contains(&(movement.item_id, movement.id))) {
+            for movement in
+                chunk.iter().filter(|movement| !written.contains(&(movement.item_id, movement.id)))
+            {
                 if let Some(lag) = self.lagging.get_mut(&movement.item_id) {
                     lag.missing += 1;
                     lag.sum += movement.change;

@@ -160,11 +160,7 @@ impl Books {
     ///
     /// # Errors
     /// When a table does not answer.
-    pub async fn check(
-        &self,
-        mut progress: Progress,
-        until: Option<Instant>,
-    ) -> Result<Checked, StoreError> {
+    pub async fn check(&self, mut progress: Progress, until: Option<Instant>) -> Result<Checked, StoreError> {
         let before = self.clock.now().plus_seconds(-60 * i64::from(self.patience.minutes));
         let mut check = Check {
             books: self,

@@ -51,8 +51,7 @@ impl Check<'_> {
         }
         for chunk in orders.chunks(CHUNK) {
             let ids: Vec<Id<Order>> = chunk.iter().map(|audited| audited.order.id).collect();
-            let found: BTreeMap<_, _> =
-                self.books.inventory.allocations(&ids).await?.into_iter().collect();
+            let found: BTreeMap<_, _> = self.books.inventory.allocations(&ids).await?.into_iter().collect();
             for audited in chunk {
                 let id = audited.order.id;
                 let allocation = match found.get(&id) {
@@ -125,11 +124,7 @@ impl Check<'_> {
 
     /// The second look at an order. The allocation is read before the order, and again after it: an order is always
     /// written first, so it cannot be behind what the allocation follows from.
-    pub(super) async fn examine_order(
-        &mut self,
-        kind: OrderKind,
-        id: Id<Order>,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn examine_order(&mut self, kind: OrderKind, id: Id<Order>) -> Result<(), StoreError> {
         for _ in 0..ROUNDS {
             let allocation = self.books.inventory.allocations(&[id]).await?;
             let order = self.books.orders(kind).find_all(&[id]).await?;

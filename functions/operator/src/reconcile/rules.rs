@@ -3,7 +3,7 @@
 
 use erp_domain::Timestamp;
 use erp_domain::order::{OrderKind, Status, StockStatus};
-use erp_domain::stock::{Allocation, AllocationState, Demand, MovementKind};
+use erp_domain::stock::{Allocation, AllocationState, MovementKind};
 use erp_orders::audit::Audited;
 use inventory::audit::Balance;
 
@@ -132,10 +132,7 @@ fn states(audited: &Audited, allocation: Option<&Allocation>) -> Option<Suspicio
 
 /// Whether the allocation moves what the order has. One that was cancelled first moved nothing.
 fn demand(audited: &Audited, allocation: &Allocation) -> Option<Suspicion> {
-    let mut wanted = Demand::new();
-    for line in audited.order.lines.as_slice() {
-        *wanted.entry(line.item_id).or_insert(0) += line.quantity.get();
-    }
+    let wanted = audited.order.lines.demand();
     let moved_nothing = allocation.state == AllocationState::Released && allocation.moves.is_empty();
     (!moved_nothing && allocation.demand != wanted).then(|| {
         let detail = format!("the order has {wanted:?}, the allocation {:?}", allocation.demand);
@@ -164,5 +161,115 @@ fn noted(audited: &Audited, allocation: &Allocation) -> Option<Suspicion> {
         Some(Suspicion::at_no_time(Kind::StatusDiffers, detail))
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use erp_domain::order::{Lines, NewLine, Order};
+    use erp_domain::ports::RandomIds;
+    use erp_domain::stock::Move;
+    use erp_domain::{Id, Ids as _, LineQuantity, Money};
+
+    use super::*;
+
+    fn early() -> Timestamp {
+        Timestamp::from_millis(0)
+    }
+
+    fn level(quantity: i64, sequence: u64) -> Option<inventory::audit::Level> {
+        let item_id = Id::new(uuid::Uuid::nil());
+        Some(inventory::audit::Level { item_id, quantity, sequence, updated_at: early() })
+    }
+
+    #[test]
+    fn a_balance_is_right_wrong_or_behind() {
+        let of = |level, movements, sum| balance(&Balance { level, movements, sum });
+        let kind = |verdict| match verdict {
+            Verdict::Wrong(kind, _) => Some(kind),
+            Verdict::Right | Verdict::Behind => None,
+        };
+        assert_eq!(of(level(0, 0), 0, 0), Verdict::Right);
+        assert_eq!(of(level(7, 2), 2, 7), Verdict::Right);
+        assert_eq!(of(level(7, 3), 2, 9), Verdict::Behind);
+        assert_eq!(kind(of(level(7, 2), 2, 8)), Some(Kind::StockDiffers));
+        assert_eq!(kind(of(level(7, 2), 3, 7)), Some(Kind::MovementWithoutChange));
+        assert_eq!(kind(of(level(-1, 2), 2, -1)), Some(Kind::NegativeStock), "even if the sum is the same");
+        assert_eq!(kind(of(None, 0, 0)), Some(Kind::NoStock));
+    }
+
+    fn audited(kind: OrderKind, status: Status) -> Audited {
+        let line = NewLine {
+            item_id: Id::new(RandomIds.next()),
+            quantity: LineQuantity::new(2).unwrap(),
+            unit_price: Money::ZERO,
+        };
+        let lines = Lines::price(&[line], &RandomIds).unwrap();
+        let (id, party) = (Id::new(RandomIds.next()), Id::new(RandomIds.next()));
+        let mut order = Order::draft(id, kind, party, lines, "USD".to_owned(), early());
+        order.status = status;
+        Audited { order, stock_sequence: 0 }
+    }
+
+    fn allocated(audited: &mut Audited, state: AllocationState) -> Allocation {
+        let step = |kind| Move { id: RandomIds.next(), kind, at: early() };
+        let moves = match state {
+            AllocationState::Backordered => vec![],
+            AllocationState::Allocated => vec![step(MovementKind::Allocated)],
+            AllocationState::Received => vec![step(MovementKind::Received)],
+            AllocationState::Released => vec![step(MovementKind::Allocated), step(MovementKind::Released)],
+        };
+        if let Some(status) = state.stock_status() {
+            (audited.order.stock_status, audited.stock_sequence) = (status, 1);
+        }
+        let (order_id, demand) = (audited.order.id, audited.order.lines.demand());
+        Allocation { order_id, state, demand, sequence: 1, since: early(), moves }
+    }
+
+    /// Every status of both kinds with every state: what goes together, what may for a while, what never may.
+    #[test]
+    fn what_goes_together_is_known_for_every_status_and_state() {
+        use AllocationState as A;
+        let mut table = String::new();
+        for kind in [OrderKind::Sales, OrderKind::Purchase] {
+            for &status in kind.statuses() {
+                let mut row = format!("{} {status}:", kind.as_str());
+                for state in
+                    [None, Some(A::Backordered), Some(A::Allocated), Some(A::Released), Some(A::Received)]
+                {
+                    let mut audited = audited(kind, status);
+                    let allocation = state.map(|state| allocated(&mut audited, state));
+                    assert_eq!(allocation.as_ref().and_then(super::allocation), None);
+                    let found = order(&audited, allocation.as_ref());
+                    row.push_str(match found.as_slice() {
+                        [] => " right",
+                        [Suspicion { since: Some(_), .. }] => " soon",
+                        _ => " never",
+                    });
+                }
+                table.push_str(&row);
+                table.push('\n');
+            }
+        }
+        // Without an allocation, backordered, allocated, released, received.
+        assert_eq!(
+            table,
+            "sales draft: right never never never never\n\
+             sales confirmed: soon right right never never\n\
+             sales paid: soon right right never never\n\
+             sales cancelled: soon soon soon right never\n\
+             purchase draft: right never never never never\n\
+             purchase received: soon never never never right\n\
+             purchase paid: soon never never never right\n\
+             purchase cancelled: right never never never never\n"
+        );
+    }
+
+    #[test]
+    fn what_lags_behind_is_wrong_only_when_it_is_old() {
+        let suspicion = |since| Suspicion { kind: Kind::NotDecided, detail: String::new(), since };
+        let before = early().plus_seconds(60);
+        assert!(suspicion(None).is_wrong(before) && suspicion(Some(early())).is_wrong(before));
+        assert!(!suspicion(Some(before)).is_wrong(before));
     }
 }

@@ -1,6 +1,7 @@
 //! The sales service over an embedded DynamoDB, driven as API Gateway and SQS drive it.
 #![expect(clippy::unwrap_used, reason = "tests: there a panic is the report")]
 
+mod conditions;
 mod creating;
 mod documents;
 mod idempotency;

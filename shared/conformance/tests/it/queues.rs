@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use localstack::arn;
 use localstack::deployment::{Queue, TriggerSource};
+use operator::dlq::queues::QUEUES;
 use serde_json::Value;
 
-use crate::world::World;
+use crate::world::{STACK, World};
 
 pub(crate) mod holds {
     crate::checks::checks!(
         a_message_stays_hidden_for_six_times_the_functions_timeout,
         what_cannot_be_handled_ends_in_a_dead_letter_queue_that_keeps_it,
         every_queue_is_read_or_is_the_dead_letter_queue_of_one_that_is,
+        the_operator_knows_every_dead_letter_queue,
         a_poison_message_fails_alone_in_every_trigger,
         the_topics_that_are_subscribed_may_send_and_no_others,
     );
@@ -86,6 +88,21 @@ fn every_queue_is_read_or_is_the_dead_letter_queue_of_one_that_is(world: &World)
             .then(|| format!("{}: nobody reads it; add a trigger or take it out", queue.logical_id))
     });
     faults.collect()
+}
+
+fn the_operator_knows_every_dead_letter_queue(world: &World) -> Vec<String> {
+    let policies = world.deployment.queues.iter().filter_map(redrive);
+    let targets = policies.filter_map(|policy| policy["deadLetterTargetArn"].as_str().map(str::to_owned));
+    let there: BTreeSet<String> = targets.collect();
+    let known: BTreeSet<String> =
+        QUEUES.iter().map(|(name, _)| arn::queue(&format!("{STACK}-{name}"))).collect();
+    let unknown = there.difference(&known).map(|arn| {
+        format!("{arn}: say in QUEUES of functions/operator/src/dlq/queues.rs whose dead letters are in it")
+    });
+    let gone = known.difference(&there).map(|arn| {
+        format!("{arn}: functions/operator/src/dlq/queues.rs knows it, and no RedrivePolicy names it")
+    });
+    unknown.chain(gone).collect()
 }
 
 fn a_poison_message_fails_alone_in_every_trigger(world: &World) -> Vec<String> {

@@ -43,7 +43,7 @@ impl Meddler {
 }
 
 /// Inventory cannot write.
-struct Stuck;
+pub(crate) struct Stuck;
 
 impl Intercept for Stuck {
     fn before(&self, call: &Call<'_>) -> Option<Fault> {

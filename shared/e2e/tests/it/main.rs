@@ -26,6 +26,7 @@ mod idempotency;
 mod kills;
 mod lists;
 mod load;
+mod operator;
 mod outage;
 mod problems;
 #[cfg(unix)]

@@ -113,9 +113,9 @@ impl Dynamo {
             }
         }
         let empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
-        let nothing = done["RequestItems"]
-            .as_object()
-            .is_some_and(|tables| tables.values().any(|requests| empty(requests) || empty(&requests["Keys"])));
+        let nothing = done["RequestItems"].as_object().is_some_and(|tables| {
+            tables.values().any(|requests| empty(requests) || empty(&requests["Keys"]))
+        });
         let name = if operation == "BatchGetItem" { "UnprocessedKeys" } else { "UnprocessedItems" };
         let mut answer = if nothing {
             Answer::ok(json!({"Responses": {}}).to_string())
@@ -175,10 +175,8 @@ impl Dynamo {
 
     fn read(&self, place: &Place) -> Option<Value> {
         let key = json!({"pk": {"S": place.pk}, "sk": {"S": place.sk}});
-        let answer = self.dispatch(
-            "GetItem",
-            json!({"TableName": place.table, "Key": key, "ConsistentRead": true}),
-        );
+        let answer =
+            self.dispatch("GetItem", json!({"TableName": place.table, "Key": key, "ConsistentRead": true}));
         assert!(answer.is_ok(), "{}", answer.body);
         let mut answer: Value = serde_json::from_str(&answer.body).unwrap();
         answer.as_object_mut().and_then(|answer| answer.remove("Item"))

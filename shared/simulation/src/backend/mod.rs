@@ -125,7 +125,8 @@ fn publish(world: &World, call: &Call, most: usize) -> Answer {
 /// Invokes a function, which goes on even if whoever asked dies meanwhile.
 async fn invoke(world: &Arc<World>, call: &Call) -> Answer {
     let name = call.body["FunctionName"].as_str().unwrap_or_default().to_owned();
-    let Some(function) = Function::ALL.into_iter().find(|function| world.wiring.name(*function) == name) else {
+    let Some(function) = Function::ALL.into_iter().find(|function| world.wiring.name(*function) == name)
+    else {
         return lambda_error(404, "ResourceNotFoundException");
     };
     let (world, payload) = (Arc::clone(world), call.body["Payload"].clone());

@@ -21,12 +21,15 @@ impl Sabotage for PublishedDirectly {
         let mut published = Vec::new();
         if call.operation == "TransactWriteItems" {
             for action in actions(&mut call) {
-                if action.body["Item"].get("outbox_pk").is_none() || action.body["Item"].get("event").is_none() {
+                if action.body["Item"].get("outbox_pk").is_none()
+                    || action.body["Item"].get("event").is_none()
+                {
                     continue;
                 }
                 let event = action.body["Item"]["event"]["S"].as_str().unwrap_or_default().to_owned();
                 let kind = serde_json::from_str::<Value>(&event).unwrap_or_default()["type"].clone();
-                let service = kind.as_str().unwrap_or_default().split('.').next().unwrap_or_default().to_owned();
+                let service =
+                    kind.as_str().unwrap_or_default().split('.').next().unwrap_or_default().to_owned();
                 let topic = format!("arn:aws:sns:us-east-1:000000000000:erp-{service}-events");
                 published.push(Call {
                     service: Service::Sns,
@@ -68,7 +71,10 @@ impl Sabotage for NotDeduplicated {
 
     fn answer(&self, call: &Call, answer: Answer) -> Answer {
         let key = &call.body["Key"];
-        if call.operation == "GetItem" && runs(Function::InventoryWorker) && wire::row(key) == "ORDER/ALLOCATION" {
+        if call.operation == "GetItem"
+            && runs(Function::InventoryWorker)
+            && wire::row(key) == "ORDER/ALLOCATION"
+        {
             let order = key["pk"]["S"].as_str().unwrap_or_default().trim_start_matches("ORDER#");
             let mut waiting = self.0.lock().unwrap();
             if let Some(count) = waiting.get_mut(&json!(order).to_string()).filter(|count| **count > 0) {
@@ -120,12 +126,15 @@ pub(super) struct OneByOne;
 
 impl Sabotage for OneByOne {
     fn calls(&self, call: Call) -> Vec<Call> {
-        let Some((stock, rest)) = part(&call, |action| action.row() == "ITEM/STOCK") else { return vec![call] };
+        let Some((stock, rest)) = part(&call, |action| action.row() == "ITEM/STOCK") else {
+            return vec![call];
+        };
         if !runs(Function::InventoryWorker) {
             return vec![call];
         }
         let single = |action: &Value| wire::transaction(vec![action.clone()]);
-        let stock: Vec<Call> = stock.body["TransactItems"].as_array().into_iter().flatten().map(single).collect();
+        let stock: Vec<Call> =
+            stock.body["TransactItems"].as_array().into_iter().flatten().map(single).collect();
         stock.into_iter().chain([rest]).collect()
     }
 
@@ -136,16 +145,17 @@ impl Sabotage for OneByOne {
         }
         let mut told: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let whole = call.body["TransactItems"].as_array().cloned().unwrap_or_default();
-        let reason = told["CancellationReasons"].as_array().and_then(|reasons| {
-            reasons.iter().find(|reason| reason["Code"] != "None").cloned()
-        });
+        let reason = told["CancellationReasons"]
+            .as_array()
+            .and_then(|reasons| reasons.iter().find(|reason| reason["Code"] != "None").cloned());
         let Some(reason) = reason else { return answer };
         let failed = wire::row(&reason["Item"]);
         let mut found = false;
         let reasons = whole.into_iter().map(|mut action| {
-            let row = action.as_object_mut().and_then(|action| action.iter_mut().next()).map(|(_, body)| {
-                wire::row(body.get("Key").unwrap_or(&body["Item"]))
-            });
+            let row = action
+                .as_object_mut()
+                .and_then(|action| action.iter_mut().next())
+                .map(|(_, body)| wire::row(body.get("Key").unwrap_or(&body["Item"])));
             if !found && row.as_ref() == Some(&failed) {
                 found = true;
                 return reason.clone();
@@ -179,10 +189,12 @@ impl Sabotage for LinesApart {
     }
 
     fn calls(&self, mut call: Call) -> Vec<Call> {
-        let tail = |key: &Value| key["pk"]["S"].as_str().unwrap_or_default().split('#').nth(1).map(str::to_owned);
-        let order = actions(&mut call).iter().find(|action| action.row() == "ORDER/ALLOCATION").and_then(|action| {
-            tail(action.body.get("Key").unwrap_or(&action.body["Item"]))
-        });
+        let tail =
+            |key: &Value| key["pk"]["S"].as_str().unwrap_or_default().split('#').nth(1).map(str::to_owned);
+        let order = actions(&mut call)
+            .iter()
+            .find(|action| action.row() == "ORDER/ALLOCATION")
+            .and_then(|action| tail(action.body.get("Key").unwrap_or(&action.body["Item"])));
         for action in actions(&mut call) {
             if action.condition().as_deref() != Some("#quantity >= :n") {
                 continue;
@@ -216,7 +228,8 @@ pub(super) struct GivenBackTwice;
 impl Sabotage for GivenBackTwice {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         let released = actions(&mut call).iter().any(|action| action.value(":state") == Some("released"));
-        let again = part(&call, |action| action.row() == "ITEM/STOCK").filter(|_| released).map(|(stock, _)| stock);
+        let again =
+            part(&call, |action| action.row() == "ITEM/STOCK").filter(|_| released).map(|(stock, _)| stock);
         std::iter::once(call).chain(again).collect()
     }
 }
@@ -320,6 +333,10 @@ pub(super) struct NoSweep;
 impl Sabotage for NoSweep {
     fn answer(&self, call: &Call, answer: Answer) -> Answer {
         let asks = matches!(call.operation.as_str(), "Query" | "Scan") && runs(Function::RelaySweep);
-        if asks { Answer::ok(json!({"Items": [], "Count": 0, "ScannedCount": 0}).to_string()) } else { answer }
+        if asks {
+            Answer::ok(json!({"Items": [], "Count": 0, "ScannedCount": 0}).to_string())
+        } else {
+            answer
+        }
     }
 }

@@ -76,8 +76,9 @@ pub(super) fn part(call: &Call, belongs: impl Fn(&Action<'_>) -> bool) -> Option
         return None;
     }
     let all = call.body["TransactItems"].as_array()?.clone();
-    let (first, rest): (Vec<Value>, Vec<Value>) =
-        all.into_iter().partition(|action| Action::of(&mut action.clone()).is_some_and(|action| belongs(&action)));
+    let (first, rest): (Vec<Value>, Vec<Value>) = all
+        .into_iter()
+        .partition(|action| Action::of(&mut action.clone()).is_some_and(|action| belongs(&action)));
     (!first.is_empty() && !rest.is_empty()).then(|| (transaction(first), transaction(rest)))
 }
 

@@ -39,7 +39,9 @@ pub(super) fn of(model: &Model) -> Vec<String> {
         let mut history: Vec<_> = history.map(|(_, event)| model.events.get(event)).collect();
         history.sort_unstable();
         let (status, stock, version) = (&order.status, &order.stock_status, order.version);
-        lines.push(format!("{kind} {status}, stock {stock}, version {version}, {of:?}, {held:?}, {history:?}"));
+        lines.push(format!(
+            "{kind} {status}, stock {stock}, version {version}, {of:?}, {held:?}, {history:?}"
+        ));
     }
     for (email, user) in &model.users {
         let user = user.now().map(|user| (user.role.as_str(), &user.password));

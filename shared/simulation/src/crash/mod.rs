@@ -94,8 +94,13 @@ pub fn stop_everywhere(operation: &Operation, first: usize, stride: usize) -> Re
     for (function, _) in &calm.points {
         *calls.entry(function.binary()).or_default() += 1;
     }
-    let mut report =
-        Report { operation: operation.name, calls, played: 0, points: 2 * calm.points.len(), broken: Vec::new() };
+    let mut report = Report {
+        operation: operation.name,
+        calls,
+        played: 0,
+        points: 2 * calm.points.len(),
+        broken: Vec::new(),
+    };
     if !calm.violations.is_empty() || calm.points.is_empty() {
         report.broken.push(format!("without a crash: {:?}", calm.violations));
         return report;
@@ -130,7 +135,8 @@ pub fn play(operation: &Operation, at: Option<(usize, Fault)>, verbose: bool) ->
             verbose,
             ..Settings::new(SEED)
         });
-        let mut person = Person { shared: Shared::new(Arc::clone(&world), model), tokens: Vec::new(), asked: 0 };
+        let mut person =
+            Person { shared: Shared::new(Arc::clone(&world), model), tokens: Vec::new(), asked: 0 };
         for make in operations::opening().into_iter().chain(operation.before.iter().copied()) {
             person.ask(make).await;
             world.rest().await;
@@ -193,8 +199,11 @@ impl Person {
             let id = Id::new(Uuid::from_u128(1 + role as u128));
             let email = Email::parse("finance@example.com").unwrap();
             let world = &self.shared.world;
-            let signed =
-                world.tokens.sign(&identity::Caller::User { id, email, role }, Uuid::nil(), world.clock.now());
+            let signed = world.tokens.sign(
+                &identity::Caller::User { id, email, role },
+                Uuid::nil(),
+                world.clock.now(),
+            );
             token = Some(signed.unwrap().0);
             caller = Caller::User(id.to_string(), role);
         }

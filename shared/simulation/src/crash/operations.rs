@@ -64,7 +64,8 @@ impl Shop<'_> {
     }
 
     fn lines(&self, lines: &[(usize, i64)]) -> Vec<LineForm> {
-        let line = |&(n, quantity): &(usize, i64)| LineForm { item: self.item(n), quantity, unit_price: None };
+        let line =
+            |&(n, quantity): &(usize, i64)| LineForm { item: self.item(n), quantity, unit_price: None };
         lines.iter().map(line).collect()
     }
 
@@ -130,9 +131,11 @@ fn people() -> Vec<Operation> {
         operation("register a user", vec![], |_| register()),
         operation("log in", vec![|_| register()], |_| login(PASSWORD)),
         operation("log in with a wrong password", vec![|_| register()], |_| login("wrong horse battery")),
-        operation("log in after a wrong password", vec![|_| register(), |_| login("wrong horse battery")], |_| {
-            login(PASSWORD)
-        }),
+        operation(
+            "log in after a wrong password",
+            vec![|_| register(), |_| login("wrong horse battery")],
+            |_| login(PASSWORD),
+        ),
         operation("ask for a password reset", vec![|_| register()], forgot),
         operation("ask for a reset of nobody's password", vec![], forgot),
         operation("reset a password", vec![|_| register(), forgot], |shop| {
@@ -148,7 +151,9 @@ fn contacts() -> Vec<Operation> {
     use ContactKind::{Customer, Vendor};
     vec![
         operation("create a customer", vec![], |_| What::CreateParty(Customer, party(2))),
-        operation("create a customer whose address is taken", vec![], |_| What::CreateParty(Customer, party(1))),
+        operation("create a customer whose address is taken", vec![], |_| {
+            What::CreateParty(Customer, party(1))
+        }),
         operation("update a customer", vec![], |shop| {
             What::UpdateParty(Customer, shop.party(Customer), party(3))
         }),
@@ -166,9 +171,7 @@ fn items() -> Vec<Operation> {
         operation("delete an item", vec![], |shop| What::DeleteItem(shop.item(0))),
         operation("add to stock", vec![], |shop| What::AdjustStock(shop.item(0), Adjust::By(5))),
         operation("take from stock", vec![], |shop| What::AdjustStock(shop.item(0), Adjust::By(-5))),
-        operation("take more than there is", vec![], |shop| {
-            What::AdjustStock(shop.item(0), Adjust::By(-50))
-        }),
+        operation("take more than there is", vec![], |shop| What::AdjustStock(shop.item(0), Adjust::By(-50))),
         operation("count stock", vec![], |shop| What::AdjustStock(shop.item(0), Adjust::To(7, Some(10)))),
     ]
 }
@@ -183,7 +186,12 @@ fn sales() -> Vec<Operation> {
         operation("create a sale", vec![], make),
         operation("update a sale", vec![make], |shop| {
             let order = shop.order(OrderKind::Sales, 0);
-            What::UpdateOrder(OrderKind::Sales, order, shop.party(ContactKind::Customer), shop.lines(&[(1, 2)]))
+            What::UpdateOrder(
+                OrderKind::Sales,
+                order,
+                shop.party(ContactKind::Customer),
+                shop.lines(&[(1, 2)]),
+            )
         }),
         operation("confirm a sale: it gets its stock", vec![make], confirm),
         operation("confirm a sale with one item twice", vec![|shop| shop.sale(&[(0, 3), (0, 4)])], confirm),
@@ -209,7 +217,12 @@ fn purchases() -> Vec<Operation> {
         operation("create a purchase", vec![], make),
         operation("update a purchase", vec![make], |shop| {
             let order = shop.order(OrderKind::Purchase, 0);
-            What::UpdateOrder(OrderKind::Purchase, order, shop.party(ContactKind::Vendor), shop.lines(&[(1, 2)]))
+            What::UpdateOrder(
+                OrderKind::Purchase,
+                order,
+                shop.party(ContactKind::Vendor),
+                shop.lines(&[(1, 2)]),
+            )
         }),
         operation("receive a purchase", vec![make], receive),
         operation("pay a purchase", vec![make, receive], |shop| shop.purchases(0, Step::Pay)),

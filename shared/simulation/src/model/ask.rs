@@ -111,11 +111,25 @@ pub enum Adjust {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is a route, and its fields are the route's")]
 pub enum What {
-    Register { email: String, password: String, role: Role },
-    Login { email: String, password: String },
-    Forgot { email: String },
-    Reset { token: String, password: String },
-    ServiceToken { right: bool },
+    Register {
+        email: String,
+        password: String,
+        role: Role,
+    },
+    Login {
+        email: String,
+        password: String,
+    },
+    Forgot {
+        email: String,
+    },
+    Reset {
+        token: String,
+        password: String,
+    },
+    ServiceToken {
+        right: bool,
+    },
     CreateParty(ContactKind, PartyForm),
     UpdateParty(ContactKind, Uuid, PartyForm),
     DeleteParty(ContactKind, Uuid),
@@ -133,10 +147,17 @@ pub enum What {
     UpdateOrder(OrderKind, Uuid, Uuid, Vec<LineForm>),
     Advance(OrderKind, Uuid, Step, bool),
     GetOrder(OrderKind, Uuid),
-    ListOrders { kind: OrderKind, status: Option<&'static str>, party: Option<Uuid>, limit: usize },
+    ListOrders {
+        kind: OrderKind,
+        status: Option<&'static str>,
+        party: Option<Uuid>,
+        limit: usize,
+    },
     ListEvents(OrderKind, Uuid),
     /// A body that is refused whatever else is true, after the caller was looked at.
-    Malformed { access: Access },
+    Malformed {
+        access: Access,
+    },
 }
 
 /// Who may.
@@ -167,7 +188,9 @@ impl What {
             | Self::ListItems(_)
             | Self::GetStock(_)
             | Self::ListMovements(..) => Access::Reader,
-            Self::DeleteParty(..) | Self::DeleteItem(_) | Self::Advance(_, _, Step::Pay, _) => Access::Finance,
+            Self::DeleteParty(..) | Self::DeleteItem(_) | Self::Advance(_, _, Step::Pay, _) => {
+                Access::Finance
+            }
             Self::Malformed { access } => *access,
             _ => Access::Manager,
         }

@@ -26,7 +26,9 @@ impl Model {
         for fact in facts {
             match fact {
                 Fact::Stock(item, stock) => {
-                    self.check("P1", stock.quantity >= 0, || format!("stock of {item} is {}", stock.quantity));
+                    self.check("P1", stock.quantity >= 0, || {
+                        format!("stock of {item} is {}", stock.quantity)
+                    });
                     let before = self.stock.get(item).and_then(|stock| stock.now());
                     let grows = before.is_none_or(|before| stock.sequence > before.sequence);
                     self.check("P4", grows, || format!("stock of {item} goes back to {}", stock.sequence));
@@ -48,7 +50,8 @@ impl Model {
 
     fn by_client(&mut self, moment: usize, number: u64, facts: &[Fact]) {
         let Some(attempt) = self.attempts.get(&number).cloned() else {
-            return self.check("P6", false, || format!("an attempt {number} that nobody made committed {facts:?}"));
+            return self
+                .check("P6", false, || format!("an attempt {number} that nobody made committed {facts:?}"));
         };
         let (ask, from) = (attempt.ask, attempt.from);
         let effects: Vec<&Fact> =
@@ -65,6 +68,7 @@ impl Model {
         let effect = self.effect(moment, from, &ask, facts);
         match effect {
             Ok(effect) => {
+                self.kept_is_what_was_done(moment, from, &ask, facts, &effect);
                 if let Some(attempt) = self.attempts.get_mut(&number) {
                     attempt.effect = Some(effect);
                 }
@@ -97,6 +101,25 @@ impl Model {
         let taken = known.now().is_some_and(|before| before.until > until - 86_400);
         known.set(moment, Some(Kept { fingerprint: ask.fingerprint(), status, body, until }));
         self.check("P5", !taken, || format!("a second answer is kept: {}", named()));
+    }
+
+    /// The kept answer says what was done.
+    fn kept_is_what_was_done(
+        &mut self,
+        moment: usize,
+        from: usize,
+        ask: &Ask,
+        facts: &[Fact],
+        (status, data, _): &(u16, serde_json::Value, Option<u64>),
+    ) {
+        for fact in facts {
+            let Fact::Kept { status: said, body, .. } = fact else { continue };
+            let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+            let right = *said == *status
+                && (body["data"] == *data
+                    || self.showed_earlier_news(&ask.what, data, &body["data"], from, moment));
+            self.check("answers", right, || format!("kept is {said} {body}, done was {status} {data}"));
+        }
     }
 
     /// What a change must be if it is what was asked for: status, data and version of the answer.
@@ -241,7 +264,9 @@ impl Model {
                 Ok((201, shown, None))
             }
             What::Forgot { email } => {
-                let asked = facts.iter().any(|fact| matches!(fact, Fact::ResetAsked { email: of, .. } if of == email));
+                let asked = facts
+                    .iter()
+                    .any(|fact| matches!(fact, Fact::ResetAsked { email: of, .. } if of == email));
                 if !asked {
                     return wrong("no reset was asked for");
                 }
@@ -250,7 +275,8 @@ impl Model {
             }
             What::Reset { token, password } => {
                 let hash = hash_of(token);
-                let whose = self.resets.iter().find(|(_, good)| good.now().is_some_and(|(known, _)| *known == hash));
+                let whose =
+                    self.resets.iter().find(|(_, good)| good.now().is_some_and(|(known, _)| *known == hash));
                 let Some(email) = whose.map(|(email, _)| email.clone()) else {
                     return wrong("a password was reset with a token that is not good");
                 };
@@ -278,9 +304,9 @@ impl Model {
         about: impl std::fmt::Display,
     ) -> Result<(), String> {
         let about = about.to_string();
-        let said = facts
-            .iter()
-            .any(|fact| matches!(fact, Fact::Event { kind, subject, .. } if kind == wanted && *subject == about));
+        let said = facts.iter().any(
+            |fact| matches!(fact, Fact::Event { kind, subject, .. } if kind == wanted && *subject == about),
+        );
         self.check("P2", said, || format!("{about} changed without the event {wanted}"));
         Ok(())
     }
@@ -317,8 +343,9 @@ impl Model {
                 Fact::Allocation(id, allocation) => {
                     self.allocations.entry(id).or_default().set(moment, Some(allocation));
                 }
-                Fact::ResetAsked { email, hash, until } => {
-                    self.resets.entry(email).or_default().set(moment, Some((hash, until)));
+                Fact::ResetAsked { email, hash, until, for_somebody } => {
+                    let good = for_somebody.then_some((hash, until));
+                    self.resets.entry(email).or_default().set(moment, good);
                 }
                 Fact::User { .. }
                 | Fact::ResetUsed { .. }

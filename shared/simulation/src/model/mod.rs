@@ -12,12 +12,14 @@
 //! commit    whether what was committed may be
 //! orders    the same of orders and stock
 //! judge     whether an answer may be
+//! refusals  every refusal that was right at some moment
 //! ```
 
 pub mod ask;
 mod commit;
 mod judge;
 mod orders;
+mod refusals;
 pub mod state;
 pub mod timeline;
 
@@ -59,15 +61,36 @@ pub enum Fact {
     Order(OrderKind, Uuid, Order),
     Allocation(Uuid, Allocation),
     /// Without the password, which no row shows.
-    User { id: Uuid, email: String, role: erp_domain::identity::Role, times: state::Times, new: bool },
-    /// A reset token that is good from now on, by its hash.
-    ResetAsked { email: String, hash: String, until: i64 },
+    User {
+        id: Uuid,
+        email: String,
+        role: erp_domain::identity::Role,
+        times: state::Times,
+        new: bool,
+    },
+    /// A reset token that is good from now on, by its hash; good for nothing if it is for nobody.
+    ResetAsked {
+        email: String,
+        hash: String,
+        until: i64,
+        for_somebody: bool,
+    },
     /// It is used up.
-    ResetUsed { hash: String },
+    ResetUsed {
+        hash: String,
+    },
     /// Kept for whoever asks with the same key again.
-    Kept { status: u16, body: String, until: i64 },
+    Kept {
+        status: u16,
+        body: String,
+        until: i64,
+    },
     /// An event to be published: its id, its kind, the order whose history it stands in, if any.
-    Event { id: String, kind: String, subject: String },
+    Event {
+        id: String,
+        kind: String,
+        subject: String,
+    },
     /// An event in the history of an order.
     History(OrderKind, Uuid, String),
     /// Whatever else there is to write: guards, attempts, places in line, marks of the relay.

@@ -48,7 +48,9 @@ impl Model {
                 }
                 201
             }
-            (What::UpdateOrder(wanted, which, party, lines), Some(old)) if *wanted == kind && *which == id => {
+            (What::UpdateOrder(wanted, which, party, lines), Some(old))
+                if *wanted == kind && *which == id =>
+            {
                 expect_version(old.version)?;
                 self.lines_are_possible(from, moment, kind, *party, lines, &new)?;
                 if old.status != "draft" || new.status != "draft" {
@@ -65,7 +67,8 @@ impl Model {
                     return Err(format!("{} from {}", step.word(), old.status));
                 };
                 let stock_status = if *step == Step::Confirm { "pending" } else { &old.stock_status };
-                let times = super::state::Times { updated_at: new.times.updated_at.clone(), ..old.times.clone() };
+                let times =
+                    super::state::Times { updated_at: new.times.updated_at.clone(), ..old.times.clone() };
                 let expected = Order {
                     status: status.to_owned(),
                     stock_status: stock_status.to_owned(),
@@ -136,7 +139,9 @@ impl Model {
                 Fact::Movement(item, id, by) => {
                     let expected = self.movements.get(&(*item, *id)).copied();
                     let right = expected == Some(*by);
-                    self.check("P3", right, || format!("movement {id} of {item} by {by}, expected {expected:?}"));
+                    self.check("P3", right, || {
+                        format!("movement {id} of {item} by {by}, expected {expected:?}")
+                    });
                 }
                 Fact::Other | Fact::Event { .. } => {}
                 other => self.check("P4", false, || format!("inventory's worker wrote {other:?}")),
@@ -193,7 +198,9 @@ impl Model {
             let short = new.demand.iter().any(|(item, wanted)| {
                 let stock = self.stock.get(item);
                 stock.is_none_or(|stock| {
-                    stock.during(since, moment).any(|stock| stock.is_none_or(|stock| stock.quantity < *wanted))
+                    stock
+                        .during(since, moment)
+                        .any(|stock| stock.is_none_or(|stock| stock.quantity < *wanted))
                 })
             });
             if !short {
@@ -246,7 +253,10 @@ impl Model {
                     let place = |word: &str| states.iter().position(|state| state == word);
                     let newer = place(&new.stock_status) > place(&old.stock_status);
                     self.check("P2", newer, || {
-                        format!("{id} went from {} to {}, inventory said {states:?}", old.stock_status, new.stock_status)
+                        format!(
+                            "{id} went from {} to {}, inventory said {states:?}",
+                            old.stock_status, new.stock_status
+                        )
                     });
                 }
                 Fact::History(..) | Fact::Other => {}

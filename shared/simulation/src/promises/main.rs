@@ -10,7 +10,7 @@ use erp_simulation::crash::{self, Report};
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("controls") {
-        let caught = in_parallel(&CONTROLS, |control| control::search(control.make, 1, 60, 200));
+        let caught = in_parallel(&CONTROLS, |control| control::search(control.make, 1..61, 200, false));
         for (control, caught) in CONTROLS.iter().zip(caught) {
             println!("{}\n    {:?}\n    {:?}", control.name, caught.first, caught.at_rest);
         }
@@ -18,16 +18,25 @@ fn main() -> ExitCode {
     }
     if std::env::args().nth(1).as_deref() == Some("conditions") {
         let sites: Vec<_> = control::written(1..40, 200).into_iter().collect();
-        let caught = in_parallel(&sites, |(site, _)| control::search(|| control::strip(site), 1, 60, 200));
+        let caught =
+            in_parallel(&sites, |(site, _)| control::search(|| control::strip(site), 1..61, 200, true));
         for ((site, times), caught) in sites.iter().zip(caught) {
-            println!("{times:6} {} {} {} {}\n    {:?}\n    {:?}", site.table, site.row, site.action, site.condition, caught.first, caught.at_rest);
+            println!(
+                "{times:6} {} {} {} {}\n    {:?}\n    {:?}",
+                site.table, site.row, site.action, site.condition, caught.first, caught.at_rest
+            );
         }
         return ExitCode::SUCCESS;
     }
     let operations = crash::operations();
     let reports: Vec<Report> = in_parallel(&operations, |operation| crash::stop_everywhere(operation, 0, 1));
     for report in &reports {
-        println!("{:50} {:3} of {:3}", report.operation, report.played - report.broken.len().min(report.played), report.points);
+        println!(
+            "{:50} {:3} of {:3}",
+            report.operation,
+            report.played - report.broken.len().min(report.played),
+            report.points
+        );
         for broken in report.broken.iter().take(3) {
             println!("    {broken}");
         }

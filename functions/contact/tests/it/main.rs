@@ -1,5 +1,7 @@
 //! Customers and vendors, over the real SDK and an embedded DynamoDB.
 
+mod conditions;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use contact::store::DynamoStore;

@@ -1,0 +1,227 @@
+//! Every refusal that was right at some moment.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::Model;
+use super::ask::{Adjust, Ask, Caller, LineForm, What};
+use super::commit::hash_of;
+use super::orders::next;
+use super::state::Order;
+
+/// A refusal: status and code.
+type Refusal = (u16, &'static str);
+
+impl Model {
+    /// Every refusal that was right at some moment.
+    pub(super) fn refusals(&self, ask: &Ask, from: usize, to: usize, now: i64) -> BTreeSet<Refusal> {
+        let mut possible = BTreeSet::new();
+        let mut may = |refusal: Refusal| {
+            possible.insert(refusal);
+        };
+        let stale = |version: u64| ask.if_match.is_some_and(|wanted| wanted != version);
+        match &ask.what {
+            What::Malformed { .. } => {
+                may((400, "validation_failed"));
+                may((400, "malformed_json"));
+            }
+            What::CreateParty(kind, form) => {
+                if self.email_was_taken(kind.as_str(), &form.email, None, from, to) {
+                    may((409, "duplicate_email"));
+                }
+            }
+            What::UpdateParty(kind, id, _) | What::DeleteParty(kind, id) | What::GetParty(kind, id) => {
+                let default = super::Timeline::default();
+                let party = self.parties.get(&(kind.as_str(), *id)).unwrap_or(&default);
+                for state in party.during(from, to) {
+                    match state {
+                        None => may((404, "not_found")),
+                        Some(party) if stale(party.version) => may((412, "version_mismatch")),
+                        Some(_) => {}
+                    }
+                }
+                if party.moved(from, to) {
+                    may((409, "conflict"));
+                }
+                if let What::UpdateParty(_, _, form) = &ask.what
+                    && self.email_was_taken(kind.as_str(), &form.email, Some(*id), from, to)
+                {
+                    may((409, "duplicate_email"));
+                }
+            }
+            What::CreateItem(form) => {
+                if self.sku_was_taken(&form.sku, None, from, to) {
+                    may((409, "duplicate_sku"));
+                }
+            }
+            What::UpdateItem(id, _) | What::DeleteItem(id) | What::GetItem(id) | What::GetStock(id) => {
+                let default = super::Timeline::default();
+                let item = self.items.get(id).unwrap_or(&default);
+                for state in item.during(from, to) {
+                    match state {
+                        None => may((404, "not_found")),
+                        Some(item) if stale(item.version) => may((412, "version_mismatch")),
+                        Some(_) => {}
+                    }
+                }
+                if item.moved(from, to) {
+                    may((409, "conflict"));
+                }
+                if let What::UpdateItem(_, form) = &ask.what
+                    && self.sku_was_taken(&form.sku, Some(*id), from, to)
+                {
+                    may((409, "duplicate_sku"));
+                }
+            }
+            What::ListMovements(id, _) => {
+                if self.item_was(*id, from, to, false) {
+                    may((404, "not_found"));
+                }
+            }
+            What::AdjustStock(id, how) => {
+                if self.item_was(*id, from, to, false) {
+                    may((404, "not_found"));
+                }
+                let default = super::Timeline::default();
+                let stock = self.stock.get(id).unwrap_or(&default);
+                for stock in stock.during(from, to).flatten() {
+                    if stale(stock.sequence) {
+                        may((412, "version_mismatch"));
+                    }
+                    match how {
+                        Adjust::By(change) if stock.quantity + change < 0 => may((409, "insufficient_stock")),
+                        Adjust::To(_, Some(seen)) if *seen != stock.quantity => {
+                            may((412, "version_mismatch"));
+                        }
+                        _ => {}
+                    }
+                }
+                if stock.moved(from, to) {
+                    may((409, "conflict"));
+                }
+            }
+            What::CreateOrder(kind, party, lines) => {
+                if self.was_impossible(kind.party().as_str(), *party, lines, from, to) {
+                    may((400, "validation_failed"));
+                }
+            }
+            What::UpdateOrder(kind, id, ..)
+            | What::Advance(kind, id, ..)
+            | What::GetOrder(kind, id)
+            | What::ListEvents(kind, id) => {
+                let default = super::Timeline::default();
+                let order = self.orders.get(&(kind.as_str(), *id)).unwrap_or(&default);
+                for state in order.during(from, to) {
+                    match (state, &ask.what) {
+                        (None, _) => may((404, "not_found")),
+                        (Some(_), What::GetOrder(..) | What::ListEvents(..)) => {}
+                        (Some(order), _) if stale(order.version) => may((412, "version_mismatch")),
+                        (Some(order), What::UpdateOrder(_, _, party, lines)) => {
+                            if order.status != "draft" {
+                                may((409, "illegal_transition"));
+                            }
+                            if self.was_impossible(kind.party().as_str(), *party, lines, from, to) {
+                                may((400, "validation_failed"));
+                            }
+                        }
+                        (Some(order), What::Advance(_, _, step, require_stock)) => {
+                            if next(*kind, &order.status, *step).is_none() {
+                                may((409, "illegal_transition"));
+                            } else if *require_stock && self.was_short(order, from, to) {
+                                may((409, "insufficient_stock"));
+                            }
+                        }
+                        (Some(_), _) => {}
+                    }
+                }
+                if order.moved(from, to) {
+                    may((409, "conflict"));
+                }
+            }
+            What::Register { email, .. } => {
+                let default = super::Timeline::default();
+                let user = self.users.get(email).unwrap_or(&default);
+                if user.during(from, to).any(|user| user.is_some()) {
+                    may((409, "duplicate_email"));
+                }
+                if !self.open_registration {
+                    match &ask.caller {
+                        Caller::Nobody => may((401, "unauthorized")),
+                        Caller::User(_, erp_domain::identity::Role::FinanceManager) => {}
+                        Caller::User(..) | Caller::Service(_) => may((403, "forbidden")),
+                    }
+                }
+            }
+            What::Login { email, password } => {
+                let default = super::Timeline::default();
+                let user = self.users.get(email).unwrap_or(&default);
+                if user.during(from, to).any(|user| user.is_none_or(|user| user.password != *password)) {
+                    may((401, "invalid_credentials"));
+                }
+                if self.guesses.get(email).is_some_and(|guesses| *guesses > 1) {
+                    may((429, "too_many_requests"));
+                }
+            }
+            What::ServiceToken { right } => {
+                if !right {
+                    may((401, "invalid_credentials"));
+                }
+                if self.guesses.get("the service").is_some_and(|guesses| *guesses > 1) {
+                    may((429, "too_many_requests"));
+                }
+            }
+            What::Reset { token, .. } => {
+                let hash = hash_of(token);
+                let is_good = |state: Option<&(String, i64)>| {
+                    state.is_some_and(|(known, until)| *known == hash && *until > now)
+                };
+                let throughout = self.resets.values().any(|good| good.during(from, to).all(is_good));
+                if !throughout {
+                    may((400, "validation_failed"));
+                }
+            }
+            What::Forgot { .. } | What::ListParties(..) | What::ListItems(_) | What::ListOrders { .. } => {}
+        }
+        possible
+    }
+
+    fn email_was_taken(&self, kind: &str, email: &str, but: Option<Uuid>, from: usize, to: usize) -> bool {
+        let others = self.parties.iter().filter(|((of, id), _)| *of == kind && Some(*id) != but);
+        others.flat_map(|(_, party)| party.during(from, to)).flatten().any(|party| party.form.email == email)
+    }
+
+    fn sku_was_taken(&self, sku: &str, but: Option<Uuid>, from: usize, to: usize) -> bool {
+        let others = self.items.iter().filter(|(id, _)| Some(**id) != but);
+        others.flat_map(|(_, item)| item.during(from, to)).flatten().any(|item| item.form.sku == sku)
+    }
+
+    fn item_was(&self, id: Uuid, from: usize, to: usize, there: bool) -> bool {
+        let default = super::Timeline::default();
+        self.items.get(&id).unwrap_or(&default).during(from, to).any(|item| item.is_some() == there)
+    }
+
+    fn was_impossible(
+        &self,
+        kind: &'static str,
+        party: Uuid,
+        lines: &[LineForm],
+        from: usize,
+        to: usize,
+    ) -> bool {
+        let default = super::Timeline::default();
+        let party = self.parties.get(&(kind, party)).unwrap_or(&default);
+        party.during(from, to).any(|party| party.is_none())
+            || lines.iter().any(|line| self.item_was(line.item, from, to, false))
+    }
+
+    fn was_short(&self, order: &Order, from: usize, to: usize) -> bool {
+        order.demand().iter().any(|(item, wanted)| {
+            let default = super::Timeline::default();
+            let stock = self.stock.get(item).unwrap_or(&default);
+            // An item that is gone has none left.
+            self.item_was(*item, from, to, false)
+                || stock.during(from, to).any(|stock| stock.is_none_or(|stock| stock.quantity < *wanted))
+        })
+    }
+}

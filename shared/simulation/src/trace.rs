@@ -1,0 +1,109 @@
+//! What happened, counted, and call by call: a number that tells two runs apart, and words for whoever looks for a fault.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::World;
+use crate::chaos::Fault;
+use crate::connector::Call;
+use crate::invocation::Invocation;
+
+/// What happened in a world, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls to AWS.
+    pub calls: u64,
+    /// Faults, by their kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Functions that died.
+    pub crashes: u64,
+    /// Invocations that took too long.
+    pub time_outs: u64,
+    /// Messages handed to workers.
+    pub deliveries: u64,
+    /// Records handed to the relay.
+    pub records: u64,
+    /// Records that a stream forgot before the relay came.
+    pub records_forgotten: u64,
+    /// Dead letters that were given another chance.
+    pub redriven: u64,
+    /// Events that the sweep found.
+    pub swept: u64,
+}
+
+/// The calls of a world.
+#[derive(Default)]
+pub(crate) struct Trace {
+    /// Of everything so far.
+    pub(crate) hash: u64,
+    /// If the world is verbose.
+    pub(crate) lines: Option<Vec<String>>,
+}
+
+impl Trace {
+    pub(crate) fn new(verbose: bool) -> Self {
+        Self { hash: 0, lines: verbose.then(Vec::new) }
+    }
+}
+
+impl World {
+    pub(crate) fn note_io(&self, invocation: &Invocation, number: u32, call: &Call, fault: Fault) {
+        self.count(|counts| {
+            counts.calls += 1;
+            if fault != Fault::None {
+                *counts.faults.entry(fault.as_str()).or_default() += 1;
+            }
+        });
+        let mut trace = self.trace.lock().unwrap();
+        let words = (
+            invocation.id,
+            invocation.function,
+            number,
+            call.operation.as_str(),
+            fault,
+            self.clock.elapsed(),
+        );
+        trace.hash = {
+            use std::hash::{DefaultHasher, Hash, Hasher};
+            let mut hasher = DefaultHasher::new();
+            (trace.hash, words).hash(&mut hasher);
+            hasher.finish()
+        };
+        if let Some(lines) = &mut trace.lines {
+            let (id, function, number, operation, fault, at) = words;
+            let fault = if fault == Fault::None { "" } else { fault.as_str() };
+            let subject = subject(call);
+            lines.push(format!("{at:>9} #{id} {function}.{number} {operation} {subject} {fault}"));
+        }
+    }
+}
+
+/// What a call is about, in a few words.
+fn subject(call: &Call) -> String {
+    let key = |key: &Value| {
+        let part = |name: &str| key[name]["S"].as_str().unwrap_or_default().to_owned();
+        format!("{}/{}", part("pk"), part("sk"))
+    };
+    let body = &call.body;
+    match call.operation.as_str() {
+        "TransactWriteItems" => {
+            let actions = body["TransactItems"].as_array().into_iter().flatten();
+            let of = |action: &Value| {
+                let (kind, action) = action.as_object().and_then(|action| action.iter().next())?;
+                let place = if kind == "Put" { &action["Item"] } else { &action["Key"] };
+                Some(format!("{kind} {}", key(place)))
+            };
+            actions.filter_map(of).collect::<Vec<_>>().join(", ")
+        }
+        "Query" => body["ExpressionAttributeValues"][":pk"]["S"].as_str().unwrap_or_default().to_owned(),
+        "Invoke" => body["FunctionName"].as_str().unwrap_or_default().to_owned(),
+        "PublishBatch" => {
+            let entries = body["Entries"].as_array().into_iter().flatten();
+            entries.filter_map(|entry| entry["Type"].as_str()).collect::<Vec<_>>().join(", ")
+        }
+        "PutItem" => key(&body["Item"]),
+        "GetItem" | "UpdateItem" | "DeleteItem" => key(&body["Key"]),
+        _ => String::new(),
+    }
+}
