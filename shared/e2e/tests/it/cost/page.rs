@@ -52,10 +52,11 @@ fn agree(written: &str, measured: &str) -> bool {
 }
 
 fn render(rows: &[Row]) -> String {
-    let mut table = format!(
-        "\n| operation | SDK calls | invocations | read units | write units | published | queue requests | $ per million |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
-    );
+    let mut table = "
+| operation | SDK calls | invocations | read units | write units | published | queue requests | $ per million |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+"
+    .to_owned();
     for row in rows {
         writeln!(table, "{}", render_row(row)).unwrap();
     }
