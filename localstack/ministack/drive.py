@@ -22,6 +22,8 @@ from template import ACCOUNT, REGION, Template, clients
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
+# What `sam build` made.
+BUILT = ROOT / ".aws-sam/build/template.yaml"
 STACK = "erp"
 PASSWORD = "correct horse battery"
 
@@ -51,6 +53,7 @@ def emulator(folder):
     endpoint = f"http://127.0.0.1:{port}"
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), "S3_DATA_DIR": str(folder / "s3"),
+        "STATE_DIR": str(folder / "state"),
         "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0",
         # The functions' policies are enforced, and signatures are checked.
         "AUTH": "true", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
@@ -102,7 +105,7 @@ def deploy(sam, endpoint, folder, parameters):
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     command = [
         sam, "deploy", "--config-env", "ministack", "--stack-name", STACK, "--resolve-s3", "--region", REGION,
-        "--template-file", ROOT / ".aws-sam/build/template.yaml", "--capabilities", "CAPABILITY_IAM",
+        "--template-file", BUILT, "--capabilities", "CAPABILITY_IAM",
         "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *overrides,
     ]
     began = time.monotonic()
@@ -172,14 +175,22 @@ def first_administrator(api):
     print("  the first user is finance_manager, nobody else registers alone, and the first registers others")
 
 
-def end_to_end(api, only=()):
+def built_test():
+    """The end-to-end test's program. It is built with all other tests, because for a package alone Cargo chooses other
+    features of the dependencies and compiles them again."""
+    command = ["cargo", "test", "--locked", "--test", "it", "--no-run", "--message-format=json-render-diagnostics"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    must(done.returncode == 0, "the tests cannot be built")
+    messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    manifest = str(ROOT / "shared/e2e/Cargo.toml")
+    return next(one["executable"] for one in messages if one.get("manifest_path") == manifest and one.get("executable"))
+
+
+def end_to_end(program, api, only=()):
     """The end-to-end test at this base URL."""
-    for test, reason in LEFT_OUT.items():
-        print(f"  left out: {test}: {reason}")
     skipped = [part for test in LEFT_OUT for part in ("--skip", test)]
-    command = ["cargo", "test", "--locked", "-p", "erp-e2e", "--test", "it", "--", "--nocapture", "--test-threads=1", *skipped, *only]
     environment = {**os.environ, "ERP_BASE_URL": api.base, "RUST_BACKTRACE": "0"}
-    done = subprocess.run(command, cwd=ROOT, env=environment)
+    done = subprocess.run([program, "--nocapture", "--test-threads=1", *skipped, *only], cwd=ROOT / "shared/e2e", env=environment)
     must(done.returncode == 0, "the end-to-end test failed")
 
 
@@ -213,7 +224,7 @@ def nothing_is_left(client, template):
     print("  no message is left or given up, no event unpublished")
 
 
-def poison_is_given_up(client, template, api):
+def poison_is_given_up(client, template, program, api):
     """Nonsense in each queue ends in its dead-letter queue, while the orders go on."""
     sqs = client("sqs")
     poison = ["nonsense", "{}", '{"type":"sales.order.confirmed"}']
@@ -223,7 +234,7 @@ def poison_is_given_up(client, template, api):
         sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
         for body in poison:
             sqs.send_message(QueueUrl=queue, MessageBody=body)
-    end_to_end(api, ["the_walk_that_must_work_works", "--exact"])
+    end_to_end(program, api, ["the_walk_that_must_work_works", "--exact"])
     for queue, dead in of_queue.items():
         until(180, f"{dead} holds the poison", lambda dead=dead: depth(client, dead) == len(poison))
         must(depth(client, queue) == 0, f"{queue} is not empty")
@@ -235,6 +246,8 @@ def poison_is_given_up(client, template, api):
 
 
 def run(sam, folder):
+    step("the end-to-end test, built")
+    program = built_test()
     with emulator(folder) as endpoint:
         client = clients(endpoint)
         print(f"MiniStack on {endpoint}, account {ACCOUNT}")
@@ -247,13 +260,17 @@ def run(sam, folder):
         template = compare(client)
         api = Api(endpoint, template)
         step(f"the end-to-end test at {api.base}")
-        end_to_end(api)
+        for test, reason in LEFT_OUT.items():
+            print(f"  left out: {test}: {reason}")
+        end_to_end(program, api)
         nothing_is_left(client, template)
         step("poison")
-        poison_is_given_up(client, template, api)
+        poison_is_given_up(client, template, program, api)
 
 
 def main():
+    # As an exception, so that what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     sam = sys.argv[1]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ministack-"))
     began = time.monotonic()
@@ -270,5 +287,4 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     main()

@@ -8,6 +8,7 @@ import contextvars
 import functools
 import socketserver
 
+from hypercorn.config import Config
 from ministack import app
 from ministack.core import iam_actions
 from ministack.services import apigateway_v1 as gateway
@@ -73,6 +74,8 @@ def import_what_sam_writes():
 
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
+# Stands between the stage and the path in MiniStack's address of an API.
+MARK = "/_user_request_"
 # The headers and the path as the client sent them.
 SENT = contextvars.ContextVar("sent", default=([], ""))
 
@@ -89,6 +92,49 @@ def remember_what_was_sent():
         await handle(scope, receive, send)
 
     app.app = remember
+
+
+# API Gateway's limit of request line and headers together.
+HEADERS = 10_240
+
+
+def refuse_long_headers():
+    """MiniStack's server breaks the connection off at 16 KiB of headers. API Gateway takes less, and answers."""
+    Config.h11_max_incomplete_size = 4 << 20
+    handle = app.app
+
+    @functools.wraps(handle)
+    async def refuse(scope, receive, send):
+        if scope["type"] == "http" and MARK in scope["path"]:
+            if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS:
+                await send({"type": "http.response.start", "status": 431, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+                return
+        await handle(scope, receive, send)
+
+    app.app = refuse
+
+
+def route_the_path_as_sent():
+    """MiniStack decodes the path before it looks for the resource, forgives empty segments, and tells functions what
+    it made of it. A REST API hands on what was sent, and `//api/items` is nothing that the API has."""
+    execute, match = gateway.handle_execute, gateway._match_resource_tree
+
+    @functools.wraps(execute)
+    async def handle_execute(api_id, stage_name, method, _, *others):
+        return await execute(api_id, stage_name, method, path_sent() or "/", *others)
+
+    @functools.wraps(match)
+    def match_resource_tree(api_id, segments):
+        return (None, {}) if "//" in path_sent() else match(api_id, segments)
+
+    gateway.handle_execute, gateway._match_resource_tree = handle_execute, match_resource_tree
+
+
+def path_sent():
+    """The path within the stage, as the client sent it."""
+    _, raw_path = SENT.get()
+    return raw_path.partition(MARK)[2]
 
 
 def tell_functions_every_header():
@@ -116,8 +162,7 @@ def render_context_path():
     @functools.wraps(render)
     def error_response(error, request):
         status, headers, body = render(error, request)
-        _, raw_path = SENT.get()
-        path = f"/{request['stage_name']}{raw_path.partition('/_user_request_')[2]}"
+        path = f"/{request['stage_name']}{path_sent()}"
         return status, headers, body.replace(b"$context.path", path.encode())
 
     gateway._gateway_error_response = error_response
@@ -128,6 +173,8 @@ if __name__ == "__main__":
     authorize_batches_as_single_calls()
     import_what_sam_writes()
     remember_what_was_sent()
+    refuse_long_headers()
+    route_the_path_as_sent()
     tell_functions_every_header()
     render_context_path()
     app.main()

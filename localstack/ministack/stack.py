@@ -24,10 +24,19 @@ def check(client, template):
         counts[kind.removeprefix("AWS::")] += 1
         if kind == "AWS::ApiGateway::RestApi":
             counts["routes"] += len(expected["routes"])
-        for name in expected:
-            if expected[name] != observed.get(name):
-                problems.append(f"{logical}.{name}: expected {expected[name]}, found {observed.get(name)}")
+        problems += differences(logical, expected, {name: observed.get(name) for name in expected})
     return counts, problems
+
+
+def differences(name, expected, observed):
+    """What differs, down to the smallest part that does: a dashboard is too long to be said twice."""
+    if isinstance(expected, dict) and isinstance(observed, dict) and expected.keys() == observed.keys():
+        parts = [(key, expected[key], observed[key]) for key in expected]
+    elif isinstance(expected, list) and isinstance(observed, list) and len(expected) == len(observed):
+        parts = zip(range(len(expected)), expected, observed)
+    else:
+        return [] if expected == observed else [f"{name}: expected {expected}, found {observed}"]
+    return [found for key, left, right in parts for found in differences(f"{name}.{key}", left, right)]
 
 
 class Found:

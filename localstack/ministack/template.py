@@ -91,6 +91,7 @@ class Template:
     def attribute(self, logical, attribute):
         kind, name = self.body["Resources"][logical]["Type"], self.reference(logical)
         service = {
+            "AWS::CloudWatch::Alarm": "cloudwatch:%s:alarm:",
             "AWS::DynamoDB::Table": "dynamodb:%s:table/",
             "AWS::Lambda::Function": "lambda:%s:function:",
             "AWS::SQS::Queue": "sqs:%s:",
