@@ -49,7 +49,7 @@ async fn poll(world: Arc<World>, queue: usize) {
             let next = world.broker().next_visible(queue);
             let wait = next.map_or(Duration::MAX, |at| millis(at - world.clock.elapsed()));
             // Whichever comes first: a message's time, or something new.
-            timeout(wait, changed).await.ok();
+            drop(timeout(wait, changed).await);
             continue;
         }
         let records: Vec<Value> = batch

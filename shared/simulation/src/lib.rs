@@ -24,7 +24,8 @@
 //! inspection  what must be true once everything has come to rest
 //! trace       what happened, call by call
 //! figures     what many of them came to
-//! trial       a history in a world from beginning to end; shrinking; figures
+//! trial       a history in a world from beginning to end; shrinking
+//! run         many of them, on every processor
 //! crash       every operation, stopped at every call
 //! control     bugs put in on purpose, and conditions left out: do the checks notice?
 //! ```
@@ -47,6 +48,7 @@ pub mod inspection;
 pub mod invocation;
 pub mod model;
 pub mod queues;
+pub mod run;
 pub mod time;
 pub mod trace;
 pub mod trial;

@@ -5,12 +5,11 @@
 #![expect(clippy::print_stdout, reason = "a command says what it found")]
 
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use erp_simulation::figures::Figures;
+use erp_simulation::run::{self, Run, Until};
 use erp_simulation::trial::{Outcome, Plan};
 
 /// Plays random histories against the whole platform, under faults, and compares it with a model.
@@ -92,47 +91,24 @@ fn show(outcome: &Outcome) {
 
 /// Plays one seed after the other on every processor.
 fn play(arguments: &Arguments) -> ExitCode {
-    let begun = Instant::now();
     let first_seed = arguments.first_seed.unwrap_or_else(|| fastrand::u64(..1 << 40));
     let hours = arguments.hours.or(arguments.minutes.map(|minutes| minutes / 60.0));
-    let until = hours.map(|hours| Duration::from_secs_f64(hours * 3600.0));
-    let threads = arguments.threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into));
+    let until = hours.map_or(Until::Operations(arguments.operations), |hours| {
+        Until::Elapsed(Duration::from_secs_f64(hours * 3600.0))
+    });
+    let threads = arguments.threads.unwrap_or_else(run::processors);
     println!("playing from seed {first_seed}");
-    let figures = Mutex::new(Figures { first_seed, ..Figures::default() });
-    let (next, failed) = (AtomicU64::new(first_seed), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        for _ in 0..threads.unwrap_or(1) {
-            scope.spawn(|| {
-                while !failed.load(Ordering::Relaxed) {
-                    let enough = match until {
-                        Some(until) => begun.elapsed() >= until,
-                        None => lock(&figures).order_operations >= arguments.operations,
-                    };
-                    if enough {
-                        break;
-                    }
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let outcome = Plan::of(seed, arguments.steps).run(false);
-                    if !outcome.violations.is_empty() {
-                        failed.store(true, Ordering::Relaxed);
-                        println!("seed {seed} breaks a promise:");
-                        show(&outcome);
-                    }
-                    let mut figures = lock(&figures);
-                    figures.add(seed, &outcome);
-                    if figures.worlds.is_multiple_of(20) {
-                        let (worlds, operations) = (figures.worlds, figures.order_operations);
-                        println!(
-                            "{:>6.0} s  {worlds} worlds, {operations} order operations",
-                            begun.elapsed().as_secs_f64()
-                        );
-                    }
-                }
-            });
+    let run = Run { first_seed, steps: arguments.steps, until, threads };
+    let figures = run.play(|figures, seed, outcome| {
+        if !outcome.violations.is_empty() {
+            println!("seed {seed} breaks a promise:");
+            show(outcome);
+        }
+        if figures.worlds.is_multiple_of(20) {
+            let Figures { seconds, worlds, order_operations, .. } = figures;
+            println!("{seconds:>6.0} s  {worlds} worlds, {order_operations} order operations");
         }
     });
-    let mut figures = figures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    figures.finish(begun.elapsed().as_secs_f64());
     let json = match serde_json::to_string_pretty(&figures) {
         Ok(json) => json,
         Err(error) => format!("{{\"error\": \"{error}\"}}"),
@@ -152,8 +128,4 @@ fn play(arguments: &Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn lock(figures: &Mutex<Figures>) -> std::sync::MutexGuard<'_, Figures> {
-    figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

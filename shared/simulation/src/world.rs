@@ -304,23 +304,6 @@ impl World {
         self.counts.lock().unwrap().clone()
     }
 
-    /// Tells two runs apart: the same seed gives the same number.
-    pub fn trace(&self) -> u64 {
-        self.trace.lock().unwrap().hash
-    }
-
-    /// Every call in words, if the world is verbose.
-    pub fn lines(&self) -> Vec<String> {
-        self.trace.lock().unwrap().lines.clone().unwrap_or_default()
-    }
-
-    /// Writes a line among the calls.
-    pub fn say(&self, line: impl FnOnce() -> String) {
-        if let Some(lines) = &mut self.trace.lock().unwrap().lines {
-            lines.push(format!("{:>9} {}", self.clock.elapsed(), line()));
-        }
-    }
-
     pub(crate) fn deployment(&self) -> &'static Deployment {
         wiring::deployment()
     }

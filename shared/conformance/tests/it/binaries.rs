@@ -15,7 +15,7 @@ pub(crate) mod holds {
 }
 
 /// What is no function.
-const NOT_DEPLOYED: [&str; 3] = ["erp", "localstack", "simulate"];
+const NOT_DEPLOYED: [&str; 4] = ["erp", "localstack", "promises", "simulate"];
 
 /// Names of binaries, each with the folder of its package below the workspace.
 fn binaries() -> &'static BTreeMap<String, String> {

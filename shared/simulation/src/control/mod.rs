@@ -27,6 +27,9 @@ pub struct Control {
     pub make: fn() -> Arc<dyn Sabotage>,
 }
 
+/// The name of the one that must not be noticed.
+pub const NOTHING_WRONG: &str = "nothing wrong";
+
 /// All of them.
 pub const CONTROLS: [Control; 17] = [
     Control { name: "events published without the outbox", make: || Arc::new(bugs::PublishedDirectly) },
@@ -51,7 +54,7 @@ pub const CONTROLS: [Control; 17] = [
     Control { name: "failed entries of a batch to SNS unread", make: || Arc::new(bugs::FailuresUnread) },
     Control { name: "no sweep of the outbox", make: || Arc::new(bugs::NoSweep) },
     Control { name: "who waits is not put into the line", make: || Arc::new(bugs::LineForgotten) },
-    Control { name: "nothing wrong: must not be caught", make: || Arc::new(Nothing) },
+    Control { name: NOTHING_WRONG, make: || Arc::new(Nothing) },
 ];
 
 /// Changes nothing.

@@ -1,66 +1,72 @@
-//! Proves what `docs/promises.md` says, and writes it.
+//! Proves what `docs/promises.md` says, and writes its figures.
+//!
+//! `cargo run --profile simulation --bin promises` plays histories, stops every operation at every call, puts the
+//! classic bugs in, and strips every condition. It ends with an exit code of 1 if a promise is broken or a bug is
+//! not noticed, and then writes nothing.
 #![expect(clippy::print_stdout, reason = "a command says what it found")]
 
+mod evidence;
+mod page;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use erp_simulation::control::{self, CONTROLS};
-use erp_simulation::crash::{self, Report};
+use clap::Parser;
 
-fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("controls") {
-        let caught = in_parallel(&CONTROLS, |control| control::search(control.make, 1..61, 200, false));
-        for (control, caught) in CONTROLS.iter().zip(caught) {
-            println!("{}\n    {:?}\n    {:?}", control.name, caught.first, caught.at_rest);
-        }
-        return ExitCode::SUCCESS;
-    }
-    if std::env::args().nth(1).as_deref() == Some("conditions") {
-        let sites: Vec<_> = control::written(1..40, 200).into_iter().collect();
-        let caught =
-            in_parallel(&sites, |(site, _)| control::search(|| control::strip(site), 1..61, 200, true));
-        for ((site, times), caught) in sites.iter().zip(caught) {
-            println!(
-                "{times:6} {} {} {} {}\n    {:?}\n    {:?}",
-                site.table, site.row, site.action, site.condition, caught.first, caught.at_rest
-            );
-        }
-        return ExitCode::SUCCESS;
-    }
-    let operations = crash::operations();
-    let reports: Vec<Report> = in_parallel(&operations, |operation| crash::stop_everywhere(operation, 0, 1));
-    for report in &reports {
-        println!(
-            "{:50} {:3} of {:3}",
-            report.operation,
-            report.played - report.broken.len().min(report.played),
-            report.points
-        );
-        for broken in report.broken.iter().take(3) {
-            println!("    {broken}");
-        }
-    }
-    ExitCode::SUCCESS
+use crate::evidence::Evidence;
+
+/// Collects the evidence for the promises, and writes it into their page.
+#[derive(Debug, Parser)]
+pub(crate) struct Arguments {
+    /// Order operations to play at least, unless a time is given.
+    #[arg(long, default_value_t = 20_000)]
+    operations: u64,
+    /// Play histories for so many hours.
+    #[arg(long)]
+    hours: Option<f64>,
+    /// Steps of each history.
+    #[arg(long, default_value_t = 400)]
+    steps: usize,
+    /// The first seed of the histories; drawn if not given.
+    #[arg(long)]
+    first_seed: Option<u64>,
+    /// Say what would be written, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// The page whose figures are written.
+    #[arg(long, default_value = "docs/promises.md")]
+    page: PathBuf,
+    /// Where the evidence goes, as JSON.
+    #[arg(long, default_value = "target/promises.json")]
+    json: PathBuf,
 }
 
-/// Does something with each of them on every processor; the results in their order.
-fn in_parallel<T: Sync, R: Send>(work: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, Into::into) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(one) = work.get(index) else { break };
-                    let result = each(one);
-                    results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
-                }
-            });
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let evidence = Evidence::collect(&arguments);
+    let figures = page::render(&evidence);
+    println!("{figures}");
+    let faults = evidence.faults();
+    for fault in &faults {
+        println!("FAULT: {fault}");
+    }
+    if !faults.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    if arguments.dry_run {
+        return ExitCode::SUCCESS;
+    }
+    match write(&arguments.page, &figures, &arguments.json, &evidence) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("the figures cannot be written: {error}");
+            ExitCode::FAILURE
         }
-    });
-    let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
+    }
+}
+
+fn write(page: &Path, figures: &str, json: &Path, evidence: &Evidence) -> Result<(), std::io::Error> {
+    let text = page::replace(&std::fs::read_to_string(page)?, figures)?;
+    std::fs::write(page, text)?;
+    std::fs::write(json, serde_json::to_vec_pretty(evidence)?)
 }

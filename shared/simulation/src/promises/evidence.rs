@@ -1,0 +1,107 @@
+//! What there is to show for the promises.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use erp_simulation::control::{self, CONTROLS, Catch, Site};
+use erp_simulation::crash::{self, Report};
+use erp_simulation::figures::Figures;
+use erp_simulation::run::{self, Run, Until, in_parallel};
+use serde::Serialize;
+
+use crate::Arguments;
+
+/// Steps of a history with a bug in it.
+const STEPS: usize = 200;
+/// The most seeds that are played to notice a bug.
+const SEEDS: std::ops::Range<u64> = 1..61;
+/// Seeds whose histories are looked through for conditions.
+const SEEDS_OF_CONDITIONS: std::ops::Range<u64> = 1..21;
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Evidence {
+    /// Steps of each history.
+    pub(crate) steps: usize,
+    /// Random histories under faults, against the model.
+    pub(crate) histories: Figures,
+    /// Every operation that writes, stopped at every call.
+    pub(crate) crashes: Vec<Report>,
+    /// Bugs that were put in, and how they were noticed.
+    pub(crate) controls: Vec<(&'static str, Catch)>,
+    /// Conditions that were left out on the wire, and how that was noticed.
+    pub(crate) conditions: Vec<(Site, Catch)>,
+    /// Seconds that each part took.
+    pub(crate) seconds: BTreeMap<&'static str, f64>,
+}
+
+impl Evidence {
+    /// Collects everything.
+    pub(crate) fn collect(arguments: &Arguments) -> Self {
+        let mut seconds = BTreeMap::new();
+        let until = arguments.hours.map_or(Until::Operations(arguments.operations), |hours| {
+            Until::Elapsed(Duration::from_secs_f64(hours * 3600.0))
+        });
+        let first_seed = arguments.first_seed.unwrap_or_else(|| fastrand::u64(..1 << 40));
+        let run = Run { first_seed, steps: arguments.steps, until, threads: run::processors() };
+        let histories = timed(&mut seconds, "histories", || {
+            run.play(|figures, seed, outcome| {
+                if let Some(violation) = outcome.violations.first() {
+                    println!("seed {seed}: {violation}");
+                }
+                if figures.worlds.is_multiple_of(50) {
+                    let Figures { seconds, order_operations, .. } = figures;
+                    println!("{seconds:>6.0} s  {order_operations} order operations");
+                }
+            })
+        });
+        let operations = crash::operations();
+        let crashes = timed(&mut seconds, "crash points", || {
+            in_parallel(&operations, |operation| crash::stop_everywhere(operation, 0, 1))
+        });
+        let controls = timed(&mut seconds, "controls", || {
+            in_parallel(&CONTROLS, |control| {
+                (control.name, control::search(control.make, SEEDS, STEPS, false))
+            })
+        });
+        let conditions = timed(&mut seconds, "conditions", || {
+            let sites: Vec<_> = control::written(SEEDS_OF_CONDITIONS, STEPS).into_keys().collect();
+            in_parallel(&sites, |site| {
+                (site.clone(), control::search(|| control::strip(site), SEEDS, STEPS, true))
+            })
+        });
+        Self { steps: arguments.steps, histories, crashes, controls, conditions, seconds }
+    }
+
+    /// What is not as it must be.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let broken = self.histories.broken_seeds.iter().map(|seed| {
+            format!(
+                "seed {seed} breaks a promise; again: cargo run --profile simulation --bin simulate -- \
+                 --seed {seed} --steps {}",
+                self.steps
+            )
+        });
+        let crashes = self
+            .crashes
+            .iter()
+            .flat_map(|report| report.broken.iter().map(|broken| format!("{}: {broken}", report.operation)));
+        let controls = self.controls.iter().filter_map(|(name, catch)| {
+            match (*name == control::NOTHING_WRONG, &catch.first) {
+                (false, None) => Some(format!("{name}: not noticed in {} seeds", catch.played)),
+                (true, Some(notice)) => Some(format!("{name}: seed {} says {}", notice.seed, notice.by)),
+                _ => None,
+            }
+        });
+        broken.chain(crashes).chain(controls).collect()
+    }
+}
+
+fn timed<T>(seconds: &mut BTreeMap<&'static str, f64>, name: &'static str, work: impl FnOnce() -> T) -> T {
+    println!("{name} …");
+    let begun = Instant::now();
+    let result = work();
+    seconds.insert(name, begun.elapsed().as_secs_f64());
+    println!("{name}: {:.0} s", begun.elapsed().as_secs_f64());
+    result
+}
