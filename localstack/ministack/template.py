@@ -9,9 +9,9 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 
 
-def clients(endpoint):
-    """Makes the client of a service; the keys are those of the emulated account's root."""
-    session = boto3.Session("test", "test", region_name=REGION)
+def clients(endpoint, keys=("test", "test")):
+    """Makes the client of a service; the keys are those of the emulated account's root unless others are given."""
+    session = boto3.Session(*keys, region_name=REGION)
     return lambda service: session.client(service, endpoint_url=endpoint)
 
 
