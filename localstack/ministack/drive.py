@@ -236,12 +236,22 @@ def nothing_is_left(client, template):
     print("  no message is left or given up, no event unpublished")
 
 
-def books_agree(client):
-    """The check that runs every hour, over what the test left."""
+def operate(endpoint, *arguments):
+    """The operator's program, as the README has it; what it says."""
+    command = ["cargo", "run", "--quiet", "--locked", "--bin", "erp", "--", "--endpoint-url", endpoint, "--stack", STACK, *arguments]
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **keys}, stdout=subprocess.PIPE, text=True)
+    must(done.returncode == 0, f"erp {' '.join(arguments)}: {done.stdout}")
+    return done.stdout.strip()
+
+
+def books_agree(client, endpoint):
+    """The check that runs every hour, over what the test left; and the same by the operator's program."""
     answer = client("lambda").invoke(FunctionName=f"{STACK}-reconcile", Qualifier="live", Payload=b"{}")
     found = json.load(answer["Payload"])
     must(found.get("complete") and found["mismatches"] == 0, f"the books do not agree: {found}")
-    print(f"  the books agree: {found['items']} items, {found['movements']} movements")
+    print(f"  the function reconcile: {found['items']} items, {found['movements']} movements, no mismatch")
+    print(f"  erp reconcile: {operate(endpoint, 'reconcile').replace(chr(10), ' ')}")
 
 
 def rights_are_enforced(client, template):
@@ -286,6 +296,15 @@ def poison_is_given_up(client, template, program, api):
     print(f"  {len(poison)} poisonous messages in each of {len(of_queue)} dead-letter queues, and /health says so")
 
 
+def poison_is_discarded(client, template, endpoint):
+    """By the operator's program."""
+    print("  " + operate(endpoint, "dlq", "list").replace("\n", "\n  "))
+    operate(endpoint, "dlq", "discard", "--all", "--yes")
+    for dead in queues(client, template).values():
+        must(depth(client, dead) == 0, f"{dead} is not empty")
+    print("  discarded by erp dlq")
+
+
 def run(sam, folder):
     step("the end-to-end test, built")
     program = built_test()
@@ -306,9 +325,10 @@ def run(sam, folder):
             print(f"  left out: {test}: {reason}")
         end_to_end(program, api)
         nothing_is_left(client, template)
-        books_agree(client)
+        books_agree(client, endpoint)
         step("poison")
         poison_is_given_up(client, template, program, api)
+        poison_is_discarded(client, template, endpoint)
 
 
 def main():

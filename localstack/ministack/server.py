@@ -6,12 +6,14 @@ They are applied before the emulator starts and fail loudly when a newer version
 
 import contextvars
 import functools
+import json
 import socketserver
 
 from hypercorn.config import Config
 from ministack import app
 from ministack.core import iam_actions
 from ministack.services import apigateway_v1 as gateway
+from ministack.services import sqs
 
 
 def answer_at_once():
@@ -168,6 +170,20 @@ def render_context_path():
     gateway._gateway_error_response = error_response
 
 
+def list_queues_of_a_dead_letter_queue():
+    """`ListDeadLetterSourceQueues` is not there; the operator's program asks it whose dead letters a queue holds."""
+
+    def sources(data, url):
+        named = f":{(data.get('QueueUrl') or url).rsplit('/', 1)[-1]}"
+        policies = {url: queue["attributes"].get("RedrivePolicy", "{}") for url, queue in sqs._queues.items()}
+        return {"queueUrls": [
+            url for url, policy in policies.items() if json.loads(policy).get("deadLetterTargetArn", "").endswith(named)
+        ]}
+
+    if sqs._HANDLERS.setdefault("ListDeadLetterSourceQueues", sources) is not sources:
+        raise RuntimeError("MiniStack has ListDeadLetterSourceQueues by now")
+
+
 if __name__ == "__main__":
     answer_at_once()
     authorize_batches_as_single_calls()
@@ -177,4 +193,5 @@ if __name__ == "__main__":
     route_the_path_as_sent()
     tell_functions_every_header()
     render_context_path()
+    list_queues_of_a_dead_letter_queue()
     app.main()
