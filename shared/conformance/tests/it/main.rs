@@ -20,6 +20,7 @@
 //! samples       the events in `events/`, each fed to its function
 //! seed          what there is when they are
 //! sam_local     the variables for `sam local`
+//! compose       the services of LocalStack
 //!
 //! removals      whatever is taken out of the template is missed by one of the above
 //!
@@ -34,6 +35,7 @@
 mod alarms;
 mod binaries;
 mod checks;
+mod compose;
 mod dependencies;
 mod emulator;
 mod environment;
