@@ -142,7 +142,7 @@ class Api:
 
     def __init__(self, endpoint, template):
         identifier, stage_name = base_url(template)
-        self.base = f"{endpoint}/restapis/{identifier}/{stage_name}/_user_request_"
+        self.base = f"{endpoint}/_aws/execute-api/{identifier}/{stage_name}"
 
     def call(self, method, path, body=None, token=None):
         headers = {"content-type": "application/json", **({"authorization": f"Bearer {token}"} if token else {})}
@@ -296,10 +296,10 @@ def poison_is_given_up(client, template, program, api):
     print(f"  {len(poison)} poisonous messages in each of {len(of_queue)} dead-letter queues, and /health says so")
 
 
-def poison_is_discarded(client, template, endpoint):
+def poison_is_discarded(client, template, endpoint, folder):
     """By the operator's program."""
     print("  " + operate(endpoint, "dlq", "list").replace("\n", "\n  "))
-    operate(endpoint, "dlq", "discard", "--all", "--yes")
+    operate(endpoint, "dlq", "discard", "--all", "--save", str(folder / "discarded.jsonl"), "--yes")
     for dead in queues(client, template).values():
         must(depth(client, dead) == 0, f"{dead} is not empty")
     print("  discarded by erp dlq")
@@ -328,7 +328,7 @@ def run(sam, folder):
         books_agree(client, endpoint)
         step("poison")
         poison_is_given_up(client, template, program, api)
-        poison_is_discarded(client, template, endpoint)
+        poison_is_discarded(client, template, endpoint, folder)
 
 
 def main():

@@ -7,6 +7,7 @@ They are applied before the emulator starts and fail loudly when a newer version
 import contextvars
 import functools
 import json
+import re
 import socketserver
 
 from hypercorn.config import Config
@@ -76,8 +77,8 @@ def import_what_sam_writes():
 
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
-# Stands between the stage and the path in MiniStack's address of an API.
-MARK = "/_user_request_"
+# Where MiniStack serves an API whose host name nobody resolves, and the path within its stage.
+SERVED = re.compile("/_aws/execute-api/[^/]+/[^/]+(/.*)?")
 # The headers and the path as the client sent them.
 SENT = contextvars.ContextVar("sent", default=([], ""))
 
@@ -107,7 +108,7 @@ def refuse_long_headers():
 
     @functools.wraps(handle)
     async def refuse(scope, receive, send):
-        if scope["type"] == "http" and MARK in scope["path"]:
+        if scope["type"] == "http" and SERVED.fullmatch(scope["path"]):
             if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS:
                 await send({"type": "http.response.start", "status": 431, "headers": []})
                 await send({"type": "http.response.body", "body": b""})
@@ -124,7 +125,7 @@ def route_the_path_as_sent():
 
     @functools.wraps(execute)
     async def handle_execute(api_id, stage_name, method, _, *others):
-        return await execute(api_id, stage_name, method, path_sent() or "/", *others)
+        return await execute(api_id, stage_name, method, path_sent(), *others)
 
     @functools.wraps(match)
     def match_resource_tree(api_id, segments):
@@ -136,7 +137,7 @@ def route_the_path_as_sent():
 def path_sent():
     """The path within the stage, as the client sent it."""
     _, raw_path = SENT.get()
-    return raw_path.partition(MARK)[2]
+    return SERVED.fullmatch(raw_path).group(1) or "/"
 
 
 def tell_functions_every_header():
