@@ -68,7 +68,7 @@ def emulator(folder):
         stderr=subprocess.STDOUT, start_new_session=True,
     )
     try:
-        until(30, "MiniStack listens", lambda: server.poll() is not None or answers(f"{endpoint}/_ministack/health"))
+        until(60, "MiniStack listens", lambda: server.poll() is not None or answers(f"{endpoint}/_ministack/health"))
         must(server.poll() is None, f"MiniStack ended: {(folder / 'ministack.log').read_text()}")
         yield endpoint
     finally:
@@ -111,7 +111,9 @@ def deploy(sam, endpoint, folder, parameters):
         "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *overrides,
     ]
     began = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900
+    )
     must(done.returncode == 0, f"sam deploy: {done.stdout[-4000:]}")
     print(f"sam deploy {' '.join(overrides)}: {time.monotonic() - began:.0f} s")
 
@@ -339,11 +341,14 @@ def main():
     began = time.monotonic()
     try:
         run(sam, folder)
-    except (Failure, KeyboardInterrupt) as failure:
+    except BaseException as failure:  # Whatever it was, the emulator's log says more.
         kept = ROOT / "target/ministack.log"
         if (folder / "ministack.log").exists():
             shutil.copy(folder / "ministack.log", kept)
-        sys.exit(f"\nfailed: {failure or 'interrupted'}\nMiniStack's log: {kept}")
+            print(f"\nMiniStack's log: {kept}")
+        if isinstance(failure, Failure):
+            sys.exit(f"failed: {failure}")
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"\ndeployed, compared and tested in {time.monotonic() - began:.0f} s")
