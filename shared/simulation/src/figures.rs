@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::trace::{Counts, add_up};
 use crate::trial::Outcome;
 
 /// The figures of a run.
@@ -21,24 +22,9 @@ pub struct Figures {
     pub operations: BTreeMap<&'static str, u64>,
     /// Transactions and other writes that changed something.
     pub commits: u64,
-    /// Calls to AWS.
-    pub calls: u64,
-    /// Faults of calls, by their kind.
-    pub faults: BTreeMap<&'static str, u64>,
-    /// Functions that died.
-    pub crashes: u64,
-    /// Functions that took too long.
-    pub time_outs: u64,
-    /// Messages handed to workers.
-    pub deliveries: u64,
-    /// Records handed to the relay.
-    pub records: u64,
-    /// Records that streams forgot before the relay came.
-    pub records_forgotten: u64,
-    /// Events that the sweep found.
-    pub swept: u64,
-    /// Dead letters that were given another chance.
-    pub redriven: u64,
+    /// What happened in them.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// Comparisons, by promise.
     pub checks: BTreeMap<&'static str, u64>,
     /// Seeds that broke a promise.
@@ -51,26 +37,12 @@ pub struct Figures {
 impl Figures {
     /// Adds what came of a seed.
     pub fn add(&mut self, seed: u64, outcome: &Outcome) {
-        fn sum<K: Ord + Copy>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
-            for (name, count) in from {
-                *into.entry(*name).or_default() += count;
-            }
-        }
-        let counts = &outcome.counts;
         self.worlds += 1;
         self.order_operations += outcome.order_operations;
         self.commits += outcome.commits;
-        self.calls += counts.calls;
-        self.crashes += counts.crashes;
-        self.time_outs += counts.time_outs;
-        self.deliveries += counts.deliveries;
-        self.records += counts.records;
-        self.records_forgotten += counts.records_forgotten;
-        self.swept += counts.swept;
-        self.redriven += counts.redriven;
-        sum(&mut self.operations, &outcome.operations);
-        sum(&mut self.faults, &counts.faults);
-        sum(&mut self.checks, &outcome.checks);
+        self.counts.add(&outcome.counts);
+        add_up(&mut self.operations, &outcome.operations);
+        add_up(&mut self.checks, &outcome.checks);
         if !outcome.violations.is_empty() {
             self.broken_seeds.push(seed);
         }

@@ -5,11 +5,10 @@
 #![expect(clippy::print_stdout, reason = "a command says what it found")]
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use erp_simulation::figures::Figures;
-use erp_simulation::run::{self, Run, Until};
+use erp_simulation::run::Extent;
 use erp_simulation::trial::{Outcome, Plan};
 
 /// Plays random histories against the whole platform, under faults, and compares it with a model.
@@ -18,24 +17,8 @@ struct Arguments {
     /// Play this one seed, and say everything that happens.
     #[arg(long)]
     seed: Option<u64>,
-    /// Order operations to play at least, unless a time is given.
-    #[arg(long, default_value_t = 20_000)]
-    operations: u64,
-    /// Play for so many minutes.
-    #[arg(long, conflicts_with = "hours")]
-    minutes: Option<f64>,
-    /// Play for so many hours.
-    #[arg(long)]
-    hours: Option<f64>,
-    /// Steps of each history.
-    #[arg(long, default_value_t = 400)]
-    steps: usize,
-    /// The first seed; drawn if not given.
-    #[arg(long)]
-    first_seed: Option<u64>,
-    /// Worlds at the same time; one for each processor if not given.
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    extent: Extent,
     /// Where the figures go, as JSON.
     #[arg(long, default_value = "target/simulation.json")]
     figures: std::path::PathBuf,
@@ -57,7 +40,7 @@ fn main() -> ExitCode {
 
 /// Plays one seed, and shows how it goes wrong, if it does.
 fn replay(arguments: &Arguments, seed: u64) -> ExitCode {
-    let plan = Plan::of(seed, arguments.steps);
+    let plan = Plan::of(seed, arguments.extent.steps);
     println!("seed {seed}: {} clients, {:?}", plan.clients, plan.weather);
     let outcome = plan.run(arguments.verbose);
     for line in &outcome.lines {
@@ -91,14 +74,8 @@ fn show(outcome: &Outcome) {
 
 /// Plays one seed after the other on every processor.
 fn play(arguments: &Arguments) -> ExitCode {
-    let first_seed = arguments.first_seed.unwrap_or_else(|| fastrand::u64(..1 << 40));
-    let hours = arguments.hours.or(arguments.minutes.map(|minutes| minutes / 60.0));
-    let until = hours.map_or(Until::Operations(arguments.operations), |hours| {
-        Until::Elapsed(Duration::from_secs_f64(hours * 3600.0))
-    });
-    let threads = arguments.threads.unwrap_or_else(run::processors);
-    println!("playing from seed {first_seed}");
-    let run = Run { first_seed, steps: arguments.steps, until, threads };
+    let run = arguments.extent.run();
+    println!("playing from seed {}", run.first_seed);
     let figures = run.play(|figures, seed, outcome| {
         if !outcome.violations.is_empty() {
             println!("seed {seed} breaks a promise:");
@@ -123,7 +100,7 @@ fn play(arguments: &Arguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Some(seed) => {
-            let steps = arguments.steps;
+            let steps = arguments.extent.steps;
             println!("again: cargo run --profile simulation --bin simulate -- --seed {seed} --steps {steps}");
             ExitCode::FAILURE
         }

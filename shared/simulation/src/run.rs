@@ -4,8 +4,45 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use clap::Args;
+
 use crate::figures::Figures;
 use crate::trial::{Outcome, Plan};
+
+/// How much is to be played, as command lines say it.
+#[derive(Debug, Args)]
+pub struct Extent {
+    /// Order operations to play at least, unless a time is given.
+    #[arg(long, default_value_t = 20_000)]
+    operations: u64,
+    /// Play for so many hours.
+    #[arg(long)]
+    hours: Option<f64>,
+    /// Steps of each history.
+    #[arg(long, default_value_t = 400)]
+    pub steps: usize,
+    /// The first seed; drawn if not given.
+    #[arg(long)]
+    first_seed: Option<u64>,
+    /// Worlds at the same time; one for each processor if not given.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl Extent {
+    /// What to play.
+    pub fn run(&self) -> Run {
+        let until = self.hours.map_or(Until::Operations(self.operations), |hours| {
+            Until::Elapsed(Duration::try_from_secs_f64(hours * 3600.0).unwrap_or(Duration::MAX))
+        });
+        Run {
+            first_seed: self.first_seed.unwrap_or_else(|| fastrand::u64(..1 << 40)),
+            steps: self.steps,
+            until,
+            threads: self.threads.unwrap_or_else(processors),
+        }
+    }
+}
 
 /// Histories to play, one seed after the other.
 #[derive(Debug, Clone, Copy)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::World;
@@ -10,7 +11,7 @@ use crate::connector::Call;
 use crate::invocation::Invocation;
 
 /// What happened in a world, counted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Calls to AWS.
     pub calls: u64,
@@ -30,6 +31,39 @@ pub struct Counts {
     pub redriven: u64,
     /// Events that the sweep found.
     pub swept: u64,
+}
+
+impl Counts {
+    /// Adds those of another world.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            calls,
+            faults,
+            crashes,
+            time_outs,
+            deliveries,
+            records,
+            records_forgotten,
+            redriven,
+            swept,
+        } = other;
+        self.calls += calls;
+        self.crashes += crashes;
+        self.time_outs += time_outs;
+        self.deliveries += deliveries;
+        self.records += records;
+        self.records_forgotten += records_forgotten;
+        self.redriven += redriven;
+        self.swept += swept;
+        add_up(&mut self.faults, faults);
+    }
+}
+
+/// Adds numbers by their names.
+pub(crate) fn add_up(into: &mut BTreeMap<&'static str, u64>, from: &BTreeMap<&'static str, u64>) {
+    for (name, count) in from {
+        *into.entry(name).or_default() += count;
+    }
 }
 
 /// The calls of a world.

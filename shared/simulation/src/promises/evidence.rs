@@ -1,20 +1,20 @@
 //! What there is to show for the promises.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use erp_simulation::control::{self, CONTROLS, Catch, Site};
 use erp_simulation::crash::{self, Report};
 use erp_simulation::figures::Figures;
-use erp_simulation::run::{self, Run, Until, in_parallel};
+use erp_simulation::run::{Run, in_parallel};
 use serde::Serialize;
-
-use crate::Arguments;
 
 /// Steps of a history with a bug in it.
 const STEPS: usize = 200;
-/// The most seeds that are played to notice a bug.
-const SEEDS: std::ops::Range<u64> = 1..61;
+/// The seeds that are played to notice a bug.
+const SEEDS: std::ops::Range<u64> = 1..31;
+/// The same for a condition that is left out, of which there are many.
+const SEEDS_WITHOUT_A_CONDITION: std::ops::Range<u64> = 1..16;
 /// Seeds whose histories are looked through for conditions.
 const SEEDS_OF_CONDITIONS: std::ops::Range<u64> = 1..21;
 
@@ -37,13 +37,8 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     /// Collects everything.
-    pub(crate) fn collect(arguments: &Arguments) -> Self {
+    pub(crate) fn collect(run: &Run) -> Self {
         let mut seconds = BTreeMap::new();
-        let until = arguments.hours.map_or(Until::Operations(arguments.operations), |hours| {
-            Until::Elapsed(Duration::from_secs_f64(hours * 3600.0))
-        });
-        let first_seed = arguments.first_seed.unwrap_or_else(|| fastrand::u64(..1 << 40));
-        let run = Run { first_seed, steps: arguments.steps, until, threads: run::processors() };
         let histories = timed(&mut seconds, "histories", || {
             run.play(|figures, seed, outcome| {
                 if let Some(violation) = outcome.violations.first() {
@@ -61,16 +56,20 @@ impl Evidence {
         });
         let controls = timed(&mut seconds, "controls", || {
             in_parallel(&CONTROLS, |control| {
-                (control.name, control::search(control.make, SEEDS, STEPS, false))
+                let catch = control::search(control.make, SEEDS, STEPS, false);
+                println!("  {}: {:?}", control.name, catch.first);
+                (control.name, catch)
             })
         });
         let conditions = timed(&mut seconds, "conditions", || {
             let sites: Vec<_> = control::written(SEEDS_OF_CONDITIONS, STEPS).into_keys().collect();
             in_parallel(&sites, |site| {
-                (site.clone(), control::search(|| control::strip(site), SEEDS, STEPS, true))
+                let catch = control::search(|| control::strip(site), SEEDS_WITHOUT_A_CONDITION, STEPS, true);
+                println!("  {} {} {}: {:?}", site.table, site.row, site.condition, catch.first);
+                (site.clone(), catch)
             })
         });
-        Self { steps: arguments.steps, histories, crashes, controls, conditions, seconds }
+        Self { steps: run.steps, histories, crashes, controls, conditions, seconds }
     }
 
     /// What is not as it must be.

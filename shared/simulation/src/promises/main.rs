@@ -12,24 +12,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use erp_simulation::run::Extent;
 
 use crate::evidence::Evidence;
 
 /// Collects the evidence for the promises, and writes it into their page.
 #[derive(Debug, Parser)]
-pub(crate) struct Arguments {
-    /// Order operations to play at least, unless a time is given.
-    #[arg(long, default_value_t = 20_000)]
-    operations: u64,
-    /// Play histories for so many hours.
-    #[arg(long)]
-    hours: Option<f64>,
-    /// Steps of each history.
-    #[arg(long, default_value_t = 400)]
-    steps: usize,
-    /// The first seed of the histories; drawn if not given.
-    #[arg(long)]
-    first_seed: Option<u64>,
+struct Arguments {
+    #[command(flatten)]
+    extent: Extent,
     /// Say what would be written, and write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -43,7 +34,7 @@ pub(crate) struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let evidence = Evidence::collect(&arguments);
+    let evidence = Evidence::collect(&arguments.extent.run());
     let figures = page::render(&evidence);
     println!("{figures}");
     let faults = evidence.faults();

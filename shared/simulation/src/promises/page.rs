@@ -57,20 +57,20 @@ fn histories(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
         erp_simulation::run::processors(),
         grouped(asked),
         grouped(figures.order_operations),
-        grouped(figures.calls),
+        grouped(figures.counts.calls),
         grouped(figures.commits),
-        grouped(figures.deliveries),
-        grouped(figures.records),
+        grouped(figures.counts.deliveries),
+        grouped(figures.counts.records),
     )?;
     writeln!(page, "| what went wrong on purpose | times |\n| --- | ---: |")?;
     let others = [
-        ("functions that died", figures.crashes),
-        ("functions that ran into their time-out", figures.time_outs),
-        ("records that a stream forgot, a relay being away for 48 hours", figures.records_forgotten),
-        ("events that the sweep found and published", figures.swept),
-        ("dead letters sent back", figures.redriven),
+        ("functions that died", figures.counts.crashes),
+        ("functions that ran into their time-out", figures.counts.time_outs),
+        ("records that a stream forgot, a relay being away for 48 hours", figures.counts.records_forgotten),
+        ("events that the sweep found and published", figures.counts.swept),
+        ("dead letters sent back", figures.counts.redriven),
     ];
-    let faults = figures.faults.iter().map(|(name, times)| (told(name), *times));
+    let faults = figures.counts.faults.iter().map(|(name, times)| (told(name), *times));
     for (name, times) in faults.chain(others) {
         writeln!(page, "| {name} | {} |", grouped(times))?;
     }
