@@ -27,7 +27,7 @@
 //! trial       a history in a world from beginning to end; shrinking
 //! run         many of them, on every processor
 //! crash       every operation, stopped at every call
-//! control     bugs put in on purpose, and conditions left out: do the checks notice?
+//! control     bugs put in on purpose: do the checks notice?
 //! ```
 #![expect(
     clippy::unwrap_used,

@@ -30,7 +30,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Messages that nobody understands.
     pub poison: usize,
-    /// Whether the relay is away for two days, longer than streams remember.
+    /// Whether the relay is away for two days, longer than streams remember, and the sweep with it.
     pub relay_is_away: bool,
     /// What is rewritten below the SDK.
     pub sabotage: Option<Arc<dyn Sabotage>>,
@@ -163,11 +163,12 @@ impl Plan {
         for client in clients {
             client.await.unwrap();
         }
-        if self.relay_is_away {
-            tokio::time::sleep(Duration::from_secs(48 * 60 * 60)).await;
-        }
         over.store(true, Ordering::Relaxed);
         schedule.abort();
+        if self.relay_is_away {
+            // Nor does the sweep run until it is back.
+            tokio::time::sleep(Duration::from_secs(48 * 60 * 60)).await;
+        }
         poison
     }
 

@@ -1,11 +1,9 @@
 //! Negative controls: what would the simulation say if the platform were wrong?
 //!
 //! Each classic bug is put in by rewriting what goes over the wire ([`Sabotage`]), and the histories, faults and
-//! checks that find nothing in the platform as it is must find it. The same is asked of every condition of every
-//! write: stripped, does anybody notice?
+//! checks that find nothing in the platform as it is must find it.
 
 mod bugs;
-mod conditions;
 mod wire;
 
 use std::panic::AssertUnwindSafe;
@@ -15,8 +13,6 @@ use serde::Serialize;
 
 use crate::connector::Sabotage;
 use crate::trial::Plan;
-
-pub use conditions::{Site, strip, written};
 
 /// A bug that is put in on purpose.
 #[derive(Clone, Copy)]

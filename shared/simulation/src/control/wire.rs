@@ -37,10 +37,6 @@ impl<'a> Action<'a> {
         Some(Self { kind: kind.clone(), body })
     }
 
-    pub(super) fn table(&self) -> String {
-        self.body["TableName"].as_str().unwrap_or_default().to_owned()
-    }
-
     /// What kind of row: the first words of its keys, such as `ORDER/ALLOCATION`.
     pub(super) fn row(&self) -> String {
         row(self.body.get("Key").unwrap_or(&self.body["Item"]))

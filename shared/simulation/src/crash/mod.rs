@@ -87,8 +87,8 @@ impl Chaos for Stop {
     }
 }
 
-/// Stops an operation at every call, or at every `stride`th from the `first` on.
-pub fn stop_everywhere(operation: &Operation, first: usize, stride: usize) -> Report {
+/// Stops an operation at every call, or at `only` one, of which there are fewer than that number may say.
+pub fn stop_everywhere(operation: &Operation, only: Option<usize>) -> Report {
     let calm = play(operation, None, false);
     let mut calls: BTreeMap<&'static str, usize> = BTreeMap::new();
     for (function, _) in &calm.points {
@@ -107,7 +107,8 @@ pub fn stop_everywhere(operation: &Operation, first: usize, stride: usize) -> Re
     }
     let faults = [Fault::CrashBefore, Fault::CrashAfter];
     let stops = (1..=calm.points.len()).flat_map(|at| faults.map(|fault| (at, fault)));
-    for (at, fault) in stops.skip(first).step_by(stride) {
+    let only = only.map(|number| number % report.points);
+    for (_, (at, fault)) in stops.enumerate().filter(|(index, _)| only.is_none_or(|only| only == *index)) {
         report.played += 1;
         let stopped = play(operation, Some((at, fault)), false);
         let (function, call) = &calm.points[at - 1];

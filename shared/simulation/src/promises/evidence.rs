@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use erp_simulation::control::{self, CONTROLS, Catch, Site};
+use erp_simulation::control::{self, CONTROLS, Catch};
 use erp_simulation::crash::{self, Report};
 use erp_simulation::figures::Figures;
 use erp_simulation::run::{Run, in_parallel};
@@ -13,10 +13,6 @@ use serde::Serialize;
 const STEPS: usize = 200;
 /// The seeds that are played to notice a bug.
 const SEEDS: std::ops::Range<u64> = 1..31;
-/// The same for a condition that is left out, of which there are many.
-const SEEDS_WITHOUT_A_CONDITION: std::ops::Range<u64> = 1..16;
-/// Seeds whose histories are looked through for conditions.
-const SEEDS_OF_CONDITIONS: std::ops::Range<u64> = 1..21;
 
 /// All of it.
 #[derive(Debug, Serialize)]
@@ -29,8 +25,6 @@ pub(crate) struct Evidence {
     pub(crate) crashes: Vec<Report>,
     /// Bugs that were put in, and how they were noticed.
     pub(crate) controls: Vec<(&'static str, Catch)>,
-    /// Conditions that were left out on the wire, and how that was noticed.
-    pub(crate) conditions: Vec<(Site, Catch)>,
     /// Seconds that each part took.
     pub(crate) seconds: BTreeMap<&'static str, f64>,
 }
@@ -52,7 +46,7 @@ impl Evidence {
         });
         let operations = crash::operations();
         let crashes = timed(&mut seconds, "crash points", || {
-            in_parallel(&operations, |operation| crash::stop_everywhere(operation, 0, 1))
+            in_parallel(&operations, |operation| crash::stop_everywhere(operation, None))
         });
         let controls = timed(&mut seconds, "controls", || {
             in_parallel(&CONTROLS, |control| {
@@ -61,15 +55,7 @@ impl Evidence {
                 (control.name, catch)
             })
         });
-        let conditions = timed(&mut seconds, "conditions", || {
-            let sites: Vec<_> = control::written(SEEDS_OF_CONDITIONS, STEPS).into_keys().collect();
-            in_parallel(&sites, |site| {
-                let catch = control::search(|| control::strip(site), SEEDS_WITHOUT_A_CONDITION, STEPS, true);
-                println!("  {} {} {}: {:?}", site.table, site.row, site.condition, catch.first);
-                (site.clone(), catch)
-            })
-        });
-        Self { steps: run.steps, histories, crashes, controls, conditions, seconds }
+        Self { steps: run.steps, histories, crashes, controls, seconds }
     }
 
     /// What is not as it must be.

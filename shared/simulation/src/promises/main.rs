@@ -1,7 +1,7 @@
 //! Proves what `docs/promises.md` says, and writes its figures.
 //!
-//! `cargo run --profile simulation --bin promises` plays histories, stops every operation at every call, puts the
-//! classic bugs in, and strips every condition. It ends with an exit code of 1 if a promise is broken or a bug is
+//! `cargo run --profile simulation --bin promises` plays histories, stops every operation at every call, and
+//! puts the classic bugs in. It ends with an exit code of 1 if a promise is broken or a bug is
 //! not noticed, and then writes nothing.
 #![expect(clippy::print_stdout, reason = "a command says what it found")]
 

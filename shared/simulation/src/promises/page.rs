@@ -1,6 +1,5 @@
 //! The figures of `docs/promises.md`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::{Error, ErrorKind};
 
@@ -32,8 +31,7 @@ pub(crate) fn render(evidence: &Evidence) -> String {
     // Writing to a string does not fail.
     let done = histories(&mut page, evidence)
         .and_then(|()| crashes(&mut page, evidence))
-        .and_then(|()| controls(&mut page, evidence))
-        .and_then(|()| conditions(&mut page, evidence));
+        .and_then(|()| controls(&mut page, evidence));
     match done {
         Ok(()) => page,
         Err(error) => format!("{page}\n\n{error}\n"),
@@ -141,36 +139,6 @@ fn noticed(catch: &Catch) -> String {
         Some(notice) => format!("{} | {} | {at_rest}", notice.seeds, notice.by.replace('|', "/")),
         None => format!("not in {} | | {at_rest}", catch.played),
     }
-}
-
-fn conditions(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
-    let caught = evidence.conditions.iter().filter(|(_, catch)| catch.first.is_some()).count();
-    writeln!(page, "\n### Conditions left out on the wire\n")?;
-    writeln!(
-        page,
-        "The histories write {} different conditions. Without one of them, {caught} times out of {0} the histories \
-         notice. The others guard what no history brings about (an id that is drawn twice): for them there are tests of \
-         their own, and `.ci/mutate-conditions` takes every condition out of the source and asks all tests.\n",
-        evidence.conditions.len()
-    )?;
-    let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    writeln!(
-        page,
-        "| table | row | write | condition | seeds until noticed |\n| --- | --- | --- | --- | ---: |"
-    )?;
-    for (site, catch) in &evidence.conditions {
-        let seeds = catch.first.as_ref().map_or("—".to_owned(), |notice| notice.seeds.to_string());
-        tables
-            .entry(site.table.trim_start_matches("erp-"))
-            .or_default()
-            .push(format!("{} | {} | `{}` | {seeds} |", site.row, site.action, site.condition));
-    }
-    for (table, rows) in tables {
-        for row in rows {
-            writeln!(page, "| {table} | {row}")?;
-        }
-    }
-    Ok(())
 }
 
 /// A fault, for people.
