@@ -64,3 +64,37 @@ impl DynamoStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use erp_contracts::{Cause, EventKind};
+    use erp_domain::order::{OrderKind, StockStatus};
+    use erp_domain::ports::SystemClock;
+    use erp_domain::{Clock, Id};
+    use erp_testkit::Dynamo;
+    use erp_testkit::dynamo::rows;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn of_two_deliveries_of_old_news_at_once_the_slower_finds_it_remembered() {
+        let table = Dynamo::start().await.table("sales", &["list", "status", "party", "outbox"]).await;
+        let store = DynamoStore::new(table.clone(), OrderKind::Sales);
+        let order_id = Id::new(Uuid::now_v7());
+        let decided =
+            StockDecided { order_id, stock_status: StockStatus::Allocated, sequence: 1, items: Vec::new() };
+        // Two events of one id: what the slower would write can be told from what is there.
+        let history = |now| {
+            let cause = Cause::default();
+            let event =
+                Event::new(Uuid::nil(), EventKind::OrderAllocated, order_id, now, &cause, &decided).unwrap();
+            EventRow::history::<NoSuchOrder>(&keys::order(order_id).pk, &event).unwrap()
+        };
+        let now = SystemClock.now();
+        assert_eq!(store.remember(&history(now)).await.unwrap(), Noted::Older);
+        let before = rows(&table).await;
+        assert_eq!(store.remember(&history(now.plus_seconds(1))).await.unwrap(), Noted::Duplicate);
+        assert_eq!(rows(&table).await, before);
+    }
+}
