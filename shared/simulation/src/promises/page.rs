@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::io::{Error, ErrorKind};
 
 use erp_simulation::control::{self, Catch};
+use erp_simulation::figures::rule_of_three;
 
 use crate::evidence::Evidence;
 
@@ -158,9 +159,9 @@ fn told(fault: &str) -> &'static str {
     }
 }
 
-/// The rule of three.
+/// The most that goes wrong, if none of so many did.
 fn share(n: u64) -> String {
-    if n == 0 { "—".to_owned() } else { format!("{:.1e}", 3.0 / n as f64) }
+    rule_of_three(n).map_or("—".to_owned(), |share| format!("{share:.1e}"))
 }
 
 /// A number as one reads it.
