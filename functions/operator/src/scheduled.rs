@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
+use erp_aws::cause;
 use erp_aws::metric::{self, Metric};
 use erp_domain::Clock;
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
@@ -104,7 +104,7 @@ impl Scheduled {
         }
         let request = serde_json::to_vec(&Request { resume: Some(progress) })?;
         let invoke = self.lambda.invoke().function_name(function).invocation_type(InvocationType::Event);
-        invoke.payload(Blob::new(request)).send().await.map_err(|e| DisplayErrorContext(e).to_string())?;
+        invoke.payload(Blob::new(request)).send().await.map_err(|e| cause(&e))?;
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ pub trait Probe: Send + Sync {
     /// With the reason why nobody knows, for the log.
     async fn table(&self, name: &str) -> Result<bool, String>;
 
-    /// How many messages wait in a queue, about.
+    /// How many messages of a queue wait or are being handled, about.
     ///
     /// # Errors
     /// With the reason why nobody knows, for the log.
@@ -77,7 +77,7 @@ impl Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Part {
     status: Status,
-    /// Messages that wait, about; only of queues that answer.
+    /// Messages that wait or are being handled, about; only of queues that answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<u64>,
 }

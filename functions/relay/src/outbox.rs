@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
+use erp_aws::table::unavailable;
 use erp_contracts::StoreError;
 
 use crate::record::Outgoing;
@@ -47,7 +47,7 @@ impl Outbox for DynamoOutbox {
             {
                 Ok(())
             }
-            Err(error) => Err(StoreError::unavailable(DisplayErrorContext(error).to_string())),
+            Err(error) => Err(unavailable(error)),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use aws_sdk_sns::Client;
-use aws_sdk_sns::error::DisplayErrorContext;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
+use erp_aws::cause;
 use erp_contracts::Event;
 
 /// The most entries of one `PublishBatch`.
@@ -97,7 +97,7 @@ impl SnsPublisher {
         }
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) => return vec![Outcome::Failed(DisplayErrorContext(error).to_string()); events.len()],
+            Err(error) => return vec![Outcome::Failed(cause(&error)); events.len()],
         };
         // An entry that the answer does not mention was not published, for all that we know.
         let mut outcomes = vec![Outcome::Failed("SNS did not say".to_owned()); events.len()];

@@ -5,11 +5,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+
+use crate::cause::cause;
 
 /// How long one attempt may take; a cold start of the other side fits in.
 const ATTEMPT: Duration = Duration::from_secs(4);
@@ -112,7 +113,7 @@ impl Asker {
 
     async fn invoke(&self, payload: Vec<u8>) -> Result<Vec<u8>, String> {
         let request = self.client.invoke().function_name(&self.function).payload(Blob::new(payload));
-        let answer = request.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
+        let answer = request.send().await.map_err(|error| cause(&error))?;
         let bytes = answer.payload.map(Blob::into_inner).unwrap_or_default();
         match answer.function_error {
             None => Ok(bytes),

@@ -11,11 +11,13 @@
 //! ask          a question to another service: direct invocation, time-out, retry, circuit breaker
 //! batch        SQS batches whose messages fail alone
 //! metric       figures of the business, among the logs
+//! cause        why AWS did not do something, in a line that may be logged
 //! ```
 
 pub mod answers;
 pub mod ask;
 pub mod batch;
+mod cause;
 pub mod clients;
 pub mod config;
 pub mod list;
@@ -24,6 +26,7 @@ pub mod outbox;
 pub mod table;
 pub mod transaction;
 
+pub use cause::cause;
 pub use config::ConfigError;
 pub use table::{Key, Table};
 pub use transaction::{Change, Transaction, TransactionError};

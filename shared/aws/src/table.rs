@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
 use erp_contracts::{Place, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::cause::cause;
 
 /// An item of a table, as the SDK has it.
 pub type Row = HashMap<String, AttributeValue>;
@@ -78,11 +81,11 @@ pub struct Table {
 }
 
 /// An SDK error as a store's: whatever it is, nobody knows whether the thing is there.
-pub fn unavailable<C, E>(error: E) -> StoreError<C>
+pub fn unavailable<C, E>(error: SdkError<E, HttpResponse>) -> StoreError<C>
 where
-    E: std::error::Error + Send + Sync + 'static,
+    E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    StoreError::unavailable(DisplayErrorContext(error).to_string())
+    StoreError::unavailable(cause(&error))
 }
 
 /// A row as a `T`.
@@ -143,7 +146,7 @@ impl Table {
                     crate::transaction::pause(round).await;
                 }
                 let wanted = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(left));
-                let wanted = wanted.build().map_err(unavailable)?;
+                let wanted = wanted.build().map_err(StoreError::unavailable)?;
                 let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await;
                 let answer = answer.map_err(unavailable)?;
                 for row in answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default() {

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
     Update,
@@ -16,6 +15,7 @@ use aws_sdk_dynamodb::types::{
 use erp_contracts::StoreError;
 use serde::Serialize;
 
+use crate::cause::cause;
 use crate::table::{Key, Row, Table, write};
 
 /// The most actions of one transaction.
@@ -208,7 +208,7 @@ impl<L: Clone> Transaction<L> {
                     _ => None,
                 })
             else {
-                return Err(TransactionError::Unavailable(DisplayErrorContext(error).to_string().into()));
+                return Err(TransactionError::Unavailable(cause(&error).into()));
             };
             let failed: Vec<(L, Option<Row>)> = reasons
                 .iter()
@@ -227,7 +227,7 @@ impl<L: Clone> Transaction<L> {
             };
             let all_passing = reasons.iter().all(|reason| passing(reason.code.as_deref().unwrap_or("None")));
             if !all_passing || attempt >= ATTEMPTS {
-                return Err(TransactionError::Unavailable(DisplayErrorContext(error).to_string().into()));
+                return Err(TransactionError::Unavailable(cause(&error).into()));
             }
             tracing::debug!(attempt, "a transaction met another one");
             pause(attempt).await;

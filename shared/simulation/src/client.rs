@@ -11,15 +11,17 @@ use erp_domain::order::OrderKind;
 use erp_domain::{Clock, Email, Id};
 use erp_testkit::ApiAnswer;
 use fastrand::Rng;
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::World;
 use crate::gateway::{Door, Request};
-use crate::history::{self, Key, Step, Verb, Who};
+use crate::history::{Key, Step, Verb, Who};
 use crate::model::Model;
 use crate::model::ask::{Adjust, Ask, Caller, LineForm, What};
 use crate::model::state::money;
+use crate::resolve;
 use crate::wiring::SERVICE_SECRET;
 
 /// How often a request with a key is sent.
@@ -76,14 +78,30 @@ impl Client {
         Self { shared, random, session: None, memory: Vec::new() }
     }
 
-    /// Does the steps, one after the other.
+    /// Does the steps, one after the other, each together with those who do the like in the same moment.
     pub async fn run(mut self, steps: Vec<Step>) {
         for step in steps {
             tokio::time::sleep(Duration::from_millis(step.pause)).await;
-            if let Some((ask, request, door)) = self.prepare(&step) {
-                self.carry_through(ask, request, &door).await;
+            let Some((ask, request, door)) = self.prepare(&step) else { continue };
+            // Everybody has looked before anybody begins.
+            let mut others = Vec::new();
+            if step.twin && ask.key.is_some() {
+                others.push((self.another(), (Arc::clone(&ask), request.clone(), door.clone())));
             }
+            for rival in &step.rivals {
+                let mut other = self.another();
+                others.extend(other.prepare(rival).map(|prepared| (other, prepared)));
+            }
+            let others = others.into_iter().map(|(mut other, (ask, request, door))| async move {
+                other.carry_through(ask, request, &door).await;
+            });
+            join(self.carry_through(ask, request, &door), join_all(others)).await;
         }
+    }
+
+    /// Somebody else at the same platform.
+    fn another(&mut self) -> Self {
+        Self::new(Arc::clone(&self.shared), self.random.fork())
     }
 
     /// Sends a request until there is an answer, if that is safe, and does what follows from it.
@@ -141,12 +159,12 @@ impl Client {
             }
         }
         let (what, (method, path, body)) = if step.verb == Verb::Malformed {
-            let (method, path, body) = history::malformed(step.dice[0]);
+            let (method, path, body) = resolve::malformed(step.dice[0]);
             let what = What::Malformed { access: crate::model::ask::Access::Manager };
             (what, (method, path.to_owned(), Some(body)))
         } else {
             let model = self.shared.model.lock().unwrap();
-            let what = history::resolve(step, &model, &self.shared.reset_tokens.lock().unwrap())?;
+            let what = resolve::resolve(step, &model, &self.shared.reset_tokens.lock().unwrap())?;
             let rendered = render(&what);
             (what, rendered)
         };

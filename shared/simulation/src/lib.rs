@@ -20,6 +20,7 @@
 //! model       what the platform promises to answer and to end up with: plain maps
 //! witness     what was committed, told to the model
 //! history     what clients do, drawn from a seed
+//! resolve     what it is done to, out of what is there when its turn has come
 //! client      does it, again where it must, and has the model judge the answers
 //! inspection  what must be true once everything has come to rest
 //! trace       what happened, call by call
@@ -48,6 +49,7 @@ pub mod inspection;
 pub mod invocation;
 pub mod model;
 pub mod queues;
+pub mod resolve;
 pub mod run;
 pub mod time;
 pub mod trace;

@@ -131,7 +131,7 @@ impl Plan {
         let clients: Vec<_> = (0..self.clients)
             .map(|number| {
                 let steps: Vec<Step> =
-                    self.steps.iter().filter(|step| step.client == number).copied().collect();
+                    self.steps.iter().filter(|step| step.client == number).cloned().collect();
                 let client = Client::new(Arc::clone(shared), chance.fork());
                 tokio::spawn(client.run(steps))
             })
@@ -182,12 +182,15 @@ impl Plan {
             left = left.saturating_sub(1);
             left > 0 && promise(&plan.run(false)) == wanted
         };
-        for simpler in [
-            Self { relay_is_away: false, ..best.clone() },
-            Self { poison: 0, ..best.clone() },
-            Self { weather: Weather::default(), ..best.clone() },
-        ] {
-            let simpler = Self { steps: best.steps.clone(), weather: simpler.weather, ..simpler };
+        let simplify: [fn(&mut Self); 4] = [
+            |plan| plan.relay_is_away = false,
+            |plan| plan.poison = 0,
+            |plan| plan.weather = Weather::default(),
+            |plan| plan.steps = plan.steps.iter().map(Step::alone).collect(),
+        ];
+        for simplify in simplify {
+            let mut simpler = best.clone();
+            simplify(&mut simpler);
             if goes_wrong(&simpler) {
                 best = simpler;
             }

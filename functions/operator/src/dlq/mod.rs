@@ -12,7 +12,9 @@ pub mod explain;
 pub mod letters;
 pub mod queues;
 
-use aws_sdk_sqs::error::{DisplayErrorContext, SdkError};
+use aws_sdk_sqs::config::http::HttpResponse;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use erp_aws::cause;
 use erp_contracts::StoreError;
 
 pub use explain::{Explanation, explain};
@@ -36,13 +38,12 @@ pub enum DlqError {
     Io(#[from] std::io::Error),
 }
 
-impl<E, R> From<SdkError<E, R>> for DlqError
+impl<E> From<SdkError<E, HttpResponse>> for DlqError
 where
-    E: std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
+    E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    fn from(error: SdkError<E, R>) -> Self {
-        Self::Sqs(DisplayErrorContext(error).to_string())
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        Self::Sqs(cause(&error))
     }
 }
 

@@ -1,0 +1,186 @@
+//! What a step points at, once its turn has come.
+
+use erp_domain::contact::ContactKind;
+use erp_domain::identity::Role;
+use erp_domain::order::OrderKind;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::history::{Step, Verb};
+use crate::model::Model;
+use crate::model::ask::{Access, Adjust, ItemForm, LineForm, PartyForm, Step as OrderStep, What};
+
+/// What a step asks for, out of what is there; nothing if there is nothing to do it with.
+pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<What> {
+    let [a, b, c, d, e, f] = step.dice;
+    let contact = if a % 3 == 0 { ContactKind::Vendor } else { ContactKind::Customer };
+    let order = if a % 3 == 0 { OrderKind::Purchase } else { OrderKind::Sales };
+    let limit = if c % 3 == 0 { 100 } else { 1 + c as usize % 10 };
+    let email = format!("user{}@example.com", b % 6);
+    Some(match step.verb {
+        Verb::Register => {
+            let role = if c % 2 == 0 { Role::FinanceManager } else { Role::InventoryManager };
+            What::Register { email, password: password(d), role }
+        }
+        Verb::Login => {
+            let known = model.users.get(&email).and_then(|user| user.now());
+            let right = known.map(|user| user.password.clone()).filter(|_| c % 3 > 0);
+            What::Login { email, password: right.unwrap_or_else(|| "not the password".to_owned()) }
+        }
+        Verb::Forgot => What::Forgot { email },
+        Verb::Reset => {
+            let token = reset_tokens.get(b as usize % reset_tokens.len().max(1)).cloned();
+            What::Reset { token: token.unwrap_or_else(|| "no token".to_owned()), password: password(d) }
+        }
+        Verb::ServiceToken => What::ServiceToken { right: b % 3 > 0 },
+        Verb::CreateParty => What::CreateParty(contact, party_form(b, c)),
+        Verb::UpdateParty => What::UpdateParty(contact, party(model, contact, b)?, party_form(c, d)),
+        Verb::DeleteParty => What::DeleteParty(contact, party(model, contact, b)?),
+        Verb::GetParty => What::GetParty(contact, party(model, contact, b)?),
+        Verb::ListParties => What::ListParties(contact, limit),
+        Verb::CreateItem => What::CreateItem(item_form(b, c)),
+        Verb::UpdateItem => What::UpdateItem(item(model, b)?, item_form(c, d)),
+        Verb::DeleteItem => What::DeleteItem(item(model, b)?),
+        Verb::GetItem => What::GetItem(item(model, b)?),
+        Verb::ListItems => What::ListItems(limit),
+        Verb::GetStock => What::GetStock(item(model, b)?),
+        Verb::AdjustStock => {
+            let id = item(model, b)?;
+            let seen = model.stock.get(&id).and_then(|stock| stock.now()).map(|stock| stock.quantity);
+            let how = match c % 6 {
+                0 => Adjust::To(i64::from(d % 30), None),
+                1 => Adjust::To(i64::from(d % 30), seen.map(|seen| seen + i64::from(e % 3 == 0))),
+                2 => Adjust::By(-1 - i64::from(d % 20)),
+                _ => Adjust::By(1 + i64::from(d % 12)),
+            };
+            What::AdjustStock(id, how)
+        }
+        Verb::ListMovements => What::ListMovements(item(model, b)?, limit),
+        Verb::CreateSale => What::CreateOrder(
+            OrderKind::Sales,
+            party(model, ContactKind::Customer, b)?,
+            lines(model, c, d, e)?,
+        ),
+        Verb::CreatePurchase => What::CreateOrder(
+            OrderKind::Purchase,
+            party(model, ContactKind::Vendor, b)?,
+            lines(model, c, d, e)?,
+        ),
+        Verb::UpdateOrder => {
+            let id = order_of(model, order, Some("draft"), b)?;
+            What::UpdateOrder(order, id, party(model, order.party(), c)?, lines(model, d, e, f)?)
+        }
+        Verb::Confirm => {
+            let id = order_of(model, OrderKind::Sales, Some("draft"), b)?;
+            What::Advance(OrderKind::Sales, id, OrderStep::Confirm, c % 8 == 0)
+        }
+        Verb::Receive => {
+            let id = order_of(model, OrderKind::Purchase, Some("draft"), b)?;
+            What::Advance(OrderKind::Purchase, id, OrderStep::Receive, false)
+        }
+        Verb::Pay => {
+            let wanted = if order == OrderKind::Sales { "confirmed" } else { "received" };
+            What::Advance(order, order_of(model, order, Some(wanted), b)?, OrderStep::Pay, false)
+        }
+        Verb::Cancel => {
+            let wanted = if c % 2 == 0 { "confirmed" } else { "draft" };
+            What::Advance(order, order_of(model, order, Some(wanted), b)?, OrderStep::Cancel, false)
+        }
+        Verb::GetOrder => What::GetOrder(order, order_of(model, order, None, b)?),
+        Verb::ListOrders => {
+            let statuses = ["draft", if a % 3 == 0 { "received" } else { "confirmed" }, "paid", "cancelled"];
+            let status = (d % 2 == 0).then(|| statuses[e as usize % 4]);
+            let party = if f % 3 == 0 { party(model, order.party(), f / 3) } else { None };
+            What::ListOrders { kind: order, status, party, limit }
+        }
+        Verb::ListEvents => What::ListEvents(order, order_of(model, order, None, b)?),
+        Verb::Malformed => What::Malformed { access: Access::Manager },
+    })
+}
+
+/// Bodies that are refused, with where they go.
+pub fn malformed(dice: u32) -> (&'static str, &'static str, Value) {
+    let bodies = [
+        ("POST", "/api/items", json!({"name": "", "sku": "X", "unit_price": -1})),
+        ("POST", "/api/customers", json!({"name": "n", "email": "no address"})),
+        ("POST", "/api/sales/orders", json!({"customer_id": "x", "items": []})),
+        ("POST", "/api/purchase/orders", json!({"vendor_id": Uuid::nil(), "items": [{"quantity": 0}]})),
+        ("POST", "/api/items", json!({"name": "n", "sku": "S", "unit_price": 0.001})),
+        ("POST", "/api/sales/orders", json!([])),
+    ];
+    bodies[dice as usize % bodies.len()].clone()
+}
+
+fn password(dice: u32) -> String {
+    format!("correct horse {}", dice % 100)
+}
+
+fn party_form(dice: u32, more: u32) -> PartyForm {
+    PartyForm {
+        name: format!("Name {}", more % 1000),
+        email: format!("party{}@example.com", dice % 25),
+        phone: if more.is_multiple_of(2) { String::new() } else { format!("+43 {}", more % 10_000) },
+        address: format!("Street {}", dice % 100),
+    }
+}
+
+fn item_form(dice: u32, more: u32) -> ItemForm {
+    ItemForm {
+        name: format!("Item {}", more % 1000),
+        description: if more.is_multiple_of(2) { String::new() } else { "as described".to_owned() },
+        sku: format!("SKU-{}", dice % 20),
+        unit_price: i64::from(more % 100_000),
+    }
+}
+
+/// One of these: mostly among the first few, so that many want the same.
+fn pick(ids: &[Uuid], dice: u32) -> Option<Uuid> {
+    let few = if dice.is_multiple_of(4) { ids.len() } else { ids.len().min(5) };
+    (few > 0).then(|| ids[(dice / 4) as usize % few])
+}
+
+fn party(model: &Model, kind: ContactKind, dice: u32) -> Option<Uuid> {
+    let of_kind = model.parties.iter().filter(|((of, _), _)| *of == kind.as_str());
+    let (there, gone): (Vec<_>, Vec<_>) = of_kind.partition(|(_, party)| party.now().is_some());
+    let ids = |list: Vec<(&(&str, Uuid), _)>| list.into_iter().map(|((_, id), _)| *id).collect::<Vec<_>>();
+    if dice.is_multiple_of(20) { pick(&ids(gone), dice / 20) } else { pick(&ids(there), dice) }
+}
+
+fn item(model: &Model, dice: u32) -> Option<Uuid> {
+    let (there, gone): (Vec<_>, Vec<_>) = model.items.iter().partition(|(_, item)| item.now().is_some());
+    let ids = |list: Vec<(&Uuid, _)>| list.into_iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    if dice.is_multiple_of(25) { pick(&ids(gone), dice / 25) } else { pick(&ids(there), dice) }
+}
+
+/// An order: mostly one of the newest that stand there.
+fn order_of(model: &Model, kind: OrderKind, status: Option<&str>, dice: u32) -> Option<Uuid> {
+    let all = model.orders.iter().rev().filter(|((of, _), _)| *of == kind.as_str());
+    let fits = |status: &str, order: Option<&crate::model::state::Order>| {
+        order.is_some_and(|order| order.status == status)
+    };
+    let standing: Vec<Uuid> = all
+        .clone()
+        .filter(|(_, order)| status.is_none_or(|status| dice.is_multiple_of(10) || fits(status, order.now())))
+        .map(|((_, id), _)| *id)
+        .collect();
+    let few = standing.len().min(12);
+    (few > 0).then(|| standing[(dice / 10) as usize % few])
+}
+
+fn lines(model: &Model, a: u32, b: u32, c: u32) -> Option<Vec<LineForm>> {
+    let many = match a % 20 {
+        0 => 12,
+        1..4 => 4,
+        4..10 => 2,
+        _ => 1,
+    };
+    let line = |n: u32| {
+        let dice = b.wrapping_mul(2 * n + 1).wrapping_add(c >> n);
+        Some(LineForm {
+            item: item(model, dice)?,
+            quantity: 1 + i64::from((dice >> 8) % 9),
+            unit_price: (dice >> 16).is_multiple_of(3).then(|| i64::from((dice >> 18) % 5_000)),
+        })
+    };
+    (0..many).map(line).collect()
+}
