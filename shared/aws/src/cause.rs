@@ -45,12 +45,11 @@ fn chain(error: &dyn Error) -> String {
 mod tests {
     use aws_sdk_dynamodb::error::ErrorMetadata;
     use aws_sdk_dynamodb::operation::get_item::GetItemError;
-    use aws_sdk_dynamodb::primitives::SdkBody;
 
     use super::*;
 
     fn answer(body: &'static str) -> HttpResponse {
-        let mut answer = HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body));
+        let mut answer = HttpResponse::new(400.try_into().unwrap(), body.into());
         answer.headers_mut().insert("x-amzn-requestid", "R1");
         answer
     }
