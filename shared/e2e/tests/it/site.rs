@@ -11,19 +11,21 @@ use localstack::platform::{Options, Platform};
 use localstack::samconfig;
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The platform of the tests that run at this moment; the last of them stops it.
 static SHARED: Mutex<Weak<Local>> = Mutex::new(Weak::new());
-static BUSY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// Two: most of these tests wait for time-outs most of the time, and more of them would wait for processors.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
-/// Held by a test that keeps the machine busy, so that there is one of them at a time.
+/// Held by a test with a platform of its own, so that there are few of them at a time.
 pub(crate) struct Turn {
-    _guard: tokio::sync::MutexGuard<'static, ()>,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl Turn {
     async fn take() -> Self {
-        Self { _guard: BUSY.lock().await }
+        Self { _permit: TURNS.acquire().await.unwrap() }
     }
 }
 
@@ -52,7 +54,7 @@ impl Site {
         Self::Here { local, _turn: None }
     }
 
-    /// A platform for this test alone, for heavy work: such tests run one after the other.
+    /// A platform for this test alone, for heavy work: such tests take turns.
     pub(crate) async fn own() -> Self {
         match elsewhere() {
             Some(url) => Self::There(url),
