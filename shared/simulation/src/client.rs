@@ -207,8 +207,8 @@ impl Client {
             Who::LoggedIn => {
                 if let Some((token, caller)) = &self.session {
                     // The token of a real login, as long as it lasts.
-                    if world.tokens.verify(token, now).is_ok() {
-                        return (Some(token.clone()), None, caller.clone());
+                    if let Ok(verified) = world.tokens.verify(token, now) {
+                        return (Some(token.clone()), Some(verified), caller.clone());
                     }
                 }
                 Some(Role::FinanceManager)
