@@ -124,5 +124,6 @@ async fn a_write_on_what_is_no_longer_there_is_stale_and_writes_nothing() {
     let claimed = Order { version: done.order.version, ..revised.clone() };
     stale(store.revise(&claimed, &claimed.revise(id(), line(3), now).unwrap(), &along).await);
     stale(store.advance(&claimed, &claimed.apply(Transition::Confirm, now).unwrap(), &along).await);
+    stale(store.advance(&claimed, &claimed.apply(Transition::Cancel, now).unwrap(), &along).await);
     assert_eq!(store.find(read.id).await.unwrap(), Some(done.order));
 }

@@ -25,8 +25,8 @@ use row::{AttemptsRow, GuardRow, NobodyRow, RequestsRow, ResetRow, UserRow};
 
 /// What was read is still what is there.
 const SAME_VERSION: &str = "#version = :version";
-/// The token was not used and has not expired: TTL deletes late, so the time is compared too.
-const GOOD_TOKEN: &str = "attribute_exists(pk) AND #expires_at > :now";
+/// The token was not used, or there would be no time to compare; and it has not expired, which TTL would tell too late.
+const GOOD_TOKEN: &str = "#expires_at > :now";
 /// The token is the newest one for its address, and not used.
 const NEWEST_TOKEN: &str = "#token = :token";
 /// The row may be there or not; all that matters is that it is not there afterwards.
