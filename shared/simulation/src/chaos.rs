@@ -139,6 +139,9 @@ pub struct Weather {
     pub faults: u32,
     /// Calls to AWS at which a function dies.
     pub crashes: u32,
+    /// Calls to AWS from which on every call of that run of a function fails in the same way, until it gives up or
+    /// runs into its time-out.
+    pub spells: u32,
     /// Answers of functions that are lost.
     pub lost_answers: u32,
     /// Messages that arrive more than once, up to five times.
@@ -156,6 +159,7 @@ impl Weather {
     pub const STORM: Self = Self {
         faults: 40,
         crashes: 8,
+        spells: 2,
         lost_answers: 20,
         copies: 150,
         late: 300,
@@ -167,6 +171,7 @@ impl Weather {
     pub const HURRICANE: Self = Self {
         faults: 120,
         crashes: 30,
+        spells: 8,
         lost_answers: 60,
         copies: 400,
         late: 500,
@@ -178,6 +183,7 @@ impl Weather {
     pub const FAIR: Self = Self {
         faults: 0,
         crashes: 0,
+        spells: 0,
         lost_answers: 0,
         copies: 50,
         late: 200,
@@ -191,12 +197,20 @@ impl Weather {
 pub struct Storm {
     random: Rng,
     weather: Weather,
+    /// Decides on spells alone, so that a seed's other faults stay where they are.
+    spells: Rng,
+    spell: Option<(u64, Fault)>,
 }
+
+/// What can last.
+const LASTING: [Fault; 5] =
+    [Fault::Refused, Fault::ServerError, Fault::Throttled, Fault::LostAnswer, Fault::LateAnswer];
 
 impl Storm {
     /// A storm of this strength.
     pub fn new(random: Rng, weather: Weather) -> Self {
-        Self { random, weather }
+        let spells = random.clone().fork();
+        Self { random, weather, spells, spell: None }
     }
 
     fn strikes(&mut self, per_thousand: u32) -> bool {
@@ -208,6 +222,14 @@ impl Chaos for Storm {
     fn io(&mut self, io: &Io<'_>) -> Fault {
         if self.strikes(self.weather.crashes) {
             return if self.random.bool() { Fault::CrashBefore } else { Fault::CrashAfter };
+        }
+        if self.spells.u32(..1000) < self.weather.spells {
+            self.spell = Some((io.invocation.id, LASTING[self.spells.usize(..LASTING.len())]));
+        }
+        if let Some((id, fault)) = self.spell
+            && id == io.invocation.id
+        {
+            return fault;
         }
         if !self.strikes(self.weather.faults) {
             return Fault::None;
