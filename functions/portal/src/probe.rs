@@ -36,11 +36,11 @@ impl Probe for AwsProbe {
         let asked = self.queues.get_queue_attributes().queue_url(queue_url);
         let answer = asked.set_attribute_names(Some(UNHANDLED.to_vec())).send().await;
         let attributes = answer.map_err(|error| cause(&error))?.attributes.unwrap_or_default();
-        let mut messages = 0;
+        let mut messages: u64 = 0;
         for name in &UNHANDLED {
             let number = attributes.get(name).ok_or_else(|| format!("the answer does not hold {name}"))?;
             let number: u64 = number.parse().map_err(|_| format!("{name} is {number}"))?;
-            messages += number;
+            messages = messages.saturating_add(number);
         }
         Ok(messages)
     }
