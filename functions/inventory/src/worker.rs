@@ -91,5 +91,5 @@ fn read<T: DeserializeOwned>(event: &Event) -> Result<T, MessageError> {
 }
 
 fn retry(error: StoreError) -> MessageError {
-    MessageError::Retry(erp_http::app::chain(&error))
+    MessageError::Retry(erp_contracts::chain(&error))
 }

@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::RequestId as _;
+use erp_contracts::chain;
 
 /// The reason in a line: the service's code and message with the id of the request if it answered, else what went wrong
 /// on the way.
@@ -22,21 +23,6 @@ where
     };
     if let Some(id) = error.request_id() {
         text.push_str(&format!(" (request {id})"));
-    }
-    text
-}
-
-/// An error and what brought it about, each once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let reason = error.to_string();
-        if !text.ends_with(&reason) {
-            text.push_str(": ");
-            text.push_str(&reason);
-        }
-        next = error.source();
     }
     text
 }

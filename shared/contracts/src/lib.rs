@@ -16,4 +16,4 @@ pub mod store;
 
 pub use answer::{Along, Answer, IdempotencyKey, IdempotencyRecord, Write};
 pub use event::{Cause, Event, EventKind};
-pub use store::{AnswerStore, Expect, Page, Place, Rows, StoreError};
+pub use store::{AnswerStore, Expect, Page, Place, Rows, StoreError, chain};

@@ -50,6 +50,18 @@ impl StoreError<Infallible> {
     }
 }
 
+/// An error with all its causes, on one line.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 /// The answers already given, by `Idempotency-Key`.
 #[async_trait]
 pub trait AnswerStore: Send + Sync {

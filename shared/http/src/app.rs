@@ -176,7 +176,7 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
         let code = problem.kind.code();
         match &problem.cause {
             Some(cause) => {
-                tracing::error!(status, code, milliseconds, cause = %chain(cause.as_ref()), "request failed");
+                tracing::error!(status, code, milliseconds, cause = %erp_contracts::chain(cause.as_ref()), "request failed");
             }
             None => tracing::info!(status, code, milliseconds, "request refused"),
         }
@@ -210,18 +210,6 @@ fn verbs_without_head(route: &str) -> Option<HeaderValue> {
     }
     let verbs: Vec<_> = rules().map(|rule| rule.method).collect();
     HeaderValue::try_from(verbs.join(",")).ok()
-}
-
-/// An error with all its causes, on one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// What API Gateway says of the request, and whether its token has ended: the gateway may use an authorizer's word

@@ -173,10 +173,13 @@ fn rivals(random: &mut Rng, step: &Step) -> Vec<Step> {
         rival.verb = verbs[random.usize(..verbs.len())];
         // The first dice say what it is done to.
         rival.dice[..2].copy_from_slice(&step.dice[..2]);
-        if rival.verb == Verb::Cancel && matches!(step.verb, Verb::Pay | Verb::Cancel) {
-            rival.dice[2] = step.dice[2] & !u32::from(step.verb == Verb::Pay);
-        } else if rival.verb == Verb::Cancel {
-            rival.dice[2] |= 1;
+        if rival.verb == Verb::Cancel {
+            // Whose third dice is odd if it goes for a draft.
+            rival.dice[2] = match step.verb {
+                Verb::Cancel => step.dice[2],
+                Verb::Pay => 0,
+                _ => 1,
+            };
         }
         rival
     };
