@@ -186,7 +186,7 @@ def built_test():
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     must(done.returncode == 0, "the tests cannot be built")
     messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    manifest = str(ROOT / "shared/e2e/Cargo.toml")
+    manifest = str(ROOT / "localstack/e2e/Cargo.toml")
     return next(one["executable"] for one in messages if one.get("manifest_path") == manifest and one.get("executable"))
 
 
@@ -198,7 +198,7 @@ def end_to_end(program, api, only=()):
     command = [program, "--nocapture", "--test-threads=1", *skipped, *only]
     passed = elsewhere = 0
     with subprocess.Popen(
-        command, cwd=ROOT / "shared/e2e", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=ROOT / "localstack/e2e", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as running:
         for line in running.stdout:
             print(f"  {line}" if line.strip() else line, end="", flush=True)

@@ -1,0 +1,1 @@
+//! End-to-end tests of the whole platform: see `tests/e2e`. This library is empty.

@@ -1,0 +1,192 @@
+//! Events that come twice, late, out of order, or as nonsense.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use erp_client::Answer;
+use erp_local::arn;
+use erp_local::broker::QueueDepth;
+use erp_local::deployment::{ACCOUNT, REGION};
+use erp_local::dynamodb::{Call, Fault, Intercept};
+use erp_local::platform::Platform;
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::books::{add_up, quiet};
+use crate::shop::{SOON, Shop, random};
+use crate::site::Site;
+
+/// Somebody with access to the queues.
+struct Meddler {
+    sqs: Client,
+    endpoint: String,
+}
+
+impl Meddler {
+    fn at(platform: &Platform) -> Self {
+        let endpoint = platform.aws_endpoint().to_owned();
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .endpoint_url(&endpoint)
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .build();
+        Self { sqs: Client::from_conf(config), endpoint }
+    }
+
+    async fn send(&self, queue: &str, body: impl Into<String>) {
+        let url = format!("{}/{ACCOUNT}/{queue}", self.endpoint);
+        self.sqs.send_message().queue_url(url).message_body(body).send().await.unwrap();
+    }
+}
+
+/// Inventory cannot write.
+pub(crate) struct Stuck;
+
+impl Intercept for Stuck {
+    fn before(&self, call: &Call<'_>) -> Option<Fault> {
+        let table = &call.body["TransactItems"][0];
+        let inventory = call.operation == "TransactWriteItems" && table.to_string().contains("erp-inventory");
+        let refused = || Fault::Error {
+            status: StatusCode::BAD_REQUEST,
+            code: "AccessDeniedException".to_owned(),
+            message: "not now".to_owned(),
+        };
+        inventory.then(refused)
+    }
+
+    fn after(&self, _: &Call<'_>) -> Option<Fault> {
+        None
+    }
+}
+
+/// The queue that an event goes to.
+fn queue(event: &Value) -> &'static str {
+    let kind = event["type"].as_str().unwrap_or_default();
+    if kind.starts_with("inventory.order.") { "erp-order-status-queue" } else { "erp-stock-queue" }
+}
+
+#[tokio::test]
+async fn events_that_come_again_in_any_order_change_nothing() {
+    let site = Site::own().await;
+    let Some(platform) = site.platform_or_skip("events that come again") else { return };
+    let shop = Shop::open(&site).await;
+    let mut random = random("events_that_come_again_in_any_order_change_nothing");
+    let item = shop.item("1.00", 10).await;
+
+    // One order has been through everything, one holds stock, one was cancelled before it was confirmed.
+    let (long, holds, draft) =
+        (shop.order(&[(&item, 12)]).await, shop.order(&[(&item, 4)]).await, shop.order(&[(&item, 1)]).await);
+    shop.transition(&long, "confirm").await;
+    shop.wait_for_stock_status(&long, "backordered").await;
+    let purchase = shop.purchase(&[(&item, 5)]).await;
+    shop.transition(&purchase, "receive").await;
+    shop.wait_for_stock_status(&long, "allocated").await;
+    shop.transition(&long, "cancel").await;
+    shop.wait_for_stock_status(&long, "released").await;
+    shop.transition(&holds, "confirm").await;
+    shop.wait_for_stock_status(&holds, "allocated").await;
+    shop.transition(&draft, "cancel").await;
+
+    let orders = [long, holds, draft, purchase];
+    let sales = &orders[..3];
+    let brought = BTreeMap::from([(item.clone(), 15)]);
+    add_up(&site, &shop, &brought, sales).await;
+    let mut before = Vec::new();
+    for order in &orders {
+        before.push((shop.read(order).await, shop.history(order).await));
+    }
+    let movements = shop.pages(&format!("/api/items/{item}/movements")).await;
+
+    let meddler = Meddler::at(platform);
+    let published: Vec<_> = before.iter().flat_map(|(_, history)| history.clone()).collect();
+    assert!(published.len() >= 8, "{published:?}");
+    let mut again = [published.clone(), published.clone(), published].concat();
+    random.shuffle(&mut again);
+    for event in &again {
+        meddler.send(queue(event), event.to_string()).await;
+        if queue(event) == "erp-order-status-queue" {
+            // Inventory hears its own decisions too.
+            meddler.send("erp-stock-queue", event.to_string()).await;
+        }
+    }
+    add_up(&site, &shop, &brought, sales).await;
+    for (order, before) in orders.iter().zip(before) {
+        assert_eq!((shop.read(order).await, shop.history(order).await), before, "{order}");
+    }
+    assert_eq!(shop.pages(&format!("/api/items/{item}/movements")).await, movements);
+}
+
+#[tokio::test]
+async fn a_poison_message_fails_alone() {
+    let site = Site::own().await;
+    let Some(platform) = site.platform_or_skip("messages that are nonsense") else { return };
+    let shop = Shop::open(&site).await;
+    let item = shop.item("1.00", 20).await;
+    let mut orders = Vec::new();
+    for _ in 0..10 {
+        orders.push(shop.order(&[(&item, 2)]).await);
+    }
+    let meddler = Meddler::at(platform);
+    let poison = ["nonsense", "{}", "[]", "null", r#"{"type":"sales.order.confirmed"}"#];
+    for (order, index) in orders.iter().zip(0..) {
+        for queue in ["erp-stock-queue", "erp-order-status-queue"] {
+            meddler.send(queue, poison[index % poison.len()]).await;
+        }
+        shop.transition(order, "confirm").await;
+    }
+    for order in &orders {
+        shop.wait_for_stock_status(order, "allocated").await;
+    }
+    if let Err(busy) = platform.quiet(SOON).await {
+        panic!("{busy}");
+    }
+    assert_eq!(shop.stock(&item).await, 0);
+    // Each landed where somebody looks at it, and nothing else did.
+    for depth in platform.broker().depths().unwrap() {
+        let expected = if depth.name.ends_with("-dlq") { 10 } else { 0 };
+        assert_eq!((depth.visible, depth.in_flight, depth.delayed), (expected, 0, 0), "{}", depth.name);
+    }
+    let url = |name: &str| format!("{}/{ACCOUNT}/{name}", meddler.endpoint);
+    for name in ["erp-stock-queue-dlq", "erp-order-status-queue-dlq"] {
+        meddler.sqs.purge_queue().queue_url(url(name)).send().await.unwrap();
+    }
+    quiet(platform).await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_kept_and_comes_back_by_a_redrive() {
+    let site = Site::own().await;
+    let Some(platform) = site.platform_or_skip("messages that are given up") else { return };
+    let shop = Shop::open(&site).await;
+    let item = shop.item("1.00", 5).await;
+    let mut orders = Vec::new();
+    for _ in 0..5 {
+        orders.push(shop.order(&[(&item, 1)]).await);
+    }
+    quiet(platform).await;
+    platform.dynamodb().set_intercept(Some(Arc::new(Stuck)));
+    for order in &orders {
+        shop.transition(order, "confirm").await;
+    }
+    if let Err(busy) = platform.quiet(SOON).await {
+        panic!("{busy}");
+    }
+    let given_up = |depth: &QueueDepth| if depth.name == "erp-stock-queue-dlq" { 5 } else { 0 };
+    for depth in platform.broker().depths().unwrap() {
+        assert_eq!(depth.visible, given_up(&depth), "{}", depth.name);
+    }
+    let so = |answer: &Answer| answer.json()["status"] == "degraded";
+    let noticed = site.client().wait_for("somebody to be told", "/health", SOON, so).await;
+    noticed.unwrap_or_else(|error| panic!("{error}"));
+
+    platform.dynamodb().set_intercept(None);
+    let source = arn::queue("erp-stock-queue-dlq");
+    Meddler::at(platform).sqs.start_message_move_task().source_arn(source).send().await.unwrap();
+    for order in &orders {
+        shop.wait_for_stock_status(order, "allocated").await;
+    }
+    add_up(&site, &shop, &BTreeMap::from([(item, 5)]), &orders).await;
+}

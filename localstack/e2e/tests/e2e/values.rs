@@ -1,0 +1,275 @@
+//! Values at their limits: quantities, prices, lines, texts.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::check;
+use crate::shop::{Shop, contact, create, send, send_text, unique};
+use crate::site::Site;
+
+/// Every amount of a raw text has exactly two decimals.
+#[track_caller]
+fn exact_money(text: &str) {
+    let mut amounts = 0;
+    for name in ["\"unit_price\":", "\"subtotal\":", "\"total_amount\":"] {
+        for after in text.split(name).skip(1) {
+            let amount: String = after.chars().take_while(|c| !matches!(c, ',' | '}')).collect();
+            let decimals = amount
+                .split_once('.')
+                .map(|(whole, decimals)| (whole.parse::<u64>().is_ok(), decimals.len()));
+            assert_eq!(decimals, Some((true, 2)), "{amount} in {text}");
+            amounts += 1;
+        }
+    }
+    assert!(amounts > 0, "no amount in {text}");
+}
+
+#[tokio::test]
+async fn a_quantity_is_a_whole_number_from_one() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    let item = shop.item("1.00", 0).await;
+    let line = |quantity: &str| format!(r#"{{"item_id":"{item}","quantity":{quantity}}}"#);
+    let order =
+        |lines: &[String]| format!(r#"{{"customer_id":"{}","items":[{}]}}"#, shop.customer, lines.join(","));
+    let bad = [
+        "0",
+        "-1",
+        "1.5",
+        "1e2",
+        "\"3\"",
+        "1000000000000000000",
+        "null",
+        "1.0",
+        "true",
+        "[]",
+        "99999999999999999999",
+    ];
+    let lines: Vec<_> = bad.iter().map(|quantity| line(quantity)).collect();
+    let pointers: Vec<_> = (0..bad.len()).map(|index| format!("/items/{index}/quantity")).collect();
+    let answer = send_text(&shop.inventory, "POST", "/api/sales/orders", &[], &order(&lines)).await;
+    check::faults(&answer, &pointers.iter().map(String::as_str).collect::<Vec<_>>());
+    for good in ["1", "1000000000"] {
+        let answer =
+            send_text(&shop.inventory, "POST", "/api/sales/orders", &[], &order(&[line(good)])).await;
+        check::success(&answer, 201);
+        exact_money(&answer.text);
+    }
+
+    let stock = format!("/api/items/{item}/stock");
+    for (body, pointer) in [
+        (r#"{"quantity": 0}"#, "/quantity"),
+        (r#"{"quantity": 1.5}"#, "/quantity"),
+        (r#"{"quantity": "1"}"#, "/quantity"),
+        (r#"{"quantity": 1000000000000000000}"#, "/quantity"),
+        (r#"{"set_to": -1}"#, "/set_to"),
+        (r#"{"set_to": 1, "expected": -1}"#, "/expected"),
+        (r#"{"quantity": 1, "set_to": 1}"#, "/set_to"),
+        ("{}", "/quantity"),
+    ] {
+        check::faults(&send_text(&shop.inventory, "PUT", &stock, &[], body).await, &[pointer]);
+    }
+    assert_eq!(shop.stock(&item).await, 0);
+}
+
+#[tokio::test]
+async fn a_price_is_exact_or_refused_and_never_rounded() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    let body = |price: &str| format!(r#"{{"name":"x","sku":"{}","unit_price":{price}}}"#, unique());
+    for (price, shown) in [
+        ("0", "0.00"),
+        ("0.1", "0.10"),
+        ("0.10", "0.10"),
+        ("\"12.34\"", "12.34"),
+        ("12", "12.00"),
+        ("4.35", "4.35"),
+        ("1.15", "1.15"),
+        ("9999999999999.99", "9999999999999.99"),
+    ] {
+        let answer = send_text(&shop.inventory, "POST", "/api/items", &[], &body(price)).await;
+        check::success(&answer, 201);
+        assert!(answer.text.contains(&format!("\"unit_price\":{shown},")), "{price}: {}", answer.text);
+        let again = send(&shop.inventory, "GET", answer.header("location").unwrap(), None).await;
+        assert!(again.text.contains(&format!("\"unit_price\":{shown},")), "{price}: {}", again.text);
+    }
+    for price in [
+        "0.005",
+        "1e3",
+        "1E3",
+        "-1",
+        "-0.01",
+        "\"abc\"",
+        "\"\"",
+        "\"1e3\"",
+        "\"1,5\"",
+        "10000000000000",
+        "1.000",
+        "true",
+        "null",
+        "[]",
+    ] {
+        check::faults(
+            &send_text(&shop.inventory, "POST", "/api/items", &[], &body(price)).await,
+            &["/unit_price"],
+        );
+    }
+}
+
+#[tokio::test]
+async fn totals_are_exact() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    let (dime, free, dear) =
+        (shop.item("0.1", 0).await, shop.item("0", 0).await, shop.item("9999999999999.99", 0).await);
+    let order = json!({"customer_id": shop.customer, "items": [
+        {"item_id": dime, "quantity": 3},
+        {"item_id": free, "quantity": 1_000_000_000},
+        {"item_id": dime, "quantity": 7, "unit_price": "0.07"},
+        {"item_id": free, "quantity": 1, "unit_price": 0},
+    ]});
+    let created = create(&shop.inventory, "/api/sales/orders", &order).await;
+    let order = created.header("location").unwrap().to_owned();
+    let list = format!("/api/sales/orders?customer_id={}", shop.customer);
+    for path in [order.as_str(), &list] {
+        let answer = send(&shop.inventory, "GET", path, None).await;
+        exact_money(&answer.text);
+        assert!(answer.text.contains("\"total_amount\":0.79,"), "{}", answer.text);
+    }
+    let subtotals: Vec<_> =
+        created.text.split("\"subtotal\":").skip(1).filter_map(|rest| rest.split('}').next()).collect();
+    assert_eq!(subtotals, ["0.30", "0.00", "0.49", "0.00"], "in the order of the lines");
+
+    // What does not fit is refused with its place, line by line, and then as a sum.
+    let over = shop.sale(&[(&dear, 2), (&dime, 1), (&dear, 1_000_000_000)]);
+    let answer = send(&shop.inventory, "POST", "/api/sales/orders", Some(&over)).await;
+    check::faults(&answer, &["/items/0/quantity", "/items/2/quantity"]);
+    let over = shop.sale(&[(&dear, 1), (&dime, 1)]);
+    check::faults(&send(&shop.inventory, "POST", "/api/sales/orders", Some(&over)).await, &["/items"]);
+    create(&shop.inventory, "/api/sales/orders", &shop.sale(&[(&dear, 1), (&free, 1)])).await;
+}
+
+#[tokio::test]
+async fn an_order_has_one_to_ninety_nine_lines_in_their_order() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    let mut items = Vec::new();
+    for _ in 0..99 {
+        items.push(shop.item("1.00", 0).await);
+    }
+    let lines: Vec<_> = items.iter().map(|item| (item.as_str(), 2)).collect();
+    let order = shop.order(&lines).await;
+    let ids = |data: &Value| -> Vec<String> {
+        let lines = data["items"].as_array().into_iter().flatten();
+        lines.map(|line| line["item_id"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(ids(&shop.read(&order).await), items);
+    let hundred = [lines.clone(), vec![(items[0].as_str(), 1)]].concat();
+    for bad in [shop.sale(&hundred), shop.sale(&[]), json!({"customer_id": shop.customer})] {
+        check::faults(&send(&shop.inventory, "POST", "/api/sales/orders", Some(&bad)).await, &["/items"]);
+    }
+
+    // All of it is received and sold in one go: 99 items and what is kept of the order fill one transaction.
+    let purchase = shop.purchase(&lines).await;
+    shop.transition(&purchase, "receive").await;
+    shop.transition(&order, "confirm").await;
+    shop.wait_for_stock_status(&order, "allocated").await;
+    for item in [&items[0], &items[50], &items[98]] {
+        let path = format!("/api/items/{item}/movements");
+        let so = |answer: &erp_client::Answer| answer.json()["meta"]["count"] == 2;
+        let movements = shop.inventory.wait_for("two movements", &path, crate::shop::SOON, so).await;
+        let movements = movements.unwrap_or_else(|error| panic!("{error}")).data();
+        assert_eq!(
+            movements[0]["change"].as_i64().zip(movements[1]["change"].as_i64()),
+            Some((-2, 2)),
+            "{movements}"
+        );
+        assert_eq!(shop.stock(item).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn two_lines_may_name_one_item_and_are_taken_together() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    let item = shop.item("1.00", 5).await;
+    let enough = shop.order(&[(&item, 2), (&item, 1)]).await;
+    let short = shop.order(&[(&item, 2), (&item, 2)]).await;
+    for (order, stock_status) in [(&enough, "allocated"), (&short, "backordered")] {
+        shop.transition(order, "confirm").await;
+        shop.wait_for_stock_status(order, stock_status).await;
+    }
+    assert_eq!(shop.stock(&item).await, 2, "one of both was taken as a whole, and the other not at all");
+    let path = format!("/api/items/{item}/movements");
+    let so = |answer: &erp_client::Answer| answer.json()["meta"]["count"] == 2;
+    let movements =
+        shop.inventory.wait_for("one movement for both lines", &path, crate::shop::SOON, so).await;
+    assert_eq!(movements.unwrap_or_else(|error| panic!("{error}")).data()[0]["change"], -3);
+}
+
+#[tokio::test]
+async fn whatever_an_order_names_and_is_not_there_is_told_at_once() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    let item = shop.item("1.00", 0).await;
+    let gone = shop.item("1.00", 0).await;
+    check::success(&send(&shop.finance, "DELETE", &format!("/api/items/{gone}"), None).await, 200);
+    for (path, party) in [("/api/sales/orders", "customer_id"), ("/api/purchase/orders", "vendor_id")] {
+        let lines = [Uuid::now_v7().to_string(), item.clone(), gone.clone()];
+        let lines: Value = lines.iter().map(|item| json!({"item_id": item, "quantity": 1})).collect();
+        let body = json!({party: Uuid::now_v7(), "items": lines});
+        let pointer = format!("/{party}");
+        let answer = send(&shop.inventory, "POST", path, Some(&body)).await;
+        check::faults(&answer, &[&pointer, "/items/0/item_id", "/items/2/item_id"]);
+    }
+    // A vendor is no customer, and a deleted customer is none any more.
+    let mut sale = shop.sale(&[(&item, 1)]);
+    sale["customer_id"] = json!(shop.vendor);
+    check::faults(&send(&shop.inventory, "POST", "/api/sales/orders", Some(&sale)).await, &["/customer_id"]);
+    let order = shop.order(&[(&item, 1)]).await;
+    check::success(
+        &send(&shop.finance, "DELETE", &format!("/api/customers/{}", shop.customer), None).await,
+        200,
+    );
+    let again = send(&shop.inventory, "POST", "/api/sales/orders", Some(&shop.sale(&[(&item, 1)]))).await;
+    check::faults(&again, &["/customer_id"]);
+    assert_eq!(shop.read(&order).await["order"]["customer_id"], shop.customer, "the order keeps its data");
+}
+
+#[tokio::test]
+async fn texts_are_measured_in_characters_and_come_back_as_they_were() {
+    let site = Site::shared();
+    let shop = Shop::open(&site).await;
+    let with = |name: &str, value: String| {
+        let mut body = contact("Acme");
+        body[name] = json!(value);
+        body
+    };
+    for (field, most) in [("name", 255), ("phone", 50), ("address", 500)] {
+        for letter in ["a", "é", "漢", "🦀"] {
+            let created = create(&shop.inventory, "/api/customers", &with(field, letter.repeat(most))).await;
+            assert_eq!(created.data()[field], letter.repeat(most));
+            let over = with(field, letter.repeat(most + 1));
+            let pointer = format!("/{field}");
+            check::faults(&send(&shop.inventory, "POST", "/api/customers", Some(&over)).await, &[&pointer]);
+        }
+    }
+    let odd = "  Ünï \"quoted\" \\ 'x' </script> \u{200d}\u{202e} {{7*7}} %s é ";
+    let created = create(&shop.inventory, "/api/customers", &with("name", odd.to_owned())).await;
+    let found = send(&shop.inventory, "GET", created.header("location").unwrap(), None).await;
+    assert_eq!(found.text_at("/name"), odd.trim());
+    for bad in ["", "   ", "a\u{7}b", "\u{0}"] {
+        let answer =
+            send(&shop.inventory, "POST", "/api/customers", Some(&with("name", bad.to_owned()))).await;
+        check::faults(&answer, &["/name"]);
+    }
+
+    let sku = |sku: String| json!({"name": "x", "sku": sku, "unit_price": 0});
+    let tail = unique();
+    let longest = format!("{}{tail}", "ä".repeat(100 - tail.len()));
+    let created = create(&shop.inventory, "/api/items", &sku(format!(" {longest} "))).await;
+    assert_eq!(created.text_at("/sku"), longest.to_uppercase());
+    for bad in [format!("x{longest}"), String::new(), "  ".to_owned()] {
+        check::faults(&send(&shop.inventory, "POST", "/api/items", Some(&sku(bad))).await, &["/sku"]);
+    }
+}

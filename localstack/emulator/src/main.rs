@@ -1,0 +1,11 @@
+//! `cargo run`: the platform on this machine.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use erp_local::cli::{self, Cli};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::run(Cli::parse()).await
+}

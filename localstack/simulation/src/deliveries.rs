@@ -1,0 +1,198 @@
+//! Streams to the relay, queues to the workers: at least once, in any order, some day.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use erp_local::broker::filter;
+use erp_local::deployment::TriggerSource;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::World;
+use crate::backend::dynamo::{Change, Commit};
+use crate::invocation::{Ended, Function};
+
+/// Workers of a queue at the same time.
+const POLLERS: usize = 3;
+/// `ParallelizationFactor` of the streams.
+const LANES: u64 = 2;
+/// How long a stream keeps a record, in milliseconds.
+const RETENTION: i64 = 24 * 60 * 60 * 1000;
+
+/// Starts everything that delivers.
+pub(crate) fn start(world: &Arc<World>) {
+    for queue in 0..world.broker().queues.len() {
+        for _ in 0..POLLERS {
+            tokio::spawn(poll(Arc::clone(world), queue));
+        }
+    }
+    for (index, trigger) in world.deployment().triggers.iter().enumerate() {
+        if let TriggerSource::Stream { table, batch_size, filters, .. } = &trigger.source {
+            for number in 0..LANES {
+                let lane = Lane { table, number, filters, batch: *batch_size, at: 0 };
+                tokio::spawn(lane.run(Arc::clone(world), (index, number)));
+            }
+        }
+    }
+}
+
+/// Takes batches from a queue, for as long as the world is there.
+async fn poll(world: Arc<World>, queue: usize) {
+    loop {
+        let changed = world.changed();
+        let function = world.broker().queues[queue].function;
+        let most = world.broker().queues[queue].batch;
+        let most = world.chaos().batch(most);
+        let batch = world.receive(queue, most);
+        if batch.is_empty() {
+            let next = world.broker().next_visible(queue);
+            let wait = next.map_or(Duration::MAX, |at| millis(at - world.clock.elapsed()));
+            // Whichever comes first: a message's time, or something new.
+            drop(timeout(wait, changed).await);
+            continue;
+        }
+        let records: Vec<Value> = batch
+            .iter()
+            .map(|message| {
+                json!({
+                    "messageId": message.id, "receiptHandle": message.id, "body": message.body,
+                    "attributes": {}, "messageAttributes": {}, "eventSource": "aws:sqs",
+                    "awsRegion": "us-east-1",
+                })
+            })
+            .collect();
+        let event = json!({"Records": records});
+        let event = match world.sabotage() {
+            Some(sabotage) => sabotage.batch(function, event),
+            None => event,
+        };
+        let event = serde_json::from_value(event).unwrap();
+        world.count(|figures| figures.deliveries += batch.len() as u64);
+        let ended = world.invoke(function, None, |handler| handler.work(event)).await;
+        let response = ended.done().filter(|_| !world.chaos().loses_answer(function));
+        let failed: Option<Vec<String>> = response.map(|response| {
+            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+        });
+        let now = world.clock.elapsed();
+        // No answer: the whole batch comes again.
+        let again = |id: &str| failed.as_ref().is_none_or(|failed| failed.iter().any(|other| other == id));
+        world.broker().settle(queue, batch, again, now);
+        world.wake();
+    }
+}
+
+/// A part of a table's stream: the records of its partitions come in their order.
+struct Lane {
+    table: &'static str,
+    number: u64,
+    filters: &'static [Value],
+    batch: usize,
+    /// Commits that were looked at.
+    at: usize,
+}
+
+/// A record of a stream.
+struct Record {
+    sequence: String,
+    json: Value,
+    at: i64,
+}
+
+impl Lane {
+    async fn run(mut self, world: Arc<World>, name: (usize, u64)) {
+        // Read and not done.
+        let mut pending: Vec<Record> = Vec::new();
+        loop {
+            let changed = world.changed();
+            self.read(&world, &mut pending);
+            world.lane_is(name, pending.len());
+            if pending.is_empty() || world.relay_is_off.load(Ordering::Relaxed) {
+                changed.await;
+                continue;
+            }
+            let delay = world.chaos().stream_delay();
+            if delay > 0 {
+                sleep(Duration::from_millis(delay)).await;
+            }
+            let now = world.clock.elapsed();
+            let forgotten = pending.iter().take_while(|record| now - record.at > RETENTION).count();
+            world.count(|figures| figures.records_forgotten += forgotten as u64);
+            pending.drain(..forgotten);
+            if pending.is_empty() {
+                continue;
+            }
+            let size = world.chaos().batch(self.batch).min(pending.len());
+            let done = deliver(&world, &pending[..size]).await;
+            if done > 0 && world.chaos().stream_repeats() {
+                deliver(&world, &pending[..done]).await;
+            }
+            pending.drain(..done);
+            if done < size {
+                sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+
+    fn read(&mut self, world: &World, pending: &mut Vec<Record>) {
+        world.read(|dynamo| {
+            for commit in &dynamo.commits()[self.at..] {
+                let changes = commit.changes.iter().enumerate().filter(|(_, change)| self.has(change));
+                let records = changes.map(|(index, change)| record(commit, index, change));
+                let passes = |record: &Record| {
+                    let mut filters = self.filters.iter();
+                    self.filters.is_empty() || filters.any(|filter| filter::matches(filter, &record.json))
+                };
+                pending.extend(records.filter(passes));
+            }
+            self.at = dynamo.moment();
+        });
+    }
+
+    fn has(&self, change: &Change) -> bool {
+        let sum: u64 = change.place.pk.bytes().map(u64::from).sum();
+        change.place.table == self.table && sum % LANES == self.number
+    }
+}
+
+/// How many of the records are done, from the first.
+async fn deliver(world: &Arc<World>, records: &[Record]) -> usize {
+    let event = json!({"Records": records.iter().map(|record| &record.json).collect::<Vec<_>>()});
+    let event = serde_json::from_value(event).unwrap();
+    world.count(|figures| figures.records += records.len() as u64);
+    let ended = world.invoke(Function::Relay, None, |handler| handler.relay(event)).await;
+    let (Ended::Done(response), false) = (ended, world.chaos().loses_answer(Function::Relay)) else {
+        return 0;
+    };
+    let failed = response.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier);
+    let first = failed.filter_map(|failed| records.iter().position(|record| record.sequence == failed)).min();
+    first.unwrap_or(records.len())
+}
+
+fn record(commit: &Commit, index: usize, change: &Change) -> Record {
+    let name = match (&change.old, &change.new) {
+        (None, _) => "INSERT",
+        (Some(_), Some(_)) => "MODIFY",
+        (Some(_), None) => "REMOVE",
+    };
+    let place = &change.place;
+    let sequence = format!("{:021}", commit.number * 1000 + index);
+    let mut json = json!({
+        "eventID": sequence, "eventName": name, "eventVersion": "1.1", "eventSource": "aws:dynamodb",
+        "awsRegion": "us-east-1",
+        "eventSourceARN": erp_local::arn::stream(&place.table),
+        "dynamodb": {
+            "Keys": {"pk": {"S": place.pk}, "sk": {"S": place.sk}},
+            "SequenceNumber": sequence, "SizeBytes": 1, "StreamViewType": "NEW_IMAGE",
+            "ApproximateCreationDateTime": commit.at / 1000,
+        },
+    });
+    if let Some(new) = &change.new {
+        json["dynamodb"]["NewImage"] = new.as_ref().clone();
+    }
+    Record { sequence, json, at: commit.at }
+}
+
+fn millis(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0).max(1))
+}

@@ -1,0 +1,135 @@
+//! Routes and authorizer in front of the functions.
+
+use authorizer::authorize;
+use axum::http::HeaderMap;
+use erp_auth::{Tokens, Verified, context};
+use erp_domain::Clock;
+use erp_local::deployment::Deployment;
+use erp_testkit::{ApiAnswer, ApiRequest};
+use serde_json::{Value, json};
+
+use crate::invocation::Function;
+
+const STAGE_ARN: &str = "arn:aws:execute-api:us-east-1:000000000000:local/dev";
+
+/// What a client sends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The method.
+    pub method: &'static str,
+    /// The path, with the query.
+    pub path: String,
+    /// The bearer token.
+    pub token: Option<String>,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The JSON body.
+    pub body: Option<Value>,
+}
+
+/// By which way a request comes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Door {
+    /// Through the gateway, which looks at the token.
+    Gateway,
+    /// Straight to the function, as if the gateway had let it through with this caller: each service checks again.
+    Function(Option<Verified>),
+}
+
+/// Where a request goes, with whom it comes from; or what the gateway says.
+pub(crate) fn admit(
+    deployment: &Deployment,
+    tokens: &Tokens,
+    clock: &dyn Clock,
+    request: &Request,
+    door: &Door,
+) -> Result<(Function, ApiRequest), ApiAnswer> {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let matching = deployment.api.routes.iter().filter(|route| fits(&route.path, path));
+    let route = matching
+        .clone()
+        .find(|route| route.method == request.method)
+        .or_else(|| matching.clone().find(|route| route.method == "ANY"))
+        .ok_or_else(|| refusal(404, "not_found"))?;
+    let driven = deployment.functions.iter().find(|function| function.logical_id == route.function);
+    let function = driven.and_then(|driven| Function::ALL.into_iter().find(|f| f.binary() == driven.binary));
+    let function = function.ok_or_else(|| refusal(404, "not_found"))?;
+    let mut sent = ApiRequest::new(request.method, &request.path);
+    for (name, value) in &request.headers {
+        sent = sent.header(name, value);
+    }
+    if let Some(token) = &request.token {
+        sent = sent.header("Authorization", format!("Bearer {token}"));
+    }
+    if let Some(body) = &request.body {
+        sent = sent.json(body);
+    }
+    let verified = match door {
+        Door::Gateway if route.authorized => Some(verify(tokens, clock, request, path)?),
+        Door::Gateway => None,
+        Door::Function(verified) => verified.clone(),
+    };
+    if let Some(Verified { caller, expires_at }) = verified {
+        sent = sent.caller(caller).expires(expires_at);
+    }
+    Ok((function, sent))
+}
+
+/// The authorizer's answer, read as the gateway reads it.
+fn verify(tokens: &Tokens, clock: &dyn Clock, request: &Request, path: &str) -> Result<Verified, ApiAnswer> {
+    let unauthorized = || refusal(401, "unauthorized");
+    let token = request.token.as_ref().ok_or_else(unauthorized)?;
+    let method_arn = format!("{STAGE_ARN}/{}{path}", request.method);
+    let asked = authorizer::Request {
+        authorization_token: Some(format!("Bearer {token}")),
+        method_arn: Some(method_arn.clone()),
+    };
+    let answer = authorize(tokens, clock, &asked).map_err(|_| unauthorized())?;
+    let answer = serde_json::to_value(answer).unwrap();
+    let statements = answer["policyDocument"]["Statement"].as_array().cloned().unwrap_or_default();
+    let speaks_of = |statement: &Value, effect: &str| {
+        let resources = statement["Resource"].as_array().cloned().unwrap_or_default();
+        statement["Effect"] == effect
+            && resources.iter().filter_map(Value::as_str).any(|pattern| wildcard(pattern, &method_arn))
+    };
+    if statements.iter().any(|statement| speaks_of(statement, "Deny"))
+        || !statements.iter().any(|statement| speaks_of(statement, "Allow"))
+    {
+        return Err(refusal(403, "forbidden"));
+    }
+    let context = &answer["context"];
+    context::from_fields(|name| context[name].as_str()).ok_or_else(unauthorized)
+}
+
+/// How the gateway answers by itself.
+pub(crate) fn refusal(status: u16, code: &str) -> ApiAnswer {
+    ApiAnswer { status, headers: HeaderMap::new(), text: json!({"status": status, "code": code}).to_string() }
+}
+
+fn fits(template: &str, path: &str) -> bool {
+    let (mut template, mut path) = (template.split('/'), path.split('/'));
+    loop {
+        match (template.next(), path.next()) {
+            (None, None) => return true,
+            (Some(one), Some(other)) if one == other || (one.starts_with('{') && !other.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether a text fits a pattern in which `*` stands for anything.
+fn wildcard(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let parts: Vec<_> = parts.collect();
+    for (index, part) in parts.iter().enumerate() {
+        if index + 1 == parts.len() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.is_empty()
+}

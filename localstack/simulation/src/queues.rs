@@ -1,0 +1,201 @@
+//! Topics, queues and dead letters: what SNS and SQS promise, which is little. A message comes at least once, in any
+//! order, and is given up when it was received too often.
+
+use std::collections::BTreeMap;
+
+use erp_local::broker::filter;
+use erp_local::deployment::{Deployment, TriggerSource};
+use serde_json::{Value, json};
+
+use crate::invocation::Function;
+
+/// A message in a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Unique.
+    pub id: String,
+    /// What it says.
+    pub body: String,
+    /// From when on it is seen, in milliseconds since the world began.
+    pub visible_at: i64,
+    /// How often it was received.
+    pub receives: u32,
+}
+
+/// A queue that drives a function, with its dead-letter queue.
+#[derive(Debug)]
+pub struct Queue {
+    /// Its physical name.
+    pub name: String,
+    /// What it drives.
+    pub function: Function,
+    /// Most messages of a batch.
+    pub batch: usize,
+    /// How long a message is not seen once it was received, in milliseconds.
+    pub visibility: i64,
+    /// How often a message is received at most.
+    pub max_receives: u32,
+    /// What waits.
+    pub ready: Vec<Message>,
+    /// How many are being worked on.
+    pub in_flight: usize,
+    /// What was given up.
+    pub dead: Vec<Message>,
+    arn: String,
+}
+
+/// The topics and queues of a world.
+#[derive(Debug)]
+pub struct Broker {
+    /// The queues.
+    pub queues: Vec<Queue>,
+    /// How often each event was published, by its id.
+    pub published: BTreeMap<String, u32>,
+    /// Topic, queue, filter.
+    subscriptions: Vec<(String, String, Value)>,
+    messages: u64,
+}
+
+impl Broker {
+    pub(crate) fn new(deployment: &Deployment) -> Self {
+        let queue = |trigger: &erp_local::deployment::Trigger| {
+            let TriggerSource::Queue { queue_arn, batch_size, .. } = &trigger.source else { return None };
+            let driven = deployment.functions.iter().find(|found| found.logical_id == trigger.function)?;
+            let function = Function::ALL.into_iter().find(|known| known.binary() == driven.binary)?;
+            let name = queue_arn.rsplit(':').next()?;
+            let queue = deployment.queues.iter().find(|queue| queue.name == name)?;
+            let redrive: Value = serde_json::from_str(queue.attributes.get("RedrivePolicy")?).ok()?;
+            let count = &redrive["maxReceiveCount"];
+            let max_receives = count
+                .as_u64()
+                .or_else(|| count.as_str()?.parse().ok())
+                .and_then(|n| u32::try_from(n).ok())?;
+            let visibility: i64 = queue.attributes.get("VisibilityTimeout")?.parse().ok()?;
+            Some(Queue {
+                name: name.to_owned(),
+                function,
+                batch: *batch_size,
+                visibility: visibility * 1000,
+                max_receives,
+                ready: Vec::new(),
+                in_flight: 0,
+                dead: Vec::new(),
+                arn: queue_arn.clone(),
+            })
+        };
+        let queues: Vec<_> = deployment.triggers.iter().filter_map(queue).collect();
+        assert!(!queues.is_empty(), "template.yaml has no queues that drive functions");
+        let subscriptions = deployment.subscriptions.iter().map(|subscription| {
+            let filter = subscription.attributes.get("FilterPolicy");
+            let filter = filter.map_or(json!({}), |text| serde_json::from_str(text).unwrap());
+            (subscription.topic_arn.clone(), subscription.queue_arn.clone(), filter)
+        });
+        let subscriptions = subscriptions.collect();
+        Self { queues, published: BTreeMap::new(), subscriptions, messages: 0 }
+    }
+
+    /// Publishes an event: a copy goes to every queue that wants it, once for each delay.
+    pub(crate) fn publish(
+        &mut self,
+        topic: &str,
+        body: &str,
+        kind: &str,
+        now: i64,
+        mut copies: impl FnMut() -> Vec<i64>,
+    ) {
+        let event: Value = serde_json::from_str(body).unwrap_or_default();
+        let id = event["id"].as_str().unwrap_or_default().to_owned();
+        *self.published.entry(id).or_default() += 1;
+        let attributes = json!({"type": kind});
+        for (subscribed, queue_arn, filter) in &self.subscriptions {
+            if subscribed != topic || !filter::matches(filter, &attributes) {
+                continue;
+            }
+            let Some(queue) = self.queues.iter_mut().find(|queue| queue.arn == *queue_arn) else { continue };
+            for delay in copies() {
+                self.messages += 1;
+                let id = format!("m-{}", self.messages);
+                let visible_at = now + delay;
+                queue.ready.push(Message { id, body: body.to_owned(), visible_at, receives: 0 });
+            }
+        }
+    }
+
+    /// Puts a message into a queue by hand.
+    pub(crate) fn put(&mut self, queue: usize, body: &str, now: i64) {
+        self.messages += 1;
+        let id = format!("m-{}", self.messages);
+        let queue = &mut self.queues[queue];
+        queue.ready.push(Message { id, body: body.to_owned(), visible_at: now, receives: 0 });
+    }
+
+    /// Takes up to `most` messages that are seen now, in any order; those received too often are given up.
+    pub(crate) fn receive(
+        &mut self,
+        queue: usize,
+        most: usize,
+        now: i64,
+        random: &mut fastrand::Rng,
+    ) -> Vec<Message> {
+        let queue = &mut self.queues[queue];
+        let mut batch = Vec::new();
+        while batch.len() < most {
+            let seen: Vec<usize> = queue
+                .ready
+                .iter()
+                .enumerate()
+                .filter_map(|(index, message)| (message.visible_at <= now).then_some(index))
+                .collect();
+            if seen.is_empty() {
+                break;
+            }
+            let mut message = queue.ready.swap_remove(seen[random.usize(..seen.len())]);
+            message.receives += 1;
+            if message.receives > queue.max_receives {
+                queue.dead.push(message);
+            } else {
+                batch.push(message);
+            }
+        }
+        queue.in_flight += batch.len();
+        batch
+    }
+
+    /// The batch was worked on; those that failed are seen again when their time is over.
+    pub(crate) fn settle(
+        &mut self,
+        queue: usize,
+        batch: Vec<Message>,
+        failed: impl Fn(&str) -> bool,
+        now: i64,
+    ) {
+        let queue = &mut self.queues[queue];
+        queue.in_flight -= batch.len();
+        for message in batch {
+            if failed(&message.id) {
+                queue.ready.push(Message { visible_at: now + queue.visibility, ..message });
+            }
+        }
+    }
+
+    /// When the next message of a queue is seen.
+    pub(crate) fn next_visible(&self, queue: usize) -> Option<i64> {
+        self.queues[queue].ready.iter().map(|message| message.visible_at).min()
+    }
+
+    /// Whether nothing waits and nothing is being worked on.
+    pub fn is_quiet(&self) -> bool {
+        self.queues.iter().all(|queue| queue.ready.is_empty() && queue.in_flight == 0)
+    }
+
+    /// Gives every dead letter another chance, as an operator does; says how many.
+    pub(crate) fn redrive(&mut self, now: i64) -> usize {
+        let mut redriven = 0;
+        for queue in &mut self.queues {
+            redriven += queue.dead.len();
+            let back = queue.dead.drain(..).map(|dead| Message { visible_at: now, receives: 0, ..dead });
+            queue.ready.extend(back);
+        }
+        redriven
+    }
+}

@@ -1,0 +1,389 @@
+//! One platform: what a test builds on.
+//!
+//! ```no_run
+//! # use erp_simulation::world::{Settings, World};
+//! World::run(7, async {
+//!     let world = World::open(Settings::new(7));
+//!     // world.send(…), world.settle(), world.rows() …
+//! });
+//! ```
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use erp_auth::Tokens;
+use erp_local::deployment::Deployment;
+use erp_testkit::ApiAnswer;
+use erp_testkit::request::send_event;
+use fastrand::Rng;
+use relay::sweep::Swept;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use crate::backend::dynamo::{Commit, Dynamo, Place};
+use crate::chaos::{Calm, Chaos};
+use crate::connector::{Connector, Sabotage};
+use crate::deliveries;
+use crate::gateway::{self, Door, Request};
+use crate::invocation::{CURRENT, Ended, Function, Invocation};
+use crate::queues::{Broker, Message};
+use crate::time::{VirtualClock, random};
+use crate::trace::{Counts, Trace};
+use crate::turnstile::Turnstile;
+use crate::wiring::{self, Handler, Wiring};
+
+/// Longest that a world takes to come to rest, in its own time.
+const REST: Duration = Duration::from_secs(10 * 24 * 60 * 60);
+
+/// What a world begins with.
+pub struct Settings {
+    /// Decides everything that chance decides.
+    pub seed: u64,
+    /// Who may register: `open` or `closed`.
+    pub registration: &'static str,
+    /// What goes wrong.
+    pub chaos: Box<dyn Chaos>,
+    /// What is rewritten below the SDK.
+    pub sabotage: Option<Arc<dyn Sabotage>>,
+    /// Hears of every commit.
+    pub witness: Option<Box<dyn Witness>>,
+    /// Whether every call is written down in words.
+    pub verbose: bool,
+}
+
+impl Settings {
+    /// Nothing goes wrong, anyone may register.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            registration: "open",
+            chaos: Box::new(Calm),
+            sabotage: None,
+            witness: None,
+            verbose: false,
+        }
+    }
+}
+
+/// Hears of every commit as it happens.
+pub trait Witness: Send {
+    /// These rows changed at once.
+    fn saw(&mut self, commit: &Commit);
+}
+
+/// The whole platform.
+pub struct World {
+    /// What it began with.
+    pub seed: u64,
+    /// Its time.
+    pub clock: VirtualClock,
+    /// Signs and reads its tokens.
+    pub tokens: Tokens,
+    /// Whether the streams are not read at the moment.
+    pub relay_is_off: AtomicBool,
+    pub(crate) turnstile: Turnstile,
+    pub(crate) wiring: Wiring,
+    chaos: Mutex<Box<dyn Chaos>>,
+    sabotage: Option<Arc<dyn Sabotage>>,
+    witness: Mutex<Option<Box<dyn Witness>>>,
+    dynamo: Mutex<Dynamo>,
+    broker: Mutex<Broker>,
+    counts: Mutex<Counts>,
+    random: Mutex<Rng>,
+    pulse: Notify,
+    lanes: Mutex<BTreeMap<(usize, u64), usize>>,
+    invocations: AtomicU64,
+    running: AtomicUsize,
+    pub(crate) trace: Mutex<Trace>,
+}
+
+impl World {
+    /// Runs something in a world's time: on this thread alone, where no clock but the seed's decides anything.
+    pub fn run<T>(seed: u64, future: impl Future<Output = T>) -> T {
+        // The SDK and our own code draw their pauses from this thread's generator.
+        fastrand::seed(seed);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(future)
+    }
+
+    /// Opens a platform in which nothing has happened yet.
+    pub fn open(settings: Settings) -> Arc<Self> {
+        let Settings { seed, registration, chaos, sabotage, witness, verbose } = settings;
+        let clock = VirtualClock::start();
+        let deployment = wiring::deployment();
+        let world = Arc::new_cyclic(|weak| {
+            let connector = Connector(weak.clone());
+            let wiring = Wiring::new(clock, connector, registration, random(seed, "wiring"));
+            Self {
+                seed,
+                clock,
+                tokens: wiring.tokens(),
+                relay_is_off: AtomicBool::new(false),
+                turnstile: Turnstile::new(random(seed, "turnstile")),
+                wiring,
+                chaos: Mutex::new(chaos),
+                sabotage,
+                witness: Mutex::new(witness),
+                dynamo: Mutex::new(Dynamo::new(deployment, clock)),
+                broker: Mutex::new(Broker::new(deployment)),
+                counts: Mutex::default(),
+                random: Mutex::new(random(seed, "queues")),
+                pulse: Notify::new(),
+                lanes: Mutex::default(),
+                invocations: AtomicU64::new(0),
+                running: AtomicUsize::new(0),
+                trace: Mutex::new(Trace::new(verbose)),
+            }
+        });
+        let turnstile = Arc::clone(&world);
+        tokio::spawn(async move { turnstile.turnstile.run().await });
+        deliveries::start(&world);
+        world
+    }
+
+    /// Sends a request, as an attempt of a client; none if no answer came. `attempt` names it to the witness.
+    pub async fn send(self: &Arc<Self>, request: &Request, door: &Door, attempt: u64) -> Option<ApiAnswer> {
+        let admitted = gateway::admit(self.deployment(), &self.tokens, &self.clock, request, door);
+        let (function, sent) = match admitted {
+            Ok(admitted) => admitted,
+            Err(answer) => return Some(answer),
+        };
+        let mut event = sent.event();
+        event["requestContext"]["requestId"] = format!("r-{attempt}").into();
+        if let Some(sabotage) = &self.sabotage {
+            event = sabotage.request(function, event);
+        }
+        let run = |handler: Handler| async move { send_event(&event, &handler.router()).await };
+        let answer = match self.invoke(function, Some(attempt), run).await {
+            Ended::Done(answer) => answer,
+            Ended::Crashed => gateway::refusal(502, "bad_gateway"),
+            Ended::TimedOut => gateway::refusal(504, "gateway_timeout"),
+        };
+        (!self.chaos().loses_answer(function)).then_some(answer)
+    }
+
+    /// Runs a function once.
+    pub(crate) async fn invoke<T, F>(
+        self: &Arc<Self>,
+        function: Function,
+        attempt: Option<u64>,
+        run: impl FnOnce(Handler) -> F,
+    ) -> Ended<T>
+    where
+        F: Future<Output = T>,
+    {
+        let id = self.invocations.fetch_add(1, Ordering::Relaxed) + 1;
+        let invocation = Invocation::new(id, function, attempt, self.moment());
+        let handler = self.wiring.take(function);
+        let running = Running::begin(&self.running);
+        let work = CURRENT.scope(Arc::clone(&invocation), run(handler.clone()));
+        let ended = tokio::select! {
+            biased;
+            () = invocation.dies.notified() => Ended::Crashed,
+            done = tokio::time::timeout(self.wiring.time_out(function), work) => match done {
+                Ok(result) => Ended::Done(result),
+                Err(_) => Ended::TimedOut,
+            },
+        };
+        drop(running);
+        match &ended {
+            // An environment lives on, a dead one does not.
+            Ended::Done(_) => self.wiring.give_back(function, handler),
+            Ended::Crashed => self.count(|counts| counts.crashes += 1),
+            Ended::TimedOut => self.count(|counts| counts.time_outs += 1),
+        }
+        ended
+    }
+
+    /// Runs the sweep once, as its schedule does.
+    pub async fn sweep(self: &Arc<Self>) -> Option<Swept> {
+        let ended = self.invoke(Function::RelaySweep, None, Handler::sweep).await;
+        let swept = ended.done()?.ok()?;
+        self.count(|counts| counts.swept += swept.found as u64);
+        Some(swept)
+    }
+
+    /// Nothing goes wrong from now on.
+    pub fn calm_down(&self) {
+        self.set_chaos(Box::new(Calm));
+        self.relay_is_off.store(false, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Other things go wrong from now on.
+    pub fn set_chaos(&self, chaos: Box<dyn Chaos>) {
+        *self.chaos.lock().unwrap() = chaos;
+    }
+
+    /// Waits until nothing is on its way any more, without helping it.
+    ///
+    /// # Panics
+    /// When that takes longer than days.
+    pub async fn rest(&self) {
+        let begun = tokio::time::Instant::now();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(30));
+            if self.is_quiet() {
+                return;
+            }
+            assert!(begun.elapsed() < REST, "seed {}: the world does not come to rest", self.seed);
+        }
+    }
+
+    /// Brings everything to its end as operators would: waits, sweeps what was never relayed, redrives dead letters.
+    /// What is dead after that is dead for good.
+    pub async fn settle(self: &Arc<Self>) {
+        self.calm_down();
+        for _ in 0..5 {
+            self.rest().await;
+            // Older than the sweep wants events to be.
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            let swept = self.sweep().await;
+            self.rest().await;
+            let redriven = self.broker().redrive(self.clock.elapsed());
+            self.count(|counts| counts.redriven += redriven as u64);
+            self.wake();
+            self.rest().await;
+            if swept.is_some_and(|swept| swept.found == 0) && redriven == self.dead_letters().len() {
+                return;
+            }
+        }
+    }
+
+    /// Whether nothing is on its way.
+    pub fn is_quiet(&self) -> bool {
+        self.running.load(Ordering::Relaxed) == 0
+            && self.broker().is_quiet()
+            && self.lanes.lock().unwrap().values().all(|pending| *pending == 0)
+    }
+
+    /// The messages that were given up, with their queues.
+    pub fn dead_letters(&self) -> Vec<(String, Message)> {
+        let broker = self.broker();
+        let of = |queue: &crate::queues::Queue| {
+            let name = queue.name.clone();
+            queue.dead.iter().map(move |dead| (name.clone(), dead.clone())).collect::<Vec<_>>()
+        };
+        broker.queues.iter().flat_map(of).collect()
+    }
+
+    /// Puts a message into a queue that no topic ever sent.
+    pub fn put_message(&self, queue: usize, body: &str) {
+        let now = self.clock.elapsed();
+        self.broker().put(queue, body, now);
+        self.wake();
+    }
+
+    /// The number of the last commit.
+    pub fn moment(&self) -> usize {
+        self.dynamo.lock().unwrap().moment()
+    }
+
+    /// Looks at the tables.
+    pub fn read<T>(&self, look: impl FnOnce(&Dynamo) -> T) -> T {
+        look(&self.dynamo.lock().unwrap())
+    }
+
+    /// Every row of a table, as DynamoDB writes them.
+    pub fn rows(&self, table: &str) -> Vec<(Place, Arc<Value>)> {
+        self.read(|dynamo| {
+            let rows = dynamo.rows().iter().filter(|(place, _)| place.table == table);
+            rows.map(|(place, row)| (place.clone(), Arc::clone(row))).collect()
+        })
+    }
+
+    /// What happened so far, counted.
+    pub fn counts(&self) -> Counts {
+        self.counts.lock().unwrap().clone()
+    }
+
+    pub(crate) fn deployment(&self) -> &'static Deployment {
+        wiring::deployment()
+    }
+
+    pub(crate) fn chaos(&self) -> MutexGuard<'_, Box<dyn Chaos>> {
+        self.chaos.lock().unwrap()
+    }
+
+    pub(crate) fn sabotage(&self) -> Option<Arc<dyn Sabotage>> {
+        self.sabotage.clone()
+    }
+
+    /// The queues.
+    pub fn broker(&self) -> MutexGuard<'_, Broker> {
+        self.broker.lock().unwrap()
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.counts.lock().unwrap());
+    }
+
+    /// Ends with the next change from now on. (A `watch` channel would wake those who wait in an order that tokio's
+    /// own randomness decides.)
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.pulse.notified()
+    }
+
+    /// Something changed: whoever delivers looks again.
+    pub(crate) fn wake(&self) {
+        self.pulse.notify_waiters();
+    }
+
+    pub(crate) fn lane_is(&self, lane: (usize, u64), pending: usize) {
+        self.lanes.lock().unwrap().insert(lane, pending);
+    }
+
+    pub(crate) fn receive(&self, queue: usize, most: usize) -> Vec<Message> {
+        let now = self.clock.elapsed();
+        self.broker().receive(queue, most, now, &mut self.random.lock().unwrap())
+    }
+
+    pub(crate) fn publish(&self, topic: &str, body: &str, kind: &str) {
+        let now = self.clock.elapsed();
+        let copies = || self.chaos().copies();
+        self.broker().publish(topic, body, kind, now, copies);
+        self.wake();
+    }
+
+    /// Does something to the tables, and tells the witness what changed.
+    pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Dynamo) -> T) -> T {
+        let (result, new) = {
+            let mut dynamo = self.dynamo.lock().unwrap();
+            let before = dynamo.moment();
+            let result = change(&mut dynamo);
+            (result, dynamo.commits()[before..].to_vec())
+        };
+        for commit in &new {
+            if let Some(witness) = &mut *self.witness.lock().unwrap() {
+                witness.saw(commit);
+            }
+        }
+        if !new.is_empty() {
+            self.wake();
+        }
+        result
+    }
+}
+
+/// An invocation that is going on, until it is over or nobody waits for it any more.
+struct Running<'a>(&'a AtomicUsize);
+
+impl<'a> Running<'a> {
+    fn begin(running: &'a AtomicUsize) -> Self {
+        running.fetch_add(1, Ordering::Relaxed);
+        Self(running)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
