@@ -9,7 +9,7 @@
 //! broker     the SNS and SQS endpoint, on SQLite: a message survives a kill
 //! lambda     the Runtime API, environments (processes) of functions, Invoke
 //! gateway    API Gateway: routes, authorizer with cache, gateway responses, CORS
-//! mapping    queues, streams and schedules driving functions
+//! event_source_mapping   queues, streams and schedules that trigger functions
 //! binaries   the functions' executables, built by cargo
 //! platform   starts and stops all of it
 //! ```
@@ -21,10 +21,10 @@ pub mod cli;
 pub mod demo;
 pub mod deployment;
 pub mod dynamodb;
+pub mod event_source_mapping;
 pub mod gateway;
 pub mod iam;
 pub mod lambda;
-pub mod mapping;
 pub mod platform;
 pub mod samconfig;
 pub mod secrets;

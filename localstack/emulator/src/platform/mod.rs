@@ -36,7 +36,7 @@ use crate::dynamodb::DynamoDb;
 use crate::gateway::{self, Gateway};
 use crate::iam::Iam;
 use crate::lambda::{self, Functions, Invoke, ProcessInfo};
-use crate::mapping::{self, Mappings};
+use crate::event_source_mapping::{self, Mappings};
 use crate::secrets::Secrets;
 use crate::template;
 
@@ -169,7 +169,7 @@ impl Platform {
 
         let invoke: Arc<dyn Invoke> = Arc::new(Counted(Arc::clone(&usage)));
         let mappings = Mappings::start(
-            &mapping::Settings::new(data.path("checkpoints")),
+            &event_source_mapping::Settings::new(data.path("checkpoints")),
             &deployment.triggers,
             Arc::clone(&invoke),
             Arc::clone(&broker),
