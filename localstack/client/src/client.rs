@@ -1,11 +1,11 @@
-//! Requests and answers.
+//! Requests and responses.
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long a client waits for one answer: a cold start on a slow machine fits in.
-const TIME_OUT: Duration = Duration::from_secs(30);
+/// Timeout of one request, long enough for a cold start on a slow machine.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of the API.
 #[derive(Debug, Clone)]
@@ -15,51 +15,51 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// What came back.
+/// A response, with its body read as text.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
     /// `METHOD /path` of the request.
     pub request: String,
     /// HTTP status.
     pub status: u16,
     /// Headers.
     pub headers: reqwest::header::HeaderMap,
-    /// The body's text.
+    /// Body.
     pub text: String,
 }
 
-/// What went wrong.
+/// An error of a request or of an expectation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No answer at all.
-    #[error("{request}: no answer: {cause}")]
-    NoAnswer {
+    /// There was no response.
+    #[error("{request}: no response: {cause}")]
+    NoResponse {
         /// The request.
         request: String,
-        /// Why.
+        /// The cause.
         cause: reqwest::Error,
     },
-    /// An answer, but not the one that must come.
+    /// The response is not the expected one.
     #[error("{request}: expected {expected}, got {status}: {text}")]
     Unexpected {
         /// The request.
         request: String,
-        /// What must come.
+        /// The expectation.
         expected: String,
-        /// What came.
+        /// The status.
         status: u16,
-        /// With this body.
+        /// The body.
         text: String,
     },
-    /// It did not become true in time.
-    #[error("not within {within:?}: {what}; last seen: {seen}")]
-    TooLate {
-        /// What should become true.
+    /// A condition did not become true in time.
+    #[error("not within {within:?}: {what}; last response: {last}")]
+    Timeout {
+        /// The condition.
         what: String,
-        /// How long it was waited for.
+        /// The time limit.
         within: Duration,
-        /// What was seen last.
-        seen: String,
+        /// The body of the last response.
+        last: String,
     },
 }
 
@@ -75,33 +75,33 @@ impl Client {
         Self { token: Some(token.into()), ..self.clone() }
     }
 
-    /// Where it sends its requests.
+    /// The base URL, without a slash at the end.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// Sends a request, with a JSON body if there is one.
+    /// Sends a request, with an optional JSON body.
     ///
     /// # Errors
-    /// When there is no answer.
-    pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Error> {
+    /// When there is no response.
+    pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Response, Error> {
         self.send_with(method, path, &[], body.map(Value::to_string)).await
     }
 
-    /// Sends a request with headers and a body of any text; its content type is JSON unless the headers say other.
+    /// Sends a request with headers and any text as its body. The content type is JSON unless a header sets it.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// When there is no response.
     pub async fn send_with(
         &self,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
         body: Option<String>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         let request = format!("{method} {path}");
         let verb = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or_default();
-        let mut builder = self.http.request(verb, format!("{}{path}", self.base)).timeout(TIME_OUT);
+        let mut builder = self.http.request(verb, format!("{}{path}", self.base)).timeout(REQUEST_TIMEOUT);
         if let Some(token) = &self.token {
             builder = builder.bearer_auth(token);
         }
@@ -114,50 +114,50 @@ impl Client {
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }
-        let no_answer = |cause| Error::NoAnswer { request: request.clone(), cause };
-        let response = builder.send().await.map_err(no_answer)?;
+        let no_response = |cause| Error::NoResponse { request: request.clone(), cause };
+        let response = builder.send().await.map_err(no_response)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.map_err(no_answer)?;
-        Ok(Answer { request, status, headers, text })
+        let text = response.text().await.map_err(no_response)?;
+        Ok(Response { request, status, headers, text })
     }
 
-    /// Reads again and again until what is read is so, or the time is over.
+    /// Polls a path until the response satisfies a condition. `what` describes the condition.
     ///
     /// # Errors
-    /// When the time is over, with what was read last.
+    /// When there is no response, or the condition does not hold within the time limit.
     pub async fn wait_for(
         &self,
         what: &str,
         path: &str,
         within: Duration,
-        so: impl Fn(&Answer) -> bool,
-    ) -> Result<Answer, Error> {
+        condition: impl Fn(&Response) -> bool,
+    ) -> Result<Response, Error> {
         let started = Instant::now();
         loop {
-            let answer = self.send("GET", path, None).await?;
-            if so(&answer) {
-                return Ok(answer);
+            let response = self.send("GET", path, None).await?;
+            if condition(&response) {
+                return Ok(response);
             }
             if started.elapsed() > within {
-                return Err(Error::TooLate { what: what.to_owned(), within, seen: answer.text });
+                return Err(Error::Timeout { what: what.to_owned(), within, last: response.text });
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
 }
 
-impl Answer {
-    /// The body as JSON; null if it is none.
+impl Response {
+    /// The body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    /// The `data` of the envelope.
+    /// The `data` of the success envelope.
     pub fn data(&self) -> Value {
         self.json()["data"].clone()
     }
 
-    /// A text in `data`, by JSON pointer; empty if there is none.
+    /// A string in `data`, by JSON pointer; empty if there is none.
     pub fn text_at(&self, pointer: &str) -> String {
         self.json().pointer(&format!("/data{pointer}")).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
@@ -167,26 +167,26 @@ impl Answer {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// A header's text.
+    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The answer, if it has this status.
+    /// Returns the response if it has this status.
     ///
     /// # Errors
-    /// When it has another.
+    /// When it has another status.
     pub fn expect(self, status: u16) -> Result<Self, Error> {
-        let so = self.status == status;
-        self.check(so, &status.to_string())
+        let holds = self.status == status;
+        self.check(holds, &status.to_string())
     }
 
-    /// The answer, if it is so.
+    /// Returns the response if a condition holds, which `expected` describes.
     ///
     /// # Errors
-    /// When it is not.
-    pub fn check(self, so: bool, expected: &str) -> Result<Self, Error> {
-        if so {
+    /// When it does not hold.
+    pub fn check(self, holds: bool, expected: &str) -> Result<Self, Error> {
+        if holds {
             return Ok(self);
         }
         let Self { request, status, text, .. } = self;

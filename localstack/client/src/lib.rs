@@ -1,12 +1,12 @@
-//! The platform as a client sees it, at any base URL: on this machine, on an emulator of AWS, on AWS.
+//! A client of the API at any base URL: on this machine, on another emulator of AWS, or on AWS.
 //!
 //! ```text
-//! client  requests and answers
-//! walk    the walk through the API: buy, sell, run out, cancel, pay
+//! client       requests and responses
+//! walkthrough  a scripted tour of the API: purchase, sell, back-order, cancel, pay
 //! ```
 
 pub mod client;
-pub mod walk;
+pub mod walkthrough;
 
-pub use client::{Answer, Client, Error};
-pub use walk::{Observer, walk};
+pub use client::{Client, Error, Response};
+pub use walkthrough::{Observer, walkthrough};

@@ -1,10 +1,8 @@
-//! Amazon Resource Names of what runs here, made in one place so that the template, the policies and the
-//! endpoints cannot spell them differently.
+//! Amazon Resource Names, built in one place for the template, the policies and the endpoints.
 
 use crate::deployment::{ACCOUNT, REGION};
 
-/// The label of every table's stream. AWS makes it from the time the stream was switched on; here it has to be
-/// known before the table is made.
+/// The label of every stream. On AWS it is the creation time; here the template needs the ARN before the table exists.
 pub const STREAM_LABEL: &str = "local";
 
 /// ARN of a function.
@@ -37,12 +35,12 @@ pub fn queue(name: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
 }
 
-/// ARN of a secret. AWS adds six random characters; here they are always the same.
+/// ARN of a secret. AWS appends six random characters; here they are zeros.
 pub fn secret(name: &str) -> String {
     format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-000000")
 }
 
-/// The name of the table in a table's, index's or stream's ARN; a plain name is given back as it is.
+/// The table name in the ARN of a table, an index or a stream. A plain name is returned unchanged.
 pub fn table_name(arn_or_name: &str) -> &str {
     match arn_or_name.split_once(":table/") {
         Some((_, rest)) => rest.split('/').next().unwrap_or(rest),
@@ -55,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_found_in_each_of_its_arns() {
+    fn the_table_name_is_read_from_each_kind_of_arn() {
         for arn in [table("erp-auth"), index("erp-auth", "list"), stream("erp-auth"), "erp-auth".to_owned()] {
             assert_eq!(table_name(&arn), "erp-auth", "{arn}");
         }

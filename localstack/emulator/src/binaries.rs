@@ -1,4 +1,4 @@
-//! The functions' executables: built by cargo as the template names them, or found ready in a folder.
+//! The functions' executables: built with Cargo, or taken from a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,55 +10,55 @@ use tokio::process::Command;
 
 use crate::deployment::Function;
 
-/// Where executables come from.
+/// The source of the executables.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// `cargo build` in the workspace of this folder.
     Build {
         /// The folder of the workspace's `Cargo.toml`.
         workspace: PathBuf,
-        /// Whether with `--release`.
+        /// Whether to build with `--release`.
         release: bool,
     },
-    /// Executables of this folder: `<binary>`, or `<binary>/bootstrap` and `<LogicalId>/bootstrap` as
-    /// `cargo lambda build` and `sam build` leave them.
+    /// Executables in this folder: `<binary>`, `<binary>/bootstrap` as of `cargo lambda build`, or
+    /// `<LogicalId>/bootstrap` as of `sam build`.
     Folder(PathBuf),
 }
 
-/// Why a function has no executable.
+/// An error of the build.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// There is no cargo.
+    /// Cargo cannot be run.
     #[error("cannot run {cargo}: {source}")]
     Cargo {
-        /// What was tried.
+        /// The command.
         cargo: String,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The template names binaries that no package has.
+    /// The template names binaries that no package of the workspace has.
     #[error("the template names binaries that no package of the workspace has: {}", .0.join(", "))]
     Unknown(Vec<String>),
-    /// cargo said why.
-    #[error("cargo could not build the functions; what it said is above")]
+    /// The build failed; Cargo has written its errors to standard error.
+    #[error("the build of the functions failed; see the errors of cargo above")]
     Failed,
-    /// The folder holds no such executable.
-    #[error("there is no executable for {binary} in {} (tried {tried})", folder.display())]
+    /// The folder has no executable for a binary.
+    #[error("--executables {}: no executable for {binary} (tried {tried})", folder.display())]
     Missing {
         /// The binary.
         binary: String,
-        /// Where it was looked for.
+        /// The folder.
         folder: PathBuf,
-        /// The paths inside the folder.
+        /// The paths in the folder that do not exist.
         tried: String,
     },
 }
 
-/// The executable of each function's binary, by the binary's name.
+/// Returns the path of each function's executable, by the binary's name.
 ///
 /// # Errors
 ///
-/// When one cannot be built or found.
+/// When an executable cannot be built or is missing.
 pub async fn executables(
     source: &Source,
     functions: &[Function],
@@ -89,7 +89,7 @@ fn find(folder: &Path, function: &Function) -> Result<PathBuf, BuildError> {
     })
 }
 
-/// What `--message-format=json` says of each thing that was built.
+/// A message of `cargo build --message-format=json`.
 #[derive(Debug, Deserialize)]
 struct Message {
     reason: String,
@@ -112,7 +112,7 @@ async fn build(
         return Ok(BTreeMap::new());
     }
     let mut command = cargo(workspace, "build");
-    // Progress and diagnostics go where a person sees them; what was built, to this program.
+    // Diagnostics go to standard error; standard output has the paths of the executables.
     command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
     for binary in binaries {
         command.args(["--bin", binary]);
@@ -140,7 +140,7 @@ async fn build(
     Err(if unknown.is_empty() { BuildError::Failed } else { BuildError::Unknown(unknown) })
 }
 
-/// The binary that a line of cargo's messages is about.
+/// The name and path of a built binary, from a line of Cargo's messages.
 fn executable(line: &str) -> Option<(String, PathBuf)> {
     let message: Message = serde_json::from_str(line).ok()?;
     let target = message.target.filter(|target| target.kind.iter().any(|kind| kind == "bin"))?;
@@ -164,7 +164,7 @@ async fn known_binaries(workspace: &Path) -> std::io::Result<BTreeSet<String>> {
     Ok(targets.filter(|t| t.kind.iter().any(|kind| kind == "bin")).map(|t| t.name).collect())
 }
 
-/// The cargo that runs this program, else the one on the path.
+/// The Cargo that runs this program, or else the one on the path.
 fn program() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_built_binaries_are_taken_from_cargos_messages() {
+    fn only_built_binaries_are_read_from_cargos_messages() {
         let bin = r#"{"reason":"compiler-artifact","target":{"name":"relay","kind":["bin"]},"executable":"/t/relay"}"#;
         assert_eq!(executable(bin), Some(("relay".to_owned(), PathBuf::from("/t/relay"))));
         for other in [
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_binary_that_no_package_has_is_named() {
+    async fn an_unknown_binary_is_named() {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let wanted = BTreeSet::from(["no-such-binary".to_owned()]);
         let error = build(&workspace, false, &wanted).await.unwrap_err();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ready_executables_are_found_under_each_of_their_names() {
+    async fn executables_in_a_folder_are_found_by_each_of_their_names() {
         let folder = tempfile::tempdir().unwrap();
         let function = |id: &str, binary: &str| Function {
             logical_id: id.to_owned(),

@@ -1,79 +1,73 @@
-//! `demo`: the walk through the API, step by step, on a platform of its own that is thrown away afterwards.
+//! `demo`: runs the walkthrough of the API on an ephemeral platform, and prints each step.
 
 use std::process::ExitCode;
 
-use erp_client::{Answer, Client, Observer, walk};
+use erp_client::{Client, Observer, Response, walkthrough};
 use serde_json::Value;
 
 use crate::cli::{CommonArgs, Screen};
 use crate::platform::Platform;
 
-/// The longest body that is shown whole.
-const SHOWN: usize = 150;
+/// Longer bodies are cut off, in characters.
+const BODY_LENGTH: usize = 150;
 
 /// Options of `demo`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// How the platform is started.
+    /// Options of the platform.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Show answers whole
+    /// Show whole bodies
     #[arg(long)]
     pub full: bool,
-    /// Walk through a platform that runs already, at this base URL
+    /// Use the running platform at this base URL instead of starting one
     #[arg(long, value_name = "URL", conflicts_with_all = ["template", "release_functions", "executables"])]
     pub url: Option<String>,
 }
 
-/// Plays the walk and says what it sees. Succeeds only if every answer is the one that must come.
+/// Runs the walkthrough and prints its steps. Fails at the first unexpected response.
 pub async fn run(args: Args) -> ExitCode {
     let screen = Screen::new();
-    match play(&args, screen).await {
+    match run_walkthrough(&args, screen).await {
         Ok(()) => {
-            screen.line(&format!(
-                "\n  {}\n",
-                screen.green(&screen.bold("Every answer was the one that must come."))
-            ));
+            screen.line(&format!("\n  {}\n", screen.green(&screen.bold("All responses were as expected."))));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            screen.line(&format!("\n  {}\n", screen.red(&format!("This must not be: {error}"))));
-            ExitCode::FAILURE
-        }
+        Err(error) => crate::cli::failure(&*error),
     }
 }
 
-async fn play(args: &Args, screen: Screen) -> Result<(), Box<dyn std::error::Error>> {
-    let mut teller = Teller { screen, full: args.full, chapter: 0 };
+async fn run_walkthrough(args: &Args, screen: Screen) -> Result<(), Box<dyn std::error::Error>> {
+    let mut printer = Printer { screen, full: args.full, section: 0 };
     if let Some(url) = &args.url {
-        return Ok(walk(&Client::new(url), &mut teller).await?);
+        return Ok(walkthrough(&Client::new(url), &mut printer).await?);
     }
     let platform = Platform::start(args.common.options()?).await?;
-    let walked = walk(&Client::new(platform.base_url()), &mut teller).await;
+    let completed = walkthrough(&Client::new(platform.base_url()), &mut printer).await;
     platform.stop().await;
-    Ok(walked?)
+    Ok(completed?)
 }
 
-/// Tells a person what happens.
-struct Teller {
+/// Prints the steps.
+struct Printer {
     screen: Screen,
     full: bool,
-    chapter: u32,
+    section: u32,
 }
 
-impl Observer for Teller {
-    fn chapter(&mut self, title: &str) {
-        self.chapter += 1;
-        self.screen.line(&format!("\n  {}", self.screen.bold(&format!("{}. {title}", self.chapter))));
+impl Observer for Printer {
+    fn section(&mut self, title: &str) {
+        self.section += 1;
+        self.screen.line(&format!("\n  {}", self.screen.bold(&format!("{}. {title}", self.section))));
     }
 
-    fn request(&mut self, answer: &Answer, body: Option<&Value>) {
+    fn request(&mut self, response: &Response, body: Option<&Value>) {
         let screen = self.screen;
         let body = body.map(|body| format!(" {}", self.cut(&body.to_string()))).unwrap_or_default();
-        screen.line(&format!("    {}{}", answer.request, screen.dim(&body)));
-        let status = answer.status.to_string();
-        let status = if answer.status < 400 { screen.green(&status) } else { screen.red(&status) };
-        screen.line(&format!("      {status} {}", screen.dim(&self.cut(&gist(answer, self.full)))));
+        screen.line(&format!("    {}{}", response.request, screen.dim(&body)));
+        let status = response.status.to_string();
+        let status = if response.status < 400 { screen.green(&status) } else { screen.red(&status) };
+        screen.line(&format!("      {status} {}", screen.dim(&self.cut(&summary(response, self.full)))));
     }
 
     fn effect(&mut self, text: &str) {
@@ -81,21 +75,21 @@ impl Observer for Teller {
     }
 }
 
-impl Teller {
+impl Printer {
     fn cut(&self, text: &str) -> String {
-        if self.full || text.chars().count() <= SHOWN {
+        if self.full || text.chars().count() <= BODY_LENGTH {
             return text.to_owned();
         }
-        format!("{}…", text.chars().take(SHOWN).collect::<String>())
+        format!("{}…", text.chars().take(BODY_LENGTH).collect::<String>())
     }
 }
 
-/// What matters of an answer: the data of an order or a stock, the detail of a refusal, the message of the rest.
-fn gist(answer: &Answer, full: bool) -> String {
+/// A summary of a response: the status of an order, a stock, the detail of a problem, or else the message.
+fn summary(response: &Response, full: bool) -> String {
     if full {
-        return answer.text.clone();
+        return response.text.clone();
     }
-    let json = answer.json();
+    let json = response.json();
     let field = |pointer: &str| match json.pointer(pointer) {
         Some(Value::String(text)) => Some(text.clone()),
         Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(value.to_string()),
@@ -113,5 +107,5 @@ fn gist(answer: &Answer, full: bool) -> String {
     if let Some(quantity) = field("/data/quantity") {
         return format!("stock {quantity}");
     }
-    field("/message").unwrap_or_else(|| answer.text.clone())
+    field("/message").unwrap_or_else(|| response.text.clone())
 }

@@ -1,7 +1,6 @@
-//! What `template.yaml` says is to run, with every parameter, reference and secret resolved.
+//! The model of `template.yaml` with all parameters, references and secrets resolved.
 //!
-//! The template reader makes it; the gateway, the function pools, the event-source mappings and the
-//! provisioning of tables, topics and queues only ever see this. It holds no YAML and no intrinsic function.
+//! The template reader builds it; every other module works from it. It has no YAML and no intrinsic functions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,11 +18,11 @@ pub struct Deployment {
     pub tables: Vec<Table>,
     /// SNS topics.
     pub topics: Vec<Topic>,
-    /// SQS queues; a dead-letter queue stands before the queue that names it.
+    /// SQS queues; a dead-letter queue comes before the queue that refers to it.
     pub queues: Vec<Queue>,
     /// SNS subscriptions of queues.
     pub subscriptions: Vec<Subscription>,
-    /// Streams and queues that drive functions, and schedules.
+    /// Event sources that invoke functions.
     pub triggers: Vec<Trigger>,
 }
 
@@ -38,19 +37,19 @@ pub struct Function {
     pub binary: String,
     /// `Environment.Variables`, with the globals merged in.
     pub environment: BTreeMap<String, String>,
-    /// Megabytes.
+    /// `MemorySize` in megabytes.
     pub memory_size: u32,
-    /// After this an invocation is killed.
+    /// `Timeout`: longer invocations are killed.
     pub timeout: Duration,
-    /// `AutoPublishAlias`: the name that what was published last goes by, which here is what runs.
+    /// `AutoPublishAlias`: an alias of the version that runs.
     pub alias: Option<String>,
-    /// `ReservedConcurrentExecutions`, where there is one.
+    /// `ReservedConcurrentExecutions`.
     pub reserved_concurrency: Option<usize>,
-    /// What the function's role may do.
+    /// The permissions of the function's role.
     pub statements: Vec<Statement>,
 }
 
-/// One statement of an IAM policy; only `Allow` is known here.
+/// An IAM policy statement with the effect `Allow`, the only supported one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     /// Such as `dynamodb:GetItem`; `*` and `?` are wildcards.
@@ -64,11 +63,11 @@ pub struct Statement {
 pub struct Api {
     /// The stage's name.
     pub stage: String,
-    /// One for each method of each path.
+    /// One route for each method of each path.
     pub routes: Vec<Route>,
     /// The default authorizer.
     pub authorizer: Option<Authorizer>,
-    /// What a preflight and, where the service says nothing, an answer carry.
+    /// The CORS headers of preflight responses.
     pub cors: Option<Cors>,
     /// By response type, such as `UNAUTHORIZED`.
     pub gateway_responses: BTreeMap<String, GatewayResponse>,
@@ -81,9 +80,9 @@ pub struct Route {
     pub method: String,
     /// Such as `/api/items/{id}/stock` or `/swagger/{proxy+}`.
     pub path: String,
-    /// Logical id of the function behind it.
+    /// Logical id of the integrated function.
     pub function: String,
-    /// Whether the authorizer stands in front.
+    /// Whether the authorizer protects it.
     pub authorized: bool,
 }
 
@@ -94,7 +93,7 @@ pub struct Authorizer {
     pub function: String,
     /// Name of the header that carries the token.
     pub header: String,
-    /// How long an answer serves for the same token; zero switches that off.
+    /// How long a policy is cached for the same token; zero disables the cache.
     pub cache: Duration,
 }
 
@@ -111,12 +110,12 @@ pub struct Cors {
     pub max_age: Option<String>,
 }
 
-/// How the gateway answers by itself.
+/// A gateway response: an error response of the gateway itself.
 #[derive(Debug, Clone, Default)]
 pub struct GatewayResponse {
-    /// The status, where it is not the type's own.
+    /// The status, if it differs from the default of the response type.
     pub status: Option<u16>,
-    /// Header values: `'quoted'` is a literal, `context.requestId` is looked up.
+    /// Headers, whose values are a `'quoted literal'` or a reference such as `context.requestId`.
     pub headers: BTreeMap<String, String>,
     /// The `application/json` template with `$context` variables.
     pub template: Option<String>,
@@ -129,10 +128,10 @@ pub struct Table {
     pub logical_id: String,
     /// Physical name.
     pub name: String,
-    /// The template's properties that `CreateTable` takes, resolved, as JSON in the API's own words:
-    /// `AttributeDefinitions`, `KeySchema`, `GlobalSecondaryIndexes`, `StreamSpecification` …
+    /// The request of `CreateTable` as JSON: `AttributeDefinitions`, `KeySchema`, `GlobalSecondaryIndexes`,
+    /// `StreamSpecification` …
     pub create: serde_json::Value,
-    /// Attribute that holds the expiry, in seconds since the epoch.
+    /// The time-to-live attribute, in seconds since the epoch.
     pub ttl_attribute: Option<String>,
 }
 
@@ -152,7 +151,7 @@ pub struct Queue {
     pub logical_id: String,
     /// Physical name.
     pub name: String,
-    /// Queue attributes in the SQS API's own words, such as `VisibilityTimeout`; `RedrivePolicy` is JSON text.
+    /// Attributes of `SetQueueAttributes`, such as `VisibilityTimeout`; `RedrivePolicy` is a JSON string.
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -163,62 +162,62 @@ pub struct Subscription {
     pub topic_arn: String,
     /// Physical queue ARN.
     pub queue_arn: String,
-    /// Subscription attributes in the SNS API's own words: `RawMessageDelivery`, `FilterPolicy` (JSON text) …
+    /// Attributes of `SetSubscriptionAttributes`: `RawMessageDelivery`, `FilterPolicy` (a JSON string) …
     pub attributes: BTreeMap<String, String>,
 }
 
-/// What starts a function besides the API.
+/// An event source that invokes a function.
 #[derive(Debug, Clone)]
 pub struct Trigger {
     /// Logical id of the function.
     pub function: String,
     /// Name of the event in the template, for logs and checkpoints.
     pub name: String,
-    /// What it listens to.
+    /// The source.
     pub source: TriggerSource,
 }
 
-/// The kinds of trigger.
+/// The kinds of event sources.
 #[derive(Debug, Clone)]
 pub enum TriggerSource {
     /// An SQS event-source mapping.
     Queue {
         /// ARN of the queue.
         queue_arn: String,
-        /// Most messages in one invocation.
+        /// Maximum number of messages in one invocation.
         batch_size: usize,
-        /// How long to gather a batch.
+        /// Maximum time to fill a batch.
         batching_window: Duration,
         /// `ScalingConfig.MaximumConcurrency`.
         maximum_concurrency: Option<usize>,
-        /// Whether `batchItemFailures` of the answer counts.
+        /// Whether the response reports `batchItemFailures`.
         report_item_failures: bool,
     },
     /// A DynamoDB stream event-source mapping.
     Stream {
         /// Physical name of the table.
         table: String,
-        /// Most records in one invocation.
+        /// Maximum number of records in one invocation.
         batch_size: usize,
-        /// `FilterCriteria.Filters[].Pattern`, parsed; a record passes when one of them fits.
+        /// `FilterCriteria.Filters[].Pattern`, parsed; a record passes when one of them matches.
         filters: Vec<serde_json::Value>,
-        /// Whether `batchItemFailures` of the answer counts.
+        /// Whether the response reports `batchItemFailures`.
         report_item_failures: bool,
         /// `BisectBatchOnFunctionError`.
         bisect: bool,
-        /// `MaximumRetryAttempts`; none means until the record is gone.
+        /// `MaximumRetryAttempts`; none retries until the record expires.
         maximum_retries: Option<u32>,
     },
     /// A schedule.
     Schedule {
-        /// Time between two runs.
+        /// Interval between runs.
         every: Duration,
-        /// The event's JSON, or none for the one EventBridge makes.
+        /// The JSON event; none is the scheduled event of EventBridge.
         input: Option<String>,
     },
 }
 
-/// The region everything says it is in.
+/// The region of all ARNs.
 pub const REGION: &str = "us-east-1";
-/// The account everything says it belongs to.
+/// The account of all ARNs.
 pub const ACCOUNT: &str = "000000000000";

@@ -1,8 +1,8 @@
-//! Who calls, and whether they may: the policies of the template, enforced by every endpoint.
+//! IAM: authenticates callers by access key and enforces the template's policies at every endpoint.
 //!
-//! A function that lacks a permission is found out here and not after the deployment. The caller is the access
-//! key id in the `Authorization` header; the signature over the request is not verified, because all that this
-//! would keep out is a program on the same machine that already reads the functions' environment.
+//! A missing permission of a function fails here rather than after the deployment. The caller is identified by the
+//! access key id in the `Authorization` header. The signature is not verified; instead, each access key id is itself
+//! a secret of 129 bits, so that another user of the machine cannot guess one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -11,23 +11,62 @@ use axum::http::HeaderMap;
 
 use crate::broker::Authorize;
 use crate::deployment::{ACCOUNT, Function, Statement};
-use crate::secrets::random_text;
+use crate::secrets::{Generate, SecretError, Secrets, random_alphanumeric, random_text};
 
-/// The access key id, and the secret key, of whoever runs the platform: they may do everything.
-pub const OWNER: &str = "test";
-
-/// Keys of one function's role.
+/// An access key.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// `AWS_ACCESS_KEY_ID`.
     pub access_key_id: String,
-    /// `AWS_SECRET_ACCESS_KEY`, new at every start.
+    /// `AWS_SECRET_ACCESS_KEY`.
     pub secret_access_key: String,
 }
 
-/// The callers there are.
-#[derive(Debug, Default)]
+impl Credentials {
+    /// The access key of the platform's owner, the user who started it. It is generated once and stored with the
+    /// other secrets, so that an exported key stays valid after a restart.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be generated or stored.
+    pub fn of_owner(secrets: &Secrets) -> Result<Self, SecretError> {
+        let upper_and_digits = Generate {
+            length: ID_LENGTH,
+            exclude_lowercase: true,
+            exclude_punctuation: true,
+            ..Generate::default()
+        };
+        let alphanumeric =
+            Generate { length: SECRET_LENGTH, exclude_punctuation: true, ..Generate::default() };
+        let id = secrets.get_or_generate("erp-local/access-key-id", &upper_and_digits)?;
+        Ok(Self {
+            access_key_id: format!("AKIA{id}"),
+            secret_access_key: secrets.get_or_generate("erp-local/secret-access-key", &alphanumeric)?,
+        })
+    }
+
+    /// A temporary access key of a function's role. The id contains the logical id, for logs.
+    fn of_function(logical_id: &str) -> Result<Self, getrandom::Error> {
+        let alphabet: Vec<char> = ('A'..='Z').chain('0'..='9').collect();
+        let name: String = logical_id.chars().filter(char::is_ascii_alphanumeric).collect();
+        let random = random_text(&alphabet, ID_LENGTH)?;
+        Ok(Self {
+            access_key_id: format!("ASIA{}{random}", name.to_ascii_uppercase()),
+            secret_access_key: random_alphanumeric(SECRET_LENGTH)?,
+        })
+    }
+}
+
+/// Random characters of an access key id, out of 36: 129 bits.
+const ID_LENGTH: usize = 25;
+/// Characters of a secret access key, as on AWS.
+const SECRET_LENGTH: usize = 40;
+
+/// The principals that may call the endpoints: the owner and the roles of the functions.
+#[derive(Debug)]
 pub struct Iam {
+    /// May do everything.
+    owner: Credentials,
     /// By access key id.
     roles: BTreeMap<String, Role>,
     /// By logical id of the function.
@@ -38,12 +77,12 @@ pub struct Iam {
 struct Role {
     arn: String,
     statements: Vec<Statement>,
-    /// What was allowed so far: actions, each with the resources that it was for.
+    /// The permissions used so far: actions, each with its resources.
     used: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
 
 impl Role {
-    fn note(&self, action: &str, resource_arn: &str) {
+    fn record(&self, action: &str, resource_arn: &str) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if !used.get(action).is_some_and(|resources| resources.contains(resource_arn)) {
             used.entry(action.to_owned()).or_default().insert(resource_arn.to_owned());
@@ -52,18 +91,15 @@ impl Role {
 }
 
 impl Iam {
-    /// Gives every function its own keys.
+    /// Creates an access key for each function.
     ///
     /// # Errors
     ///
-    /// When the operating system gives no random numbers.
-    pub fn new(functions: &[Function]) -> Result<Self, getrandom::Error> {
-        let mut iam = Self::default();
+    /// When the random number generator fails.
+    pub fn new(owner: Credentials, functions: &[Function]) -> Result<Self, getrandom::Error> {
+        let mut iam = Self { owner, roles: BTreeMap::new(), credentials: BTreeMap::new() };
         for function in functions {
-            let credentials = Credentials {
-                access_key_id: access_key_id(&function.logical_id),
-                secret_access_key: random_secret()?,
-            };
+            let credentials = Credentials::of_function(&function.logical_id)?;
             let role = Role {
                 arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/{0}/{0}", function.name),
                 statements: function.statements.clone(),
@@ -75,30 +111,42 @@ impl Iam {
         Ok(iam)
     }
 
-    /// The keys of a function.
+    /// With an owner's key that is not stored.
+    #[cfg(test)]
+    pub(crate) fn for_tests(functions: &[Function]) -> Self {
+        let owner = Credentials::of_owner(&Secrets::in_memory()).unwrap();
+        Self::new(owner, functions).unwrap()
+    }
+
+    /// The access key of the platform's owner.
+    pub fn owner(&self) -> &Credentials {
+        &self.owner
+    }
+
+    /// The access key of a function, by its logical id.
     pub fn credentials(&self, logical_id: &str) -> Option<&Credentials> {
         self.credentials.get(logical_id)
     }
 
-    /// What a function has made use of, by its logical id: actions, each with the ARNs of the resources.
+    /// The permissions that a function has used, by its logical id: actions, each with the ARNs of the resources.
     pub fn used(&self, logical_id: &str) -> BTreeMap<String, BTreeSet<String>> {
         let role = self.credentials.get(logical_id).and_then(|keys| self.roles.get(&keys.access_key_id));
         role.map(|role| role.used.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
     }
 
-    /// Whether the caller of a request may do `action` on `resource_arn`.
+    /// Checks whether the caller of a request may perform `action` on `resource_arn`.
     ///
     /// # Errors
     ///
-    /// What AWS says to a caller who may not.
+    /// The error that AWS responds with when the caller may not.
     pub fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), Denied> {
-        let key = caller(headers).ok_or(Denied::Nobody)?;
-        if key == OWNER {
+        let key = caller(headers).ok_or(Denied::Anonymous)?;
+        if key == self.owner.access_key_id {
             return Ok(());
         }
-        let role = self.roles.get(key).ok_or_else(|| Denied::Stranger(key.to_owned()))?;
+        let role = self.roles.get(key).ok_or(Denied::UnknownKey)?;
         if role.statements.iter().any(|statement| allows(statement, action, resource_arn)) {
-            role.note(action, resource_arn);
+            role.record(action, resource_arn);
             return Ok(());
         }
         Err(Denied::NotAllowed {
@@ -109,18 +157,18 @@ impl Iam {
     }
 }
 
-/// Why a caller may not.
+/// An authentication or authorization error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// The request names no access key.
+    /// The request has no access key.
     #[error("Request is missing Authentication Token")]
-    Nobody,
-    /// The access key is not one of this platform's.
+    Anonymous,
+    /// The access key is not known.
     #[error(
-        "The security token included in the request is invalid: {0} is not a key of this platform (use test/test)"
+        "The security token included in the request is invalid: use the access key that `cargo run` shows at its start"
     )]
-    Stranger(String),
-    /// No statement of the function's policies allows it.
+    UnknownKey,
+    /// No statement of the function's policies allows the action.
     #[error(
         "User: {user} is not authorized to perform: {action} on resource: {resource} because no identity-based \
          policy allows the {action} action"
@@ -139,8 +187,8 @@ impl Denied {
     /// The name of the exception in the JSON protocols.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Nobody => "MissingAuthenticationTokenException",
-            Self::Stranger(_) => "UnrecognizedClientException",
+            Self::Anonymous => "MissingAuthenticationTokenException",
+            Self::UnknownKey => "UnrecognizedClientException",
             Self::NotAllowed { .. } => "AccessDeniedException",
         }
     }
@@ -152,7 +200,7 @@ impl Authorize for Iam {
     }
 }
 
-/// `Authorization: AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, …`.
+/// The access key id in `Authorization: AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, …`.
 pub(crate) fn caller(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(axum::http::header::AUTHORIZATION)?.to_str().ok()?;
     let (_, credential) = header.split_once("Credential=")?;
@@ -160,17 +208,17 @@ pub(crate) fn caller(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn allows(statement: &Statement, action: &str, resource_arn: &str) -> bool {
-    // The names of actions have no case; ARNs do.
+    // Names of actions are case-insensitive; ARNs are case-sensitive.
     let action = action.to_ascii_lowercase();
     statement.actions.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), &action))
         && statement.resources.iter().any(|pattern| matches(pattern, resource_arn))
 }
 
-/// Whether `text` fits a pattern in which `*` is any text and `?` any character.
+/// Whether `text` matches a pattern in which `*` is any text and `?` is any character.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
-    // Where the last star stands, and what it has swallowed so far.
+    // The position of the last star, and the end of the text that it matches.
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {
@@ -183,27 +231,16 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
                 t += 1;
             }
             Some(_) | None => match star {
-                Some((at, swallowed)) => {
-                    star = Some((at, swallowed + 1));
+                Some((at, matched)) => {
+                    star = Some((at, matched + 1));
                     p = at + 1;
-                    t = swallowed + 1;
+                    t = matched + 1;
                 }
                 None => return false,
             },
         }
     }
     pattern[p..].iter().all(|rest| *rest == b'*')
-}
-
-/// Temporary keys begin with `ASIA`; the rest tells whose they are in a log.
-fn access_key_id(logical_id: &str) -> String {
-    let name: String = logical_id.chars().filter(char::is_ascii_alphanumeric).collect();
-    format!("ASIA{}", name.to_ascii_uppercase())
-}
-
-fn random_secret() -> Result<String, getrandom::Error> {
-    let alphabet: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
-    random_text(&alphabet, 40)
 }
 
 #[cfg(test)]
@@ -242,29 +279,35 @@ mod tests {
     const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/erp-sales";
     const OTHER: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/erp-sales-2";
 
+    /// The access key id of a function.
+    fn id<'a>(iam: &'a Iam, function: &str) -> &'a str {
+        &iam.credentials(function).unwrap().access_key_id
+    }
+
     #[test]
-    fn a_function_may_do_what_its_statements_say_and_nothing_else() {
+    fn a_function_may_do_what_its_statements_allow_and_nothing_else() {
         let index = format!("{TABLE}/index/list");
         let any_index = format!("{TABLE}/index/*");
-        let iam = Iam::new(&[
+        let iam = Iam::for_tests(&[
             function("Reader", &[(&["dynamodb:GetItem"], &[TABLE]), (&["dynamodb:Query"], &[&any_index])]),
             function("Wild", &[(&["dynamodb:*Item"], &["arn:aws:dynamodb:*:*:table/erp-sale?"])]),
             function("Nothing", &[]),
-        ])
-        .unwrap();
+        ]);
+        let [reader, wild, nothing] = ["Reader", "Wild", "Nothing"].map(|name| id(&iam, name));
         for (key, action, resource, allowed) in [
-            ("ASIAREADER", "dynamodb:GetItem", TABLE, true),
-            ("ASIAREADER", "dynamodb:getitem", TABLE, true),
-            ("ASIAREADER", "dynamodb:PutItem", TABLE, false),
-            ("ASIAREADER", "dynamodb:GetItem", OTHER, false),
-            ("ASIAREADER", "dynamodb:Query", TABLE, false),
-            ("ASIAREADER", "dynamodb:Query", &index, true),
-            ("ASIAWILD", "dynamodb:PutItem", TABLE, true),
-            ("ASIAWILD", "dynamodb:Query", TABLE, false),
-            ("ASIAWILD", "dynamodb:PutItem", OTHER, false),
-            ("ASIANOTHING", "dynamodb:GetItem", TABLE, false),
-            ("AKIASTRANGER", "dynamodb:GetItem", TABLE, false),
-            ("test", "dynamodb:DeleteTable", TABLE, true),
+            (reader, "dynamodb:GetItem", TABLE, true),
+            (reader, "dynamodb:getitem", TABLE, true),
+            (reader, "dynamodb:PutItem", TABLE, false),
+            (reader, "dynamodb:GetItem", OTHER, false),
+            (reader, "dynamodb:Query", TABLE, false),
+            (reader, "dynamodb:Query", &index, true),
+            (wild, "dynamodb:PutItem", TABLE, true),
+            (wild, "dynamodb:Query", TABLE, false),
+            (wild, "dynamodb:PutItem", OTHER, false),
+            (nothing, "dynamodb:GetItem", TABLE, false),
+            ("ASIAREADER", "dynamodb:GetItem", TABLE, false),
+            ("test", "dynamodb:GetItem", TABLE, false),
+            (&iam.owner().access_key_id, "dynamodb:DeleteTable", TABLE, true),
         ] {
             assert_eq!(
                 iam.check(&signed(key), action, resource).is_ok(),
@@ -275,19 +318,21 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_use_of_is_remembered_and_what_was_refused_is_not() {
-        let iam = Iam::new(&[function("Reader", &[(&["dynamodb:GetItem", "dynamodb:Query"], &[TABLE])])]);
-        let iam = iam.unwrap();
-        assert!(iam.check(&signed("ASIAREADER"), "dynamodb:GetItem", TABLE).is_ok());
-        assert!(iam.check(&signed("ASIAREADER"), "dynamodb:PutItem", TABLE).is_err());
+    fn used_permissions_are_recorded_and_denied_ones_are_not() {
+        let iam =
+            Iam::for_tests(&[function("Reader", &[(&["dynamodb:GetItem", "dynamodb:Query"], &[TABLE])])]);
+        let reader = id(&iam, "Reader");
+        assert!(iam.check(&signed(reader), "dynamodb:GetItem", TABLE).is_ok());
+        assert!(iam.check(&signed(reader), "dynamodb:PutItem", TABLE).is_err());
         let resources = BTreeSet::from([TABLE.to_owned()]);
         assert_eq!(iam.used("Reader"), BTreeMap::from([("dynamodb:GetItem".to_owned(), resources)]));
     }
 
     #[test]
-    fn a_refusal_names_who_what_and_where() {
-        let iam = Iam::new(&[function("Reader", &[])]).unwrap();
-        let message = iam.check(&signed("ASIAREADER"), "dynamodb:PutItem", TABLE).unwrap_err().to_string();
+    fn a_denial_names_the_caller_the_action_and_the_resource() {
+        let iam = Iam::for_tests(&[function("Reader", &[])]);
+        let message =
+            iam.check(&signed(id(&iam, "Reader")), "dynamodb:PutItem", TABLE).unwrap_err().to_string();
         assert!(
             message.starts_with(&format!(
                 "User: arn:aws:sts::000000000000:assumed-role/reader/reader is not authorized to perform: \
@@ -298,13 +343,36 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_not_the_owner() {
-        assert!(Iam::default().check(&HeaderMap::new(), "dynamodb:GetItem", TABLE).is_err());
+    fn an_unsigned_request_is_denied() {
+        let denied = Iam::for_tests(&[]).check(&HeaderMap::new(), "dynamodb:GetItem", TABLE);
+        assert_eq!(denied, Err(Denied::Anonymous));
+    }
+
+    #[test]
+    fn another_access_key_is_denied() {
+        for key in ["test", "AKIAIOSFODNN7EXAMPLE"] {
+            let denied = Iam::for_tests(&[]).check(&signed(key), "dynamodb:GetItem", TABLE);
+            assert_eq!(denied, Err(Denied::UnknownKey), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_owners_access_key_is_stable_and_those_of_two_platforms_differ() {
+        let secrets = Secrets::in_memory();
+        let key = |secrets: &Secrets| Credentials::of_owner(secrets).unwrap().access_key_id;
+        assert_eq!(key(&secrets), key(&secrets));
+        assert_ne!(key(&secrets), key(&Secrets::in_memory()));
+        let functions = [function("Reader", &[])];
+        assert_ne!(
+            id(&Iam::for_tests(&functions), "Reader"),
+            id(&Iam::for_tests(&functions), "Reader"),
+            "not predictable"
+        );
     }
 
     #[test]
     fn wildcards_match_as_in_policies() {
-        for (pattern, text, fits) in [
+        for (pattern, text, expected) in [
             ("*", "", true),
             ("a*c", "abbbc", true),
             ("a*c", "abbbd", false),
@@ -315,7 +383,7 @@ mod tests {
             ("abc", "abcd", false),
             ("abc*", "abc", true),
         ] {
-            assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
     }
 }

@@ -1,16 +1,19 @@
-//! The platform on one machine: everything `template.yaml` describes, run from the real function binaries.
+//! The emulator: runs everything that `template.yaml` describes on one machine, with the real function binaries.
 //!
 //! ```text
-//! cli        serve and demo; the one screen that a person sees
-//! template   reads template.yaml (+ parameters) into a Deployment; refuses by name what it cannot run
-//! deployment the resolved model that everything below works from
-//! iam        what a function's role may do, asked by every endpoint
+//! cli        the commands `serve` and `demo`, and their output
+//! template   reads template.yaml and parameters into a Deployment; names everything that it does not support
+//! deployment the resolved model that everything below uses
+//! server     the HTTP server: loopback hosts only, with read time-outs
+//! iam        access keys, and the permissions of the functions' roles
 //! dynamodb   the DynamoDB and Streams endpoint (dynoxide behind a policy check)
 //! broker     the SNS and SQS endpoint, on SQLite: a message survives a kill
 //! lambda     the Runtime API, environments (processes) of functions, Invoke
 //! gateway    API Gateway: routes, authorizer with cache, gateway responses, CORS
 //! event_source_mapping   queues, streams and schedules that trigger functions
 //! binaries   the functions' executables, built by cargo
+//! secrets    generated secrets, stored in the data folder
+//! private    files that only their owner may read
 //! platform   starts and stops all of it
 //! ```
 
@@ -18,6 +21,7 @@ pub mod arn;
 pub mod binaries;
 pub mod broker;
 pub mod cli;
+pub mod database_file;
 pub mod demo;
 pub mod deployment;
 pub mod dynamodb;
@@ -26,6 +30,8 @@ pub mod gateway;
 pub mod iam;
 pub mod lambda;
 pub mod platform;
+mod private;
 pub mod samconfig;
 pub mod secrets;
+mod server;
 pub mod template;

@@ -1,4 +1,4 @@
-//! `cargo run`: the platform on this machine.
+//! `erp-local`, the program that `cargo run` starts.
 
 use std::process::ExitCode;
 

@@ -1,12 +1,11 @@
-//! `samconfig.toml`: the stack's name and the parameters of an environment, so that `cargo run` takes them from
-//! where `sam` does.
+//! Reads the stack name and the parameters of an environment from `samconfig.toml`, as `sam` does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-/// What is read of one environment.
+/// The settings of one environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `stack_name`.
@@ -15,23 +14,23 @@ pub struct Settings {
     pub parameters: BTreeMap<String, String>,
 }
 
-/// Why the file says nothing.
+/// An error in `samconfig.toml`.
 #[derive(Debug, thiserror::Error)]
 pub enum SamConfigError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// It is not TOML.
+    /// The file is not TOML.
     #[error("{}: {source}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
-        /// Where it goes wrong.
+        /// The cause, with its position.
         source: Box<toml::de::Error>,
     },
     /// An override is not `Name=value`.
@@ -39,25 +38,40 @@ pub enum SamConfigError {
     Override {
         /// The file.
         path: PathBuf,
-        /// What stands there.
+        /// The override.
         override_: String,
+    },
+    /// The file has no such environment.
+    #[error("--config-env {environment}: {} has no such environment; it has {known}", path.display())]
+    Environment {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        environment: String,
+        /// The names of the file's environments.
+        known: String,
     },
 }
 
-/// Reads an environment's parameters, those of `deploy` before those of `global`; no file is an empty one.
+/// Reads an environment. `parameter_overrides` of `deploy` take precedence over those of `global`.
 ///
 /// # Errors
 ///
-/// When the file is there and cannot be understood.
+/// When the file is missing or malformed, or has no such environment.
 pub fn read(path: &Path, environment: &str) -> Result<Settings, SamConfigError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Settings::default()),
-        Err(source) => return Err(SamConfigError::Read { path: path.to_owned(), source }),
-    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| SamConfigError::Read { path: path.to_owned(), source })?;
     let file: Table = text
         .parse()
         .map_err(|source| SamConfigError::Toml { path: path.to_owned(), source: Box::new(source) })?;
+    if file.get(environment).and_then(Value::as_table).is_none() {
+        let known = file.iter().filter(|(_, value)| value.is_table()).map(|(name, _)| name.as_str());
+        return Err(SamConfigError::Environment {
+            path: path.to_owned(),
+            environment: environment.to_owned(),
+            known: known.collect::<Vec<_>>().join(", "),
+        });
+    }
     let find = |environment: &str, command: &str, name: &str| {
         file.get(environment)?.get(command)?.get("parameters")?.get(name).cloned()
     };
@@ -75,13 +89,13 @@ pub fn read(path: &Path, environment: &str) -> Result<Settings, SamConfigError> 
     Ok(Settings { stack_name, parameters: parameters.collect::<Result<_, _>>()? })
 }
 
-/// `Name=value`, with or without quotes around the value.
+/// Splits `Name=value`; the value may be in double quotes.
 pub fn split(pair: &str) -> Option<(String, String)> {
     let (name, value) = pair.split_once('=')?;
     (!name.is_empty()).then(|| (name.to_owned(), value.trim_matches('"').to_owned()))
 }
 
-/// The overrides of one text, or of a list of them.
+/// The overrides in a string, or in a list of strings.
 fn pairs(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => words(text),
@@ -90,7 +104,7 @@ fn pairs(value: &Value) -> Vec<String> {
     }
 }
 
-/// Splits at spaces that are not inside double quotes.
+/// Splits at white space outside double quotes.
 fn words(text: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
@@ -114,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_real_file_has_what_a_local_start_takes() {
+    fn the_projects_file_has_the_local_parameters() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samconfig.toml");
         let settings = read(&path, "local").unwrap();
         assert_eq!(settings.stack_name.as_deref(), Some("erp"));
@@ -125,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn overrides_are_words_or_a_list() {
+    fn overrides_are_a_string_or_a_list() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("samconfig.toml");
         for overrides in [r#"'A=1 B="two words"'"#, r#"["A=1", 'B="two words"']"#] {
@@ -141,11 +155,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_override_is_named_and_no_file_is_no_settings() {
+    fn a_malformed_override_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("samconfig.toml");
-        assert_eq!(read(&path, "local").unwrap(), Settings::default());
         std::fs::write(&path, "[x.global.parameters]\nparameter_overrides = 'Nonsense'").unwrap();
         assert!(read(&path, "x").unwrap_err().to_string().contains("Nonsense"));
+    }
+
+    #[test]
+    fn an_unknown_environment_is_an_error_that_names_the_known_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("samconfig.toml");
+        assert!(matches!(read(&path, "x"), Err(SamConfigError::Read { .. })), "no file");
+        std::fs::write(&path, "version = 0.1\n[x.global.parameters]\n[y.deploy.parameters]").unwrap();
+        assert_eq!(read(&path, "x").unwrap(), Settings::default());
+        let error = read(&path, "nope").unwrap_err().to_string();
+        assert!(error.starts_with("--config-env nope:") && error.ends_with("it has x, y"), "{error}");
     }
 }

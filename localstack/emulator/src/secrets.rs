@@ -1,5 +1,5 @@
-//! Secrets that the template asks to have generated: made once and kept, so that what was signed with them
-//! before a restart still verifies after it.
+//! Generated secrets: those of the template, and the access key of the AWS endpoint. They are generated once and stored
+//! in the data folder, so that tokens and exported keys stay valid after a restart.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-/// How a secret is generated, in the words of `GenerateSecretString`.
+/// The properties of `GenerateSecretString`.
 #[derive(Debug, Clone, Default)]
 pub struct Generate {
     /// Number of characters.
@@ -25,33 +25,33 @@ pub struct Generate {
     pub exclude_uppercase: bool,
     /// With the space.
     pub include_space: bool,
-    /// The JSON object that it becomes a part of, and under which key; none when it is the whole secret.
+    /// `SecretStringTemplate` and `GenerateStringKey`: the JSON object that the password is added to, and its key.
     pub into: Option<(Map<String, Value>, String)>,
 }
 
-/// Why there is no secret.
+/// An error of the secret store.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The exclusions leave no character, or the length is outside of what Secrets Manager takes.
+    /// The exclusions leave no character, or the length is outside the limits of Secrets Manager.
     #[error("no secret can be generated: {0}")]
     Impossible(&'static str),
-    /// The operating system gives no random numbers.
-    #[error("no random numbers: {0}")]
+    /// The operating system's random number generator failed.
+    #[error("the random number generator failed: {0}")]
     Random(#[from] getrandom::Error),
     /// The file of secrets cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file of secrets is not what this platform wrote.
-    #[error("{} is not a JSON object of texts ({source}); delete it to have new secrets made", path.display())]
+    /// The file of secrets is not a JSON object of strings.
+    #[error("{} is not a JSON object of strings ({source}); delete it to generate new secrets", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// Where it goes wrong.
+        /// The cause.
         source: serde_json::Error,
     },
 }
@@ -64,16 +64,16 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Secrets that are forgotten with the platform.
+    /// Secrets that are not stored.
     pub fn in_memory() -> Self {
         Self { path: None, values: Mutex::default() }
     }
 
-    /// Secrets kept in a file that only its owner may read.
+    /// Secrets stored in a file with mode 0600.
     ///
     /// # Errors
     ///
-    /// When the file is there and cannot be read.
+    /// When the file exists and cannot be read.
     pub fn open(path: &Path) -> Result<Self, SecretError> {
         let values = match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -84,17 +84,17 @@ impl Secrets {
         Ok(Self { path: Some(path.to_owned()), values: Mutex::new(values) })
     }
 
-    /// The secret's value, generated and kept when there is none yet.
+    /// Returns the secret's value, which is generated and stored at the first call.
     ///
     /// # Errors
     ///
-    /// When it cannot be generated as asked, or cannot be kept.
-    pub fn get_or_generate(&self, name: &str, how: &Generate) -> Result<String, SecretError> {
+    /// When it cannot be generated or stored.
+    pub fn get_or_generate(&self, name: &str, properties: &Generate) -> Result<String, SecretError> {
         let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = values.get(name) {
             return Ok(value.clone());
         }
-        let value = generate(how)?;
+        let value = generate(properties)?;
         values.insert(name.to_owned(), value.clone());
         if let Some(path) = &self.path {
             save(path, &values).map_err(|source| SecretError::File { path: path.clone(), source })?;
@@ -103,8 +103,7 @@ impl Secrets {
     }
 }
 
-/// Writes beside the file and renames, so that a kill leaves the old secrets or the new ones, never half.
-/// A temporary file is made for its owner only (mode 0600).
+/// Writes a temporary file (mode 0600) and renames it, so that a crash leaves the old file or the new one.
 fn save(path: &Path, values: &BTreeMap<String, String>) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -115,26 +114,26 @@ fn save(path: &Path, values: &BTreeMap<String, String>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn generate(how: &Generate) -> Result<String, SecretError> {
+fn generate(properties: &Generate) -> Result<String, SecretError> {
     // The limits of Secrets Manager.
-    if !(1..=4096).contains(&how.length) {
+    if !(1..=4096).contains(&properties.length) {
         return Err(SecretError::Impossible("PasswordLength must be 1 to 4096"));
     }
     let alphabet: Vec<char> = (' '..='~')
         .filter(|c| {
-            !(how.exclude_lowercase && c.is_ascii_lowercase()
-                || how.exclude_uppercase && c.is_ascii_uppercase()
-                || how.exclude_numbers && c.is_ascii_digit()
-                || how.exclude_punctuation && c.is_ascii_punctuation()
-                || *c == ' ' && !how.include_space
-                || how.exclude_characters.contains(*c))
+            !(properties.exclude_lowercase && c.is_ascii_lowercase()
+                || properties.exclude_uppercase && c.is_ascii_uppercase()
+                || properties.exclude_numbers && c.is_ascii_digit()
+                || properties.exclude_punctuation && c.is_ascii_punctuation()
+                || *c == ' ' && !properties.include_space
+                || properties.exclude_characters.contains(*c))
         })
         .collect();
     if alphabet.is_empty() {
         return Err(SecretError::Impossible("every character is excluded"));
     }
-    let password = random_text(&alphabet, how.length)?;
-    Ok(match &how.into {
+    let password = random_text(&alphabet, properties.length)?;
+    Ok(match &properties.into {
         None => password,
         Some((object, key)) => {
             let mut object = object.clone();
@@ -144,9 +143,15 @@ fn generate(how: &Generate) -> Result<String, SecretError> {
     })
 }
 
-/// A text of `length` characters, each as likely as any other.
+/// A random text of `length` ASCII letters and digits: 5.9 bits per character.
+pub(crate) fn random_alphanumeric(length: usize) -> Result<String, getrandom::Error> {
+    let alphabet: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
+    random_text(&alphabet, length)
+}
+
+/// A random text of `length` characters, uniformly distributed.
 pub(crate) fn random_text(alphabet: &[char], length: usize) -> Result<String, getrandom::Error> {
-    // Bytes past the last whole multiple of the alphabet would favour its beginning.
+    // Bytes above the last multiple of the alphabet's size would favour its beginning.
     let limit = 256 - 256 % alphabet.len();
     let mut text = String::with_capacity(length);
     let mut bytes = [0_u8; 64];
@@ -176,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_survives_reopening_and_only_its_owner_may_read_it() {
+    fn a_secret_survives_reopening_in_a_file_of_mode_0600() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.json");
         let first = Secrets::open(&path).unwrap().get_or_generate("keys", &jwt_keys()).unwrap();
@@ -191,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_secret_is_what_was_asked_for() {
+    fn a_generated_secret_has_the_requested_properties() {
         let value = Secrets::in_memory().get_or_generate("keys", &jwt_keys()).unwrap();
         let value: Value = serde_json::from_str(&value).unwrap();
         assert_eq!(value["kid"], "k1");
@@ -208,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_generated_is_refused() {
+    fn impossible_properties_are_rejected() {
         let nothing_left =
             Generate { length: 8, exclude_characters: (' '..='~').collect(), ..Generate::default() };
         assert!(Secrets::in_memory().get_or_generate("x", &nothing_left).is_err());
@@ -216,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_not_overwritten() {
+    fn a_malformed_file_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.json");
         std::fs::write(&path, "not json").unwrap();

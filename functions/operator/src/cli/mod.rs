@@ -56,7 +56,8 @@ enum Command {
 }
 
 impl Target {
-    /// Credentials and region as every AWS tool finds them. On the machine itself any will do, so none are needed.
+    /// Credentials and region as every AWS tool finds them. For a loopback endpoint there are defaults: the region
+    /// `us-east-1`, and the key `test`, which other emulators take. `cargo run` shows the key of its own endpoint.
     async fn sdk(&self) -> SdkConfig {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(url) = &self.endpoint_url {
@@ -66,8 +67,10 @@ impl Target {
             loader = loader.region(Region::new(region.clone()));
         }
         if self.is_local() {
-            let keys = Credentials::new("test", "test", None, None, "one machine");
-            loader = loader.credentials_provider(SharedCredentialsProvider::new(keys));
+            if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
+                let key = Credentials::new("test", "test", None, None, "default of a loopback endpoint");
+                loader = loader.credentials_provider(SharedCredentialsProvider::new(key));
+            }
             if self.region.is_none() {
                 loader = loader.region(Region::from_static("us-east-1"));
             }

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::primitives::Blob;
+use erp_local::iam::Credentials;
 use serde_json::Value;
 
 use crate::world::lambda_client;
@@ -46,7 +47,9 @@ impl Emulator {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", emulator.display()));
-        let emulator = Self { process, client: lambda_client(&format!("http://{requests}")) };
+        // Any key: it verifies none.
+        let key = Credentials { access_key_id: "test".to_owned(), secret_access_key: "test".to_owned() };
+        let emulator = Self { process, client: lambda_client(&format!("http://{requests}"), &key) };
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(requests).is_err() {
             assert!(Instant::now() < deadline, "the emulator does not listen on {requests}");

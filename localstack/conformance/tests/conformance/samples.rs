@@ -10,7 +10,6 @@ use aws_sdk_lambda::primitives::Blob;
 use erp_aws::Table;
 use erp_local::arn;
 use erp_local::deployment::{REGION, TriggerSource};
-use erp_local::iam::OWNER;
 use erp_local::platform::{Options, Platform};
 use serde_json::{Value, json};
 
@@ -221,10 +220,11 @@ async fn platform(data: &Path, executables: &Path) -> Platform {
         ..Options::new(workspace().join("template.yaml"))
     };
     let platform = Platform::start(options).await.unwrap();
+    let key = platform.access_key();
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static(REGION))
-        .credentials_provider(Credentials::new(OWNER, OWNER, None, None, "owner"))
+        .credentials_provider(Credentials::new(&key.access_key_id, &key.secret_access_key, None, None, "test"))
         .endpoint_url(platform.aws_endpoint());
     let client = aws_sdk_dynamodb::Client::from_conf(config.build());
     seed(|service| Table::new(client.clone(), format!("{STACK}-{service}"))).await;
@@ -264,7 +264,7 @@ fn fault(expected: Expected, failed: bool, payload: &Value) -> Option<String> {
 async fn every_sample_does_what_stands_beside_it() {
     let data = tempfile::tempdir().unwrap();
     let platform = platform(data.path(), executables::folder()).await;
-    let client = lambda_client(platform.aws_endpoint());
+    let client = lambda_client(platform.aws_endpoint(), platform.access_key());
     let mut faults = Vec::new();
     for (name, expected) in SAMPLES {
         let function = format!("{STACK}-{}", binary(name));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use erp_local::deployment::{Deployment, Function, REGION};
-use erp_local::iam::OWNER;
+use erp_local::iam;
 use erp_local::secrets::Secrets;
 use erp_local::template::{self, Inputs, TemplateError};
 use serde_json::{Map, Value};
@@ -117,12 +117,13 @@ pub(crate) fn function(logical_id: &str) -> &'static Function {
     world().function(logical_id)
 }
 
-/// A client of the Lambda API at an address, as the owner of the platform.
-pub(crate) fn lambda_client(endpoint: &str) -> aws_sdk_lambda::Client {
+/// A client of the Lambda API at an address, with an access key.
+pub(crate) fn lambda_client(endpoint: &str, key: &iam::Credentials) -> aws_sdk_lambda::Client {
+    let (id, secret) = (&key.access_key_id, &key.secret_access_key);
     let config = aws_sdk_lambda::Config::builder()
         .behavior_version(aws_sdk_lambda::config::BehaviorVersion::latest())
         .region(aws_sdk_lambda::config::Region::from_static(REGION))
-        .credentials_provider(aws_sdk_lambda::config::Credentials::new(OWNER, OWNER, None, None, "owner"))
+        .credentials_provider(aws_sdk_lambda::config::Credentials::new(id, secret, None, None, "test"))
         .endpoint_url(endpoint);
     aws_sdk_lambda::Client::from_conf(config.build())
 }

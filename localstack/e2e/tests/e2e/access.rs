@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use erp_auth::access::{RULES, Rule};
 use erp_auth::{Access, Keyring, Tokens};
-use erp_client::{Answer, Client};
+use erp_client::{Client, Response};
 use erp_domain::identity::{Caller, Role};
 use erp_domain::ports::SystemClock;
 use erp_domain::{Clock as _, Email, Id};
@@ -32,7 +32,7 @@ enum Verdict {
 }
 
 impl Verdict {
-    fn of(answer: &Answer) -> Self {
+    fn of(answer: &Response) -> Self {
         match answer.status {
             401 => Self::Unauthorized,
             403 => Self::Forbidden,
@@ -68,7 +68,7 @@ async fn credentials(site: &Site) -> Vec<Credential> {
         tokens.sign(caller, Uuid::now_v7(), SystemClock.now().plus_seconds(-ago)).unwrap().0
     };
     let log_in = async |role| {
-        let client = erp_client::walk::log_in(&client, role, &mut erp_client::walk::Silent).await;
+        let client = erp_client::walkthrough::register_and_log_in(&client, role, &mut erp_client::walkthrough::Silent).await;
         client.unwrap_or_else(|error| panic!("{error}"))
     };
     let forger = Keyring::from_json(&json!({"kid": "k1", "key": unique().repeat(2)}).to_string()).unwrap();
@@ -108,7 +108,7 @@ async fn service_token(client: &Client, platform: &erp_local::platform::Platform
 }
 
 /// Asks for what is not there, with a body that says nothing: whoever may do this changes nothing by it.
-async fn ask(credential: &Credential, rule: &Rule) -> Answer {
+async fn ask(credential: &Credential, rule: &Rule) -> Response {
     let path = rule.path.replace("{id}", &Uuid::now_v7().to_string()).replace("{proxy+}", "index.html");
     let body = matches!(rule.method, "POST" | "PUT").then(|| json!({}));
     send(&credential.client, rule.method, &path, body.as_ref()).await

@@ -1,6 +1,6 @@
 //! What is true of every answer.
 
-use erp_client::Answer;
+use erp_client::Response;
 use serde_json::Value;
 
 /// Words that would tell a client how the platform is made.
@@ -27,7 +27,7 @@ const INTERNALS: &[&str] = &[
 ];
 
 /// The path of an answer's request.
-fn path(answer: &Answer) -> &str {
+fn path(answer: &Response) -> &str {
     let target = answer.request.split_once(' ').map_or("", |(_, target)| target);
     target.split('?').next().unwrap_or_default()
 }
@@ -35,7 +35,7 @@ fn path(answer: &Answer) -> &str {
 /// What every answer has, whoever gave it, but the preflights: those API Gateway answers by itself, and SAM has no
 /// place to say that they should name their request.
 #[track_caller]
-pub(crate) fn common(answer: &Answer) {
+pub(crate) fn common(answer: &Response) {
     let request_id = answer.header("x-request-id").unwrap_or_default();
     assert!(!request_id.is_empty(), "{}: no X-Request-Id", answer.request);
     open(answer);
@@ -43,14 +43,14 @@ pub(crate) fn common(answer: &Answer) {
 
 /// A page of any origin may read it, and none may send credentials along.
 #[track_caller]
-pub(crate) fn open(answer: &Answer) {
+pub(crate) fn open(answer: &Response) {
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{}", answer.request);
     assert_eq!(answer.header("access-control-allow-credentials"), None, "{}", answer.request);
 }
 
 /// A problem of this status and code; gives its body.
 #[track_caller]
-pub(crate) fn problem(answer: &Answer, status: u16, code: &str) -> Value {
+pub(crate) fn problem(answer: &Response, status: u16, code: &str) -> Value {
     let (request, text) = (&answer.request, &answer.text);
     assert_eq!((answer.status, answer.code().as_str()), (status, code), "{request}: {text}");
     refusal(answer);
@@ -70,7 +70,7 @@ pub(crate) fn problem(answer: &Answer, status: u16, code: &str) -> Value {
 
 /// A problem of whatever kind: its shape.
 #[track_caller]
-pub(crate) fn refusal(answer: &Answer) {
+pub(crate) fn refusal(answer: &Response) {
     common(answer);
     let (request, text) = (&answer.request, &answer.text);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{request}: {text}");
@@ -90,7 +90,7 @@ pub(crate) fn refusal(answer: &Answer) {
 
 /// A problem that points at exactly these fields of the body, or names these parameters.
 #[track_caller]
-pub(crate) fn faults(answer: &Answer, expected: &[&str]) {
+pub(crate) fn faults(answer: &Response, expected: &[&str]) {
     let body = problem(answer, 400, "validation_failed");
     let errors = body["errors"].as_array().unwrap_or_else(|| panic!("{}: {}", answer.request, answer.text));
     let named = |error: &Value| {
@@ -106,7 +106,7 @@ pub(crate) fn faults(answer: &Answer, expected: &[&str]) {
 
 /// A success of this status, in the envelope; gives its data.
 #[track_caller]
-pub(crate) fn success(answer: &Answer, status: u16) -> Value {
+pub(crate) fn success(answer: &Response, status: u16) -> Value {
     let (request, text) = (&answer.request, &answer.text);
     assert_eq!(answer.status, status, "{request}: {text}");
     common(answer);

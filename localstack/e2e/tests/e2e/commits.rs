@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use erp_client::{Answer, Client};
+use erp_client::{Client, Response};
 use erp_local::dynamodb::{Call, Fault, Intercept};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ impl Change {
         }
     }
 
-    async fn send(&self) -> Answer {
+    async fn send(&self) -> Response {
         let body = self.body.as_ref().map(Value::to_string);
         let headers = [("idempotency-key", self.key.as_str())];
         let sent = self.client.send_with(self.method, &self.path, &headers, body).await;
@@ -100,7 +100,7 @@ impl Change {
 
     /// It was done, once; says whether the answer is a kept one.
     #[track_caller]
-    fn once(&self, answer: &Answer) -> bool {
+    fn once(&self, answer: &Response) -> bool {
         check::success(answer, self.status);
         let (pointer, wanted) = &self.says;
         assert_eq!(answer.json().pointer(pointer), Some(wanted), "{}: {}", answer.request, answer.text);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use erp_client::Answer;
+use aws_sdk_sqs::config::{BehaviorVersion, Region};
+use erp_client::Response;
 use erp_local::arn;
 use erp_local::broker::QueueDepth;
 use erp_local::deployment::{ACCOUNT, REGION};
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::books::{add_up, quiet};
 use crate::shop::{SOON, Shop, random};
-use crate::site::Site;
+use crate::site::{Site, credentials};
 
 /// Somebody with access to the queues.
 struct Meddler {
@@ -31,7 +31,7 @@ impl Meddler {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .endpoint_url(&endpoint)
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .credentials_provider(credentials(platform))
             .build();
         Self { sqs: Client::from_conf(config), endpoint }
     }
@@ -178,7 +178,7 @@ async fn what_was_given_up_is_kept_and_comes_back_by_a_redrive() {
     for depth in platform.broker().depths().unwrap() {
         assert_eq!(depth.visible, given_up(&depth), "{}", depth.name);
     }
-    let so = |answer: &Answer| answer.json()["status"] == "degraded";
+    let so = |answer: &Response| answer.json()["status"] == "degraded";
     let noticed = site.client().wait_for("somebody to be told", "/health", SOON, so).await;
     noticed.unwrap_or_else(|error| panic!("{error}"));
 

@@ -1,6 +1,6 @@
 //! One `Idempotency-Key`, one effect, one answer.
 
-use erp_client::{Answer, Client};
+use erp_client::{Client, Response};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -8,12 +8,12 @@ use crate::check;
 use crate::shop::{Shop, contact, send_text, unique};
 use crate::site::Site;
 
-async fn with_key(client: &Client, method: &str, path: &str, key: &str, body: Option<&Value>) -> Answer {
+async fn with_key(client: &Client, method: &str, path: &str, key: &str, body: Option<&Value>) -> Response {
     let sent = client.send_with(method, path, &[("idempotency-key", key)], body.map(Value::to_string)).await;
     sent.unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn replayed(answer: &Answer) -> bool {
+fn replayed(answer: &Response) -> bool {
     match answer.header("idempotent-replayed") {
         None => false,
         Some(value) => {
@@ -25,7 +25,7 @@ fn replayed(answer: &Answer) -> bool {
 
 /// They all say the same, and one of them was the first.
 #[track_caller]
-fn one_effect(answers: &[Answer], status: u16) {
+fn one_effect(answers: &[Response], status: u16) {
     for answer in answers {
         check::success(answer, status);
         assert_eq!(answer.text, answers[0].text);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use erp_client::Answer;
+use erp_client::Response;
 use erp_local::dynamodb::{Call, Fault, Intercept};
 use erp_local::platform::Platform;
 use rustix::process::{Pid, Signal, kill_process};
@@ -141,7 +141,7 @@ async fn told_one_story(site: &Site, shop: &Shop, brought: &BTreeMap<String, i64
     let order = shop.order(&[(&item, 1)]).await;
     shop.transition(&order, "confirm").await;
     shop.wait_for_stock_status(&order, "allocated").await;
-    let so = |answer: &Answer| answer.json()["meta"]["count"] == 2;
+    let so = |answer: &Response| answer.json()["meta"]["count"] == 2;
     let movements = format!("/api/items/{item}/movements");
     let moved = shop.inventory.wait_for("two movements", &movements, crate::shop::SOON, so).await;
     moved.unwrap_or_else(|error| panic!("{error}"));

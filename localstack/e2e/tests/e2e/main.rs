@@ -38,14 +38,14 @@ mod site;
 mod trace;
 mod values;
 
-use erp_client::walk::{Silent, walk};
+use erp_client::walkthrough::{Silent, walkthrough};
 
 use crate::site::Site;
 
 #[tokio::test]
 async fn the_walk_that_must_work_works() {
     let site = Site::shared();
-    if let Err(error) = walk(&site.client(), &mut Silent).await {
+    if let Err(error) = walkthrough(&site.client(), &mut Silent).await {
         panic!("{error}");
     }
 }

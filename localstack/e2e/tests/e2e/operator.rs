@@ -5,7 +5,7 @@ use std::process::Output;
 use std::sync::Arc;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::config::{BehaviorVersion, Region};
 use erp_local::deployment::{ACCOUNT, REGION};
 use erp_local::platform::Platform;
 use serde_json::Value;
@@ -14,13 +14,15 @@ use tokio::process::Command;
 use crate::books::quiet;
 use crate::deliveries::Stuck;
 use crate::shop::{SOON, Shop, each};
-use crate::site::{Site, executables};
+use crate::site::{Site, credentials, executables};
 
-/// Runs `erp` in a folder, with the keys of nobody.
+/// Runs `erp` in a folder, with the platform's access key in its environment.
 async fn erp(platform: &Platform, folder: &Path, line: &str) -> Output {
     let mut command = Command::new(executables().join("erp"));
     command.args(["--endpoint-url", platform.aws_endpoint()]).args(line.split(' ')).current_dir(folder);
-    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_PROFILE").kill_on_drop(true);
+    let key = platform.access_key();
+    command.env("AWS_ACCESS_KEY_ID", &key.access_key_id).env("AWS_SECRET_ACCESS_KEY", &key.secret_access_key);
+    command.env_remove("AWS_PROFILE").kill_on_drop(true);
     command.output().await.unwrap()
 }
 
@@ -36,7 +38,7 @@ async fn send(platform: &Platform, queue: &str, body: &str) {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .endpoint_url(endpoint)
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"));
+        .credentials_provider(credentials(platform));
     let url = format!("{endpoint}/{ACCOUNT}/{queue}");
     Client::from_conf(config.build()).send_message().queue_url(url).message_body(body).send().await.unwrap();
 }
@@ -139,7 +141,7 @@ async fn falsify(platform: &Platform, item: &str) {
         .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
         .region(aws_sdk_dynamodb::config::Region::new(REGION))
         .endpoint_url(platform.aws_endpoint())
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"));
+        .credentials_provider(credentials(platform));
     let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
     aws_sdk_dynamodb::Client::from_conf(config.build())
         .update_item()

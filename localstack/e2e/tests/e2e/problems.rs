@@ -272,7 +272,7 @@ async fn a_reset_token_is_good_once() {
     let (known, unknown) = (forgot(&email).await, forgot(&format!("{}@example.com", unique())).await);
     check::success(&known, 200);
     check::success(&unknown, 200);
-    let keys = |answer: &erp_client::Answer| {
+    let keys = |answer: &erp_client::Response| {
         answer.data().as_object().map(|data| data.keys().cloned().collect::<Vec<_>>())
     };
     assert_eq!(keys(&known), keys(&unknown), "the same answer");

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use erp_client::walk::{People, Silent, people};
-use erp_client::{Answer, Client};
+use erp_client::walkthrough::{Silent, Users, register_users};
+use erp_client::{Client, Response};
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ pub(crate) fn random(test: &str) -> fastrand::Rng {
 }
 
 /// The answer, with what went wrong if there is none.
-pub(crate) async fn send(client: &Client, method: &str, path: &str, body: Option<&Value>) -> Answer {
+pub(crate) async fn send(client: &Client, method: &str, path: &str, body: Option<&Value>) -> Response {
     client.send(method, path, body).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -53,19 +53,19 @@ pub(crate) async fn send_text(
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
-) -> Answer {
+) -> Response {
     let sent = client.send_with(method, path, headers, Some(body.to_owned())).await;
     sent.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Sends a request without a body, with headers.
-pub(crate) async fn send_bare(client: &Client, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn send_bare(client: &Client, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
     client.send_with(method, path, headers, None).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// As a client that does not give up: what is told to try again is sent again, as it was, with the same
 /// `Idempotency-Key`.
-pub(crate) async fn persist(client: &Client, path: &str, key: &str, body: Option<&Value>) -> Answer {
+pub(crate) async fn persist(client: &Client, path: &str, key: &str, body: Option<&Value>) -> Response {
     let began = Instant::now();
     loop {
         let sent =
@@ -104,8 +104,8 @@ impl Shop {
 
     /// Opens one where a client sends its requests.
     pub(crate) async fn at(client: &Client) -> Self {
-        let met = people(client, &mut Silent).await;
-        let People { finance, inventory } = met.unwrap_or_else(|error| panic!("{error}"));
+        let met = register_users(client, &mut Silent).await;
+        let Users { finance, inventory } = met.unwrap_or_else(|error| panic!("{error}"));
         Self::with(finance, inventory).await
     }
 
@@ -158,7 +158,7 @@ impl Shop {
 
     /// Waits until inventory has said this of an order.
     pub(crate) async fn wait_for_stock_status(&self, order: &str, stock_status: &str) {
-        let so = |answer: &Answer| answer.text_at("/order/stock_status") == stock_status;
+        let so = |answer: &Response| answer.text_at("/order/stock_status") == stock_status;
         let waited = self.inventory.wait_for(&format!("{order} {stock_status}"), order, SOON, so).await;
         waited.unwrap_or_else(|error| panic!("{error}"));
     }
@@ -203,7 +203,7 @@ fn items(lines: &[(&str, i64)]) -> Value {
 }
 
 /// Creates something, which must work.
-pub(crate) async fn create(client: &Client, path: &str, body: &Value) -> Answer {
+pub(crate) async fn create(client: &Client, path: &str, body: &Value) -> Response {
     let answer = send(client, "POST", path, Some(body)).await;
     assert_eq!(answer.status, 201, "{path}: {}", answer.text);
     answer

@@ -166,6 +166,12 @@ pub(crate) fn tokens(platform: &Platform) -> Tokens {
     Tokens::new(Keyring::from_json(&keys).unwrap(), issuer, audience)
 }
 
+/// The access key for the AWS endpoint of a platform.
+pub(crate) fn credentials(platform: &Platform) -> aws_sdk_sqs::config::Credentials {
+    let key = platform.access_key();
+    aws_sdk_sqs::config::Credentials::new(&key.access_key_id, &key.secret_access_key, None, None, "owner")
+}
+
 /// The folder of the workspace.
 pub(crate) fn workspace() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();

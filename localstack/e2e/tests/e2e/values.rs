@@ -176,7 +176,7 @@ async fn an_order_has_one_to_ninety_nine_lines_in_their_order() {
     shop.wait_for_stock_status(&order, "allocated").await;
     for item in [&items[0], &items[50], &items[98]] {
         let path = format!("/api/items/{item}/movements");
-        let so = |answer: &erp_client::Answer| answer.json()["meta"]["count"] == 2;
+        let so = |answer: &erp_client::Response| answer.json()["meta"]["count"] == 2;
         let movements = shop.inventory.wait_for("two movements", &path, crate::shop::SOON, so).await;
         let movements = movements.unwrap_or_else(|error| panic!("{error}")).data();
         assert_eq!(
@@ -201,7 +201,7 @@ async fn two_lines_may_name_one_item_and_are_taken_together() {
     }
     assert_eq!(shop.stock(&item).await, 2, "one of both was taken as a whole, and the other not at all");
     let path = format!("/api/items/{item}/movements");
-    let so = |answer: &erp_client::Answer| answer.json()["meta"]["count"] == 2;
+    let so = |answer: &erp_client::Response| answer.json()["meta"]["count"] == 2;
     let movements =
         shop.inventory.wait_for("one movement for both lines", &path, crate::shop::SOON, so).await;
     assert_eq!(movements.unwrap_or_else(|error| panic!("{error}")).data()[0]["change"], -3);

@@ -1,4 +1,4 @@
-//! The command line: `cargo run` serves, `cargo run -- demo` shows.
+//! The command line. `cargo run` starts the platform; `cargo run -- demo` runs the walkthrough of the API.
 
 mod screen;
 mod serve;
@@ -9,12 +9,19 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::platform::Options;
+use crate::platform::{Options, StartError};
 use crate::samconfig::{self, SamConfigError};
 
 pub use screen::Screen;
 
-/// The whole platform on this machine: API, functions, tables, topics and queues, as template.yaml has them.
+/// The environment of samconfig.toml when `--config-env` is not given.
+const DEFAULT_ENVIRONMENT: &str = "local";
+/// The exit code of a usage error, as of clap.
+const USAGE: u8 = 2;
+
+/// Runs the ERP order platform of template.yaml on this machine: API, functions, tables, topics and queues.
+///
+/// Without a command, it starts the platform and serves requests until Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "erp-local", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -26,63 +33,71 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start the platform and keep it running (what happens without a command)
+    /// Start the platform and serve requests until Ctrl-C (the default)
     Serve(ServeArgs),
-    /// Play the walk through the API and show what happens at each step
+    /// Run a walkthrough of the API and show each request with its response
     Demo(crate::demo::Args),
 }
 
 /// Options of `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
-    /// Port of the API; 0 is a free one
+    /// Port of the API; 0 picks a free port
     #[arg(long, default_value_t = 8000)]
     port: u16,
-    /// Where data, secrets and logs are kept
-    #[arg(long, default_value = ".local", conflicts_with = "ephemeral")]
+    /// Folder for data, secrets and logs
+    #[arg(long, value_name = "FOLDER", default_value = ".local", conflicts_with = "ephemeral")]
     data: PathBuf,
-    /// Start empty, and forget everything at the end
+    /// Start empty, and delete all data at the end
     #[arg(long)]
     ephemeral: bool,
     #[command(flatten)]
     common: CommonArgs,
 }
 
-/// Options of everything that starts a platform.
+/// Options of every command that starts a platform.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// What to run
-    #[arg(long, default_value = "template.yaml")]
+    /// The SAM template to run
+    #[arg(long, value_name = "FILE", default_value = "template.yaml")]
     template: PathBuf,
-    /// A parameter of the template; wins over samconfig.toml
+    /// Set a parameter of the template; takes precedence over samconfig.toml
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
-    /// Environment of samconfig.toml that parameters are taken from
-    #[arg(long, default_value = "local")]
-    config_env: String,
-    /// Port of the AWS endpoint; 0 is a free one
+    /// Environment of samconfig.toml with the stack name and the parameters [default: local]
+    #[arg(long, value_name = "NAME")]
+    config_env: Option<String>,
+    /// Port of the AWS endpoint (DynamoDB, SNS, SQS, Lambda); 0 picks a free port
     #[arg(long, default_value_t = 0)]
     aws_port: u16,
-    /// Build the functions with --release
+    /// Build the functions with `cargo build --release`
     #[arg(long)]
     release_functions: bool,
-    /// Run the executables in this folder instead of building the functions
+    /// Run the executables of this folder instead of building the functions
     #[arg(long, value_name = "FOLDER", conflicts_with = "release_functions")]
     executables: Option<PathBuf>,
-    /// Show what the functions log, besides keeping it in files
+    /// Write the log lines of functions to standard error as well as to the log files
     #[arg(long)]
     echo_logs: bool,
 }
 
 impl CommonArgs {
-    /// The options of a platform on a free port with a temporary folder, its parameters from samconfig.toml.
+    /// The options of a platform on a free port, in an ephemeral folder, with the parameters of samconfig.toml.
     ///
     /// # Errors
     ///
-    /// When samconfig.toml cannot be understood.
+    /// When samconfig.toml is malformed, or lacks the environment that `--config-env` names.
     pub fn options(&self) -> Result<Options, SamConfigError> {
         let config = self.template.with_file_name("samconfig.toml");
-        let settings = samconfig::read(&config, &self.config_env)?;
+        let settings = match &self.config_env {
+            Some(environment) => samconfig::read(&config, environment)?,
+            // Another template need not have the file, nor the environment.
+            None if !config.exists() => samconfig::Settings::default(),
+            None => match samconfig::read(&config, DEFAULT_ENVIRONMENT) {
+                Err(SamConfigError::Environment { .. }) => samconfig::Settings::default(),
+                settings => settings?,
+            },
+        };
         let mut parameters: BTreeMap<String, String> = settings.parameters;
         parameters.extend(self.parameters.iter().cloned());
         let mut options = Options::new(&self.template);
@@ -110,11 +125,21 @@ impl ServeArgs {
     }
 }
 
+/// Reports an error on standard error. The exit code is 2 if an option is the cause, and else 1.
+pub(crate) fn failure(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    eprintln!("error: {error}");
+    let usage = match error.downcast_ref::<StartError>() {
+        Some(error) => error.is_usage(),
+        None => error.is::<SamConfigError>(),
+    };
+    if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+}
+
 fn parameter(text: &str) -> Result<(String, String), String> {
     samconfig::split(text).ok_or_else(|| format!("{text} is not NAME=VALUE"))
 }
 
-/// Does what the command line says.
+/// Runs the command.
 pub async fn run(cli: Cli) -> ExitCode {
     match cli.command {
         None => serve::run(cli.serve).await,
@@ -128,13 +153,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_consistent() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn serving_is_what_happens_without_a_command() {
+    fn serve_is_the_default_command() {
         for line in [vec!["erp-local", "--port", "9000"], vec!["erp-local", "serve", "--port", "9000"]] {
             let cli = Cli::parse_from(&line);
             let args = match cli.command {
@@ -148,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_of_the_command_line_wins_over_the_file() {
+    fn a_parameter_of_the_command_line_takes_precedence() {
         let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
         let line = ["erp-local", "--ephemeral", "--template", template, "--parameter", "Registration=closed"];
         let options = Cli::parse_from(line).serve.options().unwrap();
@@ -159,7 +184,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_parameter_is_refused() {
+    fn a_malformed_parameter_is_rejected() {
         assert!(Cli::try_parse_from(["erp-local", "--parameter", "Registration"]).is_err());
+    }
+
+    #[test]
+    fn an_environment_that_does_not_exist_is_an_error_if_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let template = folder.path().join("template.yaml");
+        let options = |rest: &[&str]| {
+            let line = ["erp-local", "--template", template.to_str().unwrap()];
+            Cli::parse_from(line.iter().chain(rest)).serve.options()
+        };
+        assert!(options(&[]).is_ok(), "no file");
+        assert!(options(&["--config-env", "nope"]).is_err(), "no file");
+        std::fs::write(folder.path().join("samconfig.toml"), "[dev.global.parameters]").unwrap();
+        assert!(options(&[]).is_ok());
+        assert!(options(&["--config-env", "dev"]).is_ok());
+        let error = options(&["--config-env", "nope"]).unwrap_err();
+        assert!(error.to_string().starts_with("--config-env nope:"), "{error}");
     }
 }

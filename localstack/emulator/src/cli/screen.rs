@@ -1,10 +1,10 @@
-//! What a person sees: the only place that writes to standard output.
+//! The program's output: the only place that writes to standard output.
 
 #![expect(clippy::print_stdout, reason = "this is the program's output, and all of it is here")]
 
 use std::io::IsTerminal as _;
 
-/// Standard output, in colour where somebody looks at it.
+/// Standard output, with colours on a terminal.
 #[derive(Debug, Clone, Copy)]
 pub struct Screen {
     colours: bool,
@@ -17,42 +17,42 @@ impl Screen {
         Self { colours: std::io::stdout().is_terminal() && !no_colour }
     }
 
-    /// A line.
+    /// Prints a line.
     pub fn line(self, text: &str) {
         println!("{text}");
     }
 
-    /// A name and its value, in columns.
+    /// Prints a name and its value, in columns.
     pub fn entry(self, name: &str, value: &str) {
         println!("  {}{value}", self.dim(&format!("{name:<12}")));
     }
 
-    /// A heading.
+    /// Prints a heading.
     pub fn heading(self, text: &str) {
         println!("\n  {}", self.bold(text));
     }
 
-    /// Something to copy.
+    /// Prints a command for the user to copy.
     pub fn command(self, text: &str) {
         println!("    {text}");
     }
 
-    /// Text that stands out.
+    /// Bold text.
     pub fn bold(self, text: &str) -> String {
         self.styled("1", text)
     }
 
-    /// Text that stands back.
+    /// Dimmed text.
     pub fn dim(self, text: &str) -> String {
         self.styled("2", text)
     }
 
-    /// Text that says that all is well.
+    /// Green text, for success.
     pub fn green(self, text: &str) -> String {
         self.styled("32", text)
     }
 
-    /// Text that says that something is wrong.
+    /// Red text, for failure.
     pub fn red(self, text: &str) -> String {
         self.styled("31", text)
     }

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use super::*;
 use crate::arn;
 use crate::deployment::{Function, Statement};
-use crate::iam::OWNER;
 
 const TABLE: &str = "erp-things";
 
@@ -75,7 +74,7 @@ struct Running {
 
 async fn running() -> Running {
     let folder = tempfile::tempdir().unwrap();
-    let iam = Arc::new(Iam::new(&[function()]).unwrap());
+    let iam = Arc::new(Iam::for_tests(&[function()]));
     let path = folder.path().join("dynamodb.sqlite");
     let dynamodb = DynamoDb::start(&path, &[table(&["list"])], Arc::clone(&iam)).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,7 +97,8 @@ impl Running {
     }
 
     fn owner(&self) -> Client {
-        self.client(OWNER, OWNER)
+        let keys = self.iam.owner();
+        self.client(&keys.access_key_id, &keys.secret_access_key)
     }
 
     fn putter(&self) -> Client {
@@ -240,7 +240,7 @@ async fn items_survive_a_restart_and_a_changed_table_is_refused() {
     let path = folder.path().join("dynamodb.sqlite");
     let start = |table: Table| {
         let path = path.clone();
-        async move { DynamoDb::start(&path, &[table], Arc::new(Iam::default())).await }
+        async move { DynamoDb::start(&path, &[table], Arc::new(Iam::for_tests(&[]))).await }
     };
     let first = start(table(&["list"])).await.unwrap();
     let item = json!({ "TableName": TABLE, "Item": { "pk": { "S": "a" }, "sk": { "S": "x" } } });

@@ -1,4 +1,4 @@
-//! How functions are run on this machine.
+//! Settings of the functions on this machine.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,33 +7,33 @@ use std::time::Duration;
 /// Settings of [`Functions`](super::Functions).
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Folder of the log files, one `<function name>.log` each; made when it is not there.
+    /// Folder of the log files, one `<function name>.log` each; created if missing.
     pub logs: PathBuf,
-    /// Whether every log line goes to standard error too, behind the function's name.
+    /// Whether log lines are also written to standard error, prefixed with the function's name.
     pub echo: bool,
-    /// Variables for every function, such as `AWS_ENDPOINT_URL`; the template's own win over them.
+    /// Variables of every function, such as `AWS_ENDPOINT_URL`; the template's variables take precedence.
     pub environment: BTreeMap<String, String>,
-    /// Variables for one function by logical id, such as `AWS_ACCESS_KEY_ID`; they win over everything.
+    /// Variables of one function by logical id, such as `AWS_ACCESS_KEY_ID`; they take precedence over all others.
     pub function_environment: BTreeMap<String, BTreeMap<String, String>>,
-    /// Most environments of one function; a smaller `ReservedConcurrentExecutions` wins.
+    /// Maximum number of environments of one function; a smaller `ReservedConcurrentExecutions` applies instead.
     pub concurrency: usize,
-    /// Most callers that wait for a place in one function; the next one is throttled.
+    /// Maximum number of queued callers of one function; further callers are throttled.
     pub queue: usize,
-    /// Longest wait for a place; whoever waits longer is throttled.
+    /// Maximum time in the queue; after it the caller is throttled.
     pub queue_wait: Duration,
-    /// An environment that had nothing to do for this long is stopped.
+    /// An environment that was idle for this long is stopped.
     pub idle: Duration,
-    /// Time to start: from the process to its first `next`. Ten seconds on AWS.
+    /// Maximum time from the start of a process to its first `next`. Ten seconds on AWS.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
     pub init: Duration,
-    /// What [`Functions::stop`](super::Functions::stop) gives the requests in flight to end.
+    /// How long [`Functions::stop`](super::Functions::stop) waits for the requests in flight.
     pub grace: Duration,
-    /// Whether one environment of each function is started at once rather than at its first request.
+    /// Whether one environment of each function starts at once rather than at its first request.
     pub warm: bool,
 }
 
 impl Config {
-    /// The settings that suit a laptop; logs go to `logs`.
+    /// Defaults for a laptop, with log files in `logs`.
     pub fn new(logs: impl Into<PathBuf>) -> Self {
         Self {
             logs: logs.into(),

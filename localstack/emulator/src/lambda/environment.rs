@@ -1,9 +1,9 @@
-//! One environment: a process, its Runtime API on a loopback port of its own, one request at a time.
+//! An execution environment: a process and its Runtime API, running one request at a time.
 //!
-//! A runtime that loses its Runtime API ends by itself, so no process outlives the platform, however that ends.
+//! Each environment has a Runtime API on a loopback port of its own, behind a secret path that only its process
+//! knows. A runtime that loses its Runtime API exits, so no process outlives the platform, even after SIGKILL.
 
 use std::collections::BTreeMap;
-use std::future::IntoFuture as _;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -13,45 +13,47 @@ use std::time::Duration;
 use axum::body::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::exchange::{Answer, Exchange, Request};
+use super::exchange::{Exchange, Reply, Request};
 use super::process::{Launch, Process, Signal};
-use super::runtime_api::{self, failure};
+use super::runtime_api::{self, Secret, failure};
 use super::variables;
+use crate::server::{self, Settings};
 
-/// An environment. Dropping the last handle kills its process.
+/// A running environment. Dropping the last handle kills its process.
 #[derive(Debug)]
 pub(super) struct Environment {
-    /// The operating system's id of the process.
+    /// Process id.
     pub(super) pid: u32,
     exchange: Arc<Exchange>,
     signals: mpsc::UnboundedSender<Signal>,
     exited: watch::Receiver<Option<String>>,
     busy: AtomicBool,
-    worked: AtomicBool,
+    used: AtomicBool,
     retired: AtomicBool,
 }
 
 /// How a request ended in an environment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The runtime answered.
-    Answered(Answer),
-    /// The process ended with the request in its hands.
+    /// The runtime replied.
+    Replied(Reply),
+    /// The process exited while it ran the request.
     Exited(String),
-    /// The request took too long, and the process was killed for it.
+    /// The request exceeded its timeout, and the process was killed.
     TimedOut,
-    /// The process ended before it took the request; another environment may have it.
+    /// The process exited before it took the request, so another environment may run it.
     NotTaken,
 }
 
 impl Environment {
-    /// Starts a process and its Runtime API, and waits for the first `next`. `tasks` holds what must end before
-    /// the platform does.
+    /// Starts a process and its Runtime API, and waits for the first `next`. `tasks` tracks the process until its
+    /// exit.
     ///
     /// # Errors
-    /// The function error that Lambda would report: the process cannot be started, ended, or took longer than `init`.
+    /// The function error that Lambda would report when the process does not start, exits, or exceeds `init`.
     pub(super) async fn start(
         launch: &dyn Launch,
         arn: &str,
@@ -82,18 +84,21 @@ impl Environment {
         tasks: &TaskTracker,
     ) -> io::Result<Arc<Self>> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let environment = variables::with_runtime_api(environment, listener.local_addr()?);
+        let secret = Secret::generate().map_err(io::Error::other)?;
+        let url = secret.url(listener.local_addr()?);
+        let environment = variables::with_runtime_api(environment, url);
         let exchange = Arc::new(Exchange::new());
-        let api = axum::serve(listener, runtime_api::router(Arc::clone(&exchange), arn));
+        let api = runtime_api::router(Arc::clone(&exchange), arn, secret);
+        let api = server::serve(listener, api, Settings::default(), CancellationToken::new());
         let Process { pid, exited, signals } = launch.launch(&environment)?;
         let (end, exit) = watch::channel(None);
         tasks.spawn(async move {
             let reason = tokio::select! {
                 reason = exited => reason,
-                // Serving never ends by itself; if it did, dropping `exited` kills the process.
-                ended = api.into_future() => format!("the Runtime API ended: {ended:?}"),
+                // Nothing stops the server; if it ended, dropping `exited` would kill the process.
+                () = api => "the Runtime API ended".to_owned(),
             };
-            tracing::debug!(pid, reason, "an environment ended");
+            tracing::debug!(pid, reason, "environment ended");
             end.send_replace(Some(reason));
         });
         Ok(Arc::new(Self {
@@ -102,25 +107,25 @@ impl Environment {
             signals,
             exited: exit,
             busy: AtomicBool::new(true),
-            worked: AtomicBool::new(false),
+            used: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }))
     }
 
-    /// Has the runtime work on a request.
+    /// Runs a request.
     pub(super) async fn run(&self, request: Request) -> Outcome {
         self.busy.store(true, Ordering::Relaxed);
-        // Before the request can end the process, for whoever watches the process asks.
-        self.worked.store(true, Ordering::Relaxed);
+        // Set before the request can end the process: `needs_replacement` reads it after the exit.
+        self.used.store(true, Ordering::Relaxed);
         let timeout = request.timeout;
-        let mut answer = self.exchange.offer(request);
+        let mut reply = self.exchange.offer(request);
         tokio::select! {
             biased;
-            answered = &mut answer => answered.map_or(Outcome::NotTaken, Outcome::Answered),
+            replied = &mut reply => replied.map_or(Outcome::NotTaken, Outcome::Replied),
             reason = self.exited() => match self.exchange.withdraw() {
                 Some(_) => Outcome::NotTaken,
-                // It may have answered in its last moment.
-                None => answer.try_recv().map_or(Outcome::Exited(reason), Outcome::Answered),
+                // It may have replied just before its exit.
+                None => reply.try_recv().map_or(Outcome::Exited(reason), Outcome::Replied),
             },
             () = tokio::time::sleep(timeout) => {
                 self.kill().await;
@@ -129,10 +134,10 @@ impl Environment {
         }
     }
 
-    /// Waits until the runtime asks for its next request. False when its process ends first, or `limit` is over
-    /// and it is killed: whatever it does between its answer and its next `next` counts as part of the request.
-    pub(super) async fn settled(&self, limit: Duration) -> bool {
-        let settled = tokio::select! {
+    /// Waits until the runtime requests its next invocation. Returns false when the process exits first, or is
+    /// killed after `limit`: time between a reply and the following `next` counts as part of the request.
+    pub(super) async fn becomes_idle(&self, limit: Duration) -> bool {
+        let idle = tokio::select! {
             biased;
             _ = self.exited() => false,
             () = self.exchange.polled() => true,
@@ -141,42 +146,42 @@ impl Environment {
                 false
             }
         };
-        if settled {
+        if idle {
             self.busy.store(false, Ordering::Relaxed);
         }
-        settled
+        idle
     }
 
-    /// Waits for the end of the process, and says how it came.
+    /// Waits for the process to exit, and returns the reason, such as `exit status 1`.
     pub(super) async fn exited(&self) -> String {
         match self.exited.clone().wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => "the platform stopped watching it".to_owned(),
+            Err(_) => "the exit status is unknown".to_owned(),
         }
     }
 
-    /// Whether the process is still there.
+    /// Whether the process still runs.
     pub(super) fn is_alive(&self) -> bool {
         self.exited.borrow().is_none()
     }
 
-    /// Whether it has a request, or is being started.
+    /// Whether it runs a request or starts.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Whether its end calls for another one in its place: it was given work, and nobody asked it to end.
-    pub(super) fn is_missed(&self) -> bool {
-        self.worked.load(Ordering::Relaxed) && !self.retired.load(Ordering::Relaxed)
+    /// Whether a new environment should replace it after its exit: it ran a request, and was not retired.
+    pub(super) fn needs_replacement(&self) -> bool {
+        self.used.load(Ordering::Relaxed) && !self.retired.load(Ordering::Relaxed)
     }
 
-    /// Asks the process to end.
+    /// Signals the process to exit. It will not be replaced.
     pub(super) fn retire(&self, signal: Signal) {
         self.retired.store(true, Ordering::Relaxed);
         self.signal(signal);
     }
 
-    /// Kills the process and waits for its end.
+    /// Kills the process and waits for its exit.
     async fn kill(&self) {
         self.signal(Signal::Kill);
         self.exited().await;
@@ -184,13 +189,13 @@ impl Environment {
 
     fn signal(&self, signal: Signal) {
         if self.signals.send(signal).is_err() {
-            tracing::trace!(pid = self.pid, "the process has ended already");
+            tracing::trace!(pid = self.pid, "the process has already exited");
         }
     }
 }
 
 fn describe(kind: &str, message: &str) -> Bytes {
     match failure(kind, message) {
-        Answer::Response(bytes) | Answer::Error(bytes) => bytes,
+        Reply::Response(bytes) | Reply::Error(bytes) => bytes,
     }
 }

@@ -1,7 +1,7 @@
-//! The hand-over of one request at a time between the platform and one runtime.
+//! Passes one request at a time from the platform to one runtime, and the reply back.
 //!
-//! The platform offers a request; the runtime takes it (`next`) and answers it (`response`, `error`). As long as
-//! it was not taken it can be withdrawn and given to another environment; once taken it cannot.
+//! The platform offers a request; the runtime takes it (`next`) and replies to it (`response`, `error`). A request
+//! that was not taken can be withdrawn and offered to another environment; a taken one cannot.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use super::sync::lock;
 /// A request for one runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
-    /// Names the invocation in headers, logs and answers.
+    /// Request id of the invocation, as in headers and logs.
     pub(super) id: String,
     /// The event.
     pub(super) payload: Bytes,
-    /// From the moment the runtime takes it.
+    /// Longest time from `next` to the reply.
     pub(super) timeout: Duration,
 }
 
-/// What a runtime says about a request.
+/// The reply of a runtime to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Reply {
     /// The function's result.
     Response(Bytes),
     /// The JSON of the function's error.
     Error(Bytes),
 }
 
-/// Both ends of the hand-over.
+/// The shared state of both sides.
 #[derive(Debug)]
 pub(super) struct Exchange {
     state: Mutex<State>,
@@ -41,8 +41,8 @@ pub(super) struct Exchange {
 
 #[derive(Debug, Default)]
 struct State {
-    offer: Option<(Request, oneshot::Sender<Answer>)>,
-    taken: Option<(String, oneshot::Sender<Answer>)>,
+    offer: Option<(Request, oneshot::Sender<Reply>)>,
+    taken: Option<(String, oneshot::Sender<Reply>)>,
     init_error: Option<Bytes>,
 }
 
@@ -51,27 +51,27 @@ impl Exchange {
         Self { state: Mutex::default(), offered: Notify::new(), polling: watch::Sender::new(false) }
     }
 
-    /// Offers a request; the answer comes through the channel, which closes when the offer is withdrawn.
-    pub(super) fn offer(&self, request: Request) -> oneshot::Receiver<Answer> {
-        let (reply, answer) = oneshot::channel();
-        lock(&self.state).offer = Some((request, reply));
+    /// Offers a request. The receiver gets the reply, and closes when the offer is withdrawn.
+    pub(super) fn offer(&self, request: Request) -> oneshot::Receiver<Reply> {
+        let (sender, reply) = oneshot::channel();
+        lock(&self.state).offer = Some((request, sender));
         self.offered.notify_one();
-        answer
+        reply
     }
 
-    /// Takes an offer back. Some when the runtime never saw it.
+    /// Withdraws an offer. Returns the request if the runtime has not taken it.
     pub(super) fn withdraw(&self) -> Option<Request> {
         lock(&self.state).offer.take().map(|(request, _)| request)
     }
 
-    /// Waits, as the runtime, for the next request.
+    /// Waits for the next request, on behalf of the runtime.
     pub(super) async fn take(&self) -> Request {
         let polling = Polling::begin(&self.polling);
         loop {
             let taken = {
                 let mut state = lock(&self.state);
-                state.offer.take().map(|(request, reply)| {
-                    state.taken = Some((request.id.clone(), reply));
+                state.offer.take().map(|(request, sender)| {
+                    state.taken = Some((request.id.clone(), sender));
                     request
                 })
             };
@@ -83,27 +83,27 @@ impl Exchange {
         }
     }
 
-    /// Answers, as the runtime, the request it took. False when that is not the request it has.
-    pub(super) fn answer(&self, id: &str, answer: Answer) -> bool {
+    /// Replies to the taken request, on behalf of the runtime. Returns false when `id` is another request.
+    pub(super) fn reply(&self, id: &str, reply: Reply) -> bool {
         let taken = lock(&self.state).taken.take_if(|(taken, _)| taken == id);
-        let Some((id, reply)) = taken else { return false };
-        if reply.send(answer).is_err() {
-            tracing::debug!(request_id = id, "nobody waits for this answer any more");
+        let Some((id, sender)) = taken else { return false };
+        if sender.send(reply).is_err() {
+            tracing::debug!(request_id = id, "the reply came after the request was given up");
         }
         true
     }
 
-    /// Keeps what the runtime says about a start that failed.
+    /// Stores the error of a failed initialization.
     pub(super) fn fail_init(&self, error: Bytes) {
         lock(&self.state).init_error = Some(error);
     }
 
-    /// What the runtime said about a start that failed.
+    /// The error of a failed initialization, as the runtime reported it.
     pub(super) fn init_error(&self) -> Option<Bytes> {
         lock(&self.state).init_error.clone()
     }
 
-    /// Waits until the runtime asks for a request: its start, or its last request, is over.
+    /// Waits until the runtime polls for a request: its initialization or its last request has ended.
     pub(super) async fn polled(&self) {
         // The sender lives in self, so the wait cannot end with a closed channel.
         if self.polling.subscribe().wait_for(|polling| *polling).await.is_err() {
@@ -112,7 +112,7 @@ impl Exchange {
     }
 }
 
-/// The runtime is waiting in `next` for as long as this lives, however its connection ends.
+/// Marks the runtime as polling until it is dropped, which a broken connection does as well.
 struct Polling<'a>(&'a watch::Sender<bool>);
 
 impl<'a> Polling<'a> {
@@ -137,29 +137,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_reaches_whoever_offered() {
+    async fn a_reply_reaches_the_side_that_offered() {
         let exchange = Exchange::new();
-        let answer = exchange.offer(request("a"));
+        let reply = exchange.offer(request("a"));
         assert_eq!(exchange.take().await.id, "a");
-        assert!(!exchange.answer("b", Answer::Response(Bytes::new())), "not the one it has");
-        assert!(exchange.answer("a", Answer::Response(Bytes::from_static(b"1"))));
-        assert!(!exchange.answer("a", Answer::Response(Bytes::new())), "already answered");
-        assert_eq!(answer.await, Ok(Answer::Response(Bytes::from_static(b"1"))));
+        assert!(!exchange.reply("b", Reply::Response(Bytes::new())), "another request");
+        assert!(exchange.reply("a", Reply::Response(Bytes::from_static(b"1"))));
+        assert!(!exchange.reply("a", Reply::Response(Bytes::new())), "a second reply");
+        assert_eq!(reply.await, Ok(Reply::Response(Bytes::from_static(b"1"))));
     }
 
     #[tokio::test]
-    async fn only_what_was_not_taken_can_be_withdrawn() {
+    async fn only_an_offer_that_was_not_taken_can_be_withdrawn() {
         let exchange = Exchange::new();
-        let answer = exchange.offer(request("a"));
+        let reply = exchange.offer(request("a"));
         assert_eq!(exchange.withdraw(), Some(request("a")));
-        assert!(answer.await.is_err());
-        let _answer = exchange.offer(request("b"));
+        assert!(reply.await.is_err());
+        let _reply = exchange.offer(request("b"));
         assert_eq!(exchange.take().await.id, "b");
         assert_eq!(exchange.withdraw(), None);
     }
 
     #[tokio::test]
-    async fn a_poll_that_is_broken_off_is_not_a_poll() {
+    async fn an_aborted_poll_is_not_polling() {
         let exchange = Exchange::new();
         let mut take = Box::pin(exchange.take());
         assert!(futures_util::poll!(&mut take).is_pending());

@@ -1,4 +1,4 @@
-//! Every function of the deployment, by name.
+//! All functions of the deployment, looked up by name.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,10 +17,10 @@ use super::process::{Binary, Launch};
 use super::variables;
 use crate::deployment::{ACCOUNT, Function, REGION};
 
-/// Why functions cannot be run at all.
+/// An error at the start of the functions.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// A function names a binary that was not built.
+    /// The binary of a function was not built.
     #[error("there is no executable for {function}: build the binary `{binary}`")]
     NoExecutable {
         /// Logical id.
@@ -33,28 +33,28 @@ pub enum StartError {
     Log {
         /// Logical id.
         function: String,
-        /// What the operating system says.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// Every function of the deployment, ready to be invoked.
+/// All functions of the deployment.
 ///
-/// Invocations of one function run side by side, each in a process of its own, up to
-/// [`Config::concurrency`]; further callers wait in the order they came.
+/// Invocations of one function run concurrently, each in a process of its own, up to [`Config::concurrency`]; further
+/// callers queue, first come, first served.
 pub struct Functions {
     pools: Vec<Arc<Pool>>,
-    /// Logical ids and physical names, and those with an alias.
+    /// Index into `pools` by logical id, by physical name, and by `name:alias`.
     by_name: BTreeMap<String, usize>,
     config: Config,
 }
 
 impl Functions {
-    /// Makes functions out of executables, which `executables` names by cargo binary. Processes are started when
-    /// there is something to do, or now with [`Config::warm`].
+    /// Prepares the functions. `executables` has the path of each Cargo binary. Processes start on demand, or at once
+    /// with [`Config::warm`].
     ///
     /// # Errors
-    /// When a binary is not there or a log cannot be written.
+    /// When an executable is missing or a log file cannot be opened.
     pub async fn start(
         config: Config,
         functions: &[Function],
@@ -79,7 +79,7 @@ impl Functions {
         Ok(functions)
     }
 
-    /// As [`start`](Self::start), with processes of the caller's making.
+    /// As [`start`](Self::start), with another way to start processes.
     pub(super) fn with_launchers(
         config: Config,
         functions: &[Function],
@@ -94,7 +94,7 @@ impl Functions {
             if let Some(alias) = &function.alias {
                 by_name.insert(format!("{}:{alias}", function.name), index);
             }
-            pools.push(Pool::new(settings(&config, function, &path), launch));
+            pools.push(Pool::new(pool_settings(&config, function, &path), launch));
         }
         Ok(Arc::new(Self { pools, by_name, config }))
     }
@@ -105,8 +105,8 @@ impl Functions {
         self.pool(name).map(|pool| pool.settings.name.as_str())
     }
 
-    /// The ARN of a function, from its logical id, its name, or an ARN of it, whole or partial; with the alias, where
-    /// it is named by one.
+    /// The ARN of a function, by its logical id, its name, or its full or partial ARN. An alias in `name` stays in
+    /// the ARN.
     #[must_use]
     pub fn arn(&self, name: &str) -> Option<String> {
         let arn = &self.pool(name)?.settings.arn;
@@ -116,30 +116,30 @@ impl Functions {
         }
     }
 
-    /// The variables that a process of a function finds, but those that are different in each; `name` is what
-    /// [`arn`](Self::arn) takes.
+    /// The environment variables of a function's processes, except those that differ between processes; `name` is
+    /// what [`arn`](Self::arn) takes.
     #[must_use]
     pub fn environment(&self, name: &str) -> Option<&BTreeMap<String, String>> {
         self.pool(name).map(|pool| &pool.settings.variables)
     }
 
-    /// Every process there is right now.
+    /// All running processes.
     #[must_use]
     pub fn processes(&self) -> Vec<ProcessInfo> {
         self.pools.iter().flat_map(|pool| pool.processes()).collect()
     }
 
-    /// Takes no more requests, waits for those in flight as long as [`Config::grace`] says, and ends every process.
-    /// When it returns there is none left.
+    /// Rejects new requests, waits up to [`Config::grace`] for those in flight, and ends every process before it
+    /// returns.
     pub async fn stop(&self) {
         join_all(self.pools.iter().map(|pool| pool.stop(self.config.grace))).await;
     }
 
-    /// Runs a function and waits for its answer; `name` is what [`arn`](Self::arn) takes.
+    /// Invokes a function and waits for its result; `name` is what [`arn`](Self::arn) takes.
     ///
     /// # Errors
-    /// When the function did not get the request; it may be sent again without harm. A function that got it and
-    /// failed, crashed or took too long is an [`Invocation`] with a `function_error`.
+    /// When the function did not receive the request, which is then safe to retry. A function that received it and
+    /// failed, crashed or timed out is an [`Invocation`] with a `function_error`.
     pub async fn invoke(&self, name: &str, payload: Bytes) -> Result<Invocation, InvokeError> {
         if payload.len() > PAYLOAD_LIMIT {
             return Err(InvokeError::TooLarge { limit: PAYLOAD_LIMIT });
@@ -154,9 +154,9 @@ impl Functions {
 }
 
 impl Drop for Functions {
-    /// Whoever forgot to stop them leaves no process behind either.
+    /// Kills the processes of functions that were not stopped.
     fn drop(&mut self) {
-        self.pools.iter().for_each(|pool| pool.abandon());
+        self.pools.iter().for_each(|pool| pool.kill_all());
     }
 }
 
@@ -170,11 +170,13 @@ impl Invoke for Functions {
     }
 }
 
-fn settings(config: &Config, function: &Function, path: &std::path::Path) -> Settings {
+fn pool_settings(config: &Config, function: &Function, path: &std::path::Path) -> Settings {
     Settings {
         name: function.name.clone(),
         arn: full_arn(&function.name),
-        places: function.reserved_concurrency.map_or(config.concurrency, |most| most.min(config.concurrency)),
+        concurrency: function
+            .reserved_concurrency
+            .map_or(config.concurrency, |reserved| reserved.min(config.concurrency)),
         timeout: function.timeout,
         variables: variables::of(config, function, path),
         queue: config.queue,
@@ -184,13 +186,13 @@ fn settings(config: &Config, function: &Function, path: &std::path::Path) -> Set
     }
 }
 
-/// The ARN that a function of this name has, whether or not there is one.
+/// The ARN of a function of this name, which need not exist.
 pub(super) fn full_arn(name: &str) -> String {
     let name = short_name(name).unwrap_or(name);
     crate::arn::function(name)
 }
 
-/// The function's name out of what the Invoke API takes for one, with its alias or version unless that is `$LATEST`.
+/// The function name in a `FunctionName` of the Invoke API, with its qualifier unless that is `$LATEST`.
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 fn short_name(given: &str) -> Option<&str> {
     let rest = match given.strip_prefix("arn:aws:lambda:") {
@@ -211,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_function_has_the_names_that_aws_gives_it() {
+    fn a_function_is_found_by_each_form_of_its_name() {
         for given in [
             "erp-orders",
             "erp-orders:$LATEST",

@@ -1,27 +1,27 @@
-//! What an invocation is, and how it fails.
+//! Invocations and their errors.
 
 use axum::body::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use thiserror::Error;
 
-/// Most bytes of a request and of an answer.
+/// Maximum size of a request and of a response, in bytes.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub(crate) const PAYLOAD_LIMIT: usize = 6 * 1024 * 1024;
 
-/// The answer of a function.
+/// The result of a function that received the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
-    /// Id of this invocation, the one in the function's logs.
+    /// Request id, as in the function's logs.
     pub request_id: String,
-    /// What the function returned, or the JSON that describes its error.
+    /// The returned value, or the JSON of the function error.
     pub payload: Bytes,
-    /// `Unhandled` where the function failed, crashed or took too long; none where it answered.
+    /// `Unhandled` when the function failed, crashed or timed out; none when it returned a value.
     pub function_error: Option<String>,
 }
 
 impl Invocation {
-    /// `errorMessage` of a failed invocation.
+    /// The `errorMessage` of a failed invocation.
     #[must_use]
     pub fn error_message(&self) -> Option<String> {
         #[derive(Deserialize)]
@@ -34,32 +34,32 @@ impl Invocation {
     }
 }
 
-/// Why a function was not invoked. A function that ran and failed is an [`Invocation`].
+/// An error before the function received the request. A function that ran and failed is an [`Invocation`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvokeError {
     /// No function has this name, logical id or ARN.
     #[error("Function not found: {0}")]
     NotFound(String),
-    /// Every place is taken, and the queue for them is full or too slow.
+    /// The function is at its concurrency limit, and its queue is full or too slow.
     #[error("Rate Exceeded.")]
     Throttled,
     /// The request is too large.
     #[error("Request must be smaller than {limit} bytes for the InvokeFunction operation")]
     TooLarge {
-        /// Most bytes allowed.
+        /// Maximum size in bytes.
         limit: usize,
     },
-    /// The platform is being stopped.
+    /// The platform is stopping.
     #[error("The platform is stopping")]
     Stopping,
 }
 
-/// Something that runs functions. [`Functions`](super::Functions) does; tests put their own in its place.
+/// Invokes functions: [`Functions`](super::Functions), the wrapper that counts usage, and the fakes of tests.
 pub trait Invoke: Send + Sync + 'static {
-    /// Runs a function and waits for its answer. A caller that stops waiting does not stop the function.
+    /// Invokes a function and waits for its result. Dropping the future does not stop the function.
     ///
     /// # Errors
-    /// When the function did not get the request; it may be sent again without harm.
+    /// When the function did not receive the request, which is then safe to retry.
     fn invoke<'a>(
         &'a self,
         function: &'a str,

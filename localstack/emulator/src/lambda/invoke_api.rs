@@ -16,12 +16,12 @@ use super::functions::{Functions, full_arn};
 use super::invocation::{Invocation, InvokeError, PAYLOAD_LIMIT};
 use crate::broker::Authorize;
 
-/// Most bytes of an event that nobody waits for.
+/// Maximum size of an asynchronous event, in bytes.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const EVENT_LIMIT: usize = 1024 * 1024;
 
-/// The Invoke API of `functions`. `RequestResponse` waits; `Event` is answered at once, and then runs once: what
-/// fails is logged and, other than on AWS, not tried again; `DryRun` only asks whether it may.
+/// The Invoke API of `functions`. `RequestResponse` waits for the result. `Event` responds at once and runs the
+/// function once: unlike on AWS, a failure is logged and not retried. `DryRun` only checks the permission.
 pub fn router(functions: Arc<Functions>, authorize: Arc<dyn Authorize>) -> Router {
     Router::new()
         .route("/2015-03-31/functions/{name}/invocations", post(invoke))
@@ -34,26 +34,26 @@ struct Api {
     authorize: Arc<dyn Authorize>,
 }
 
-/// An error in the words of the API.
-struct Refusal {
+/// An error response of the Invoke API.
+struct ApiError {
     status: StatusCode,
     kind: &'static str,
     body: Value,
 }
 
-impl Refusal {
+impl ApiError {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
         Self { status, kind, body: json!({ "Type": "User", "Message": message.into() }) }
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         (self.status, [("x-amzn-errortype", self.kind)], Json(self.body)).into_response()
     }
 }
 
-impl From<InvokeError> for Refusal {
+impl From<InvokeError> for ApiError {
     fn from(error: InvokeError) -> Self {
         let message = error.to_string();
         match error {
@@ -83,26 +83,26 @@ async fn invoke(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let answer = match handle(&api, &name, &headers, body).await {
+    let response = match handle(&api, &name, &headers, body).await {
         Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+        Err(error) => error.into_response(),
     };
-    if answer.headers().contains_key("x-amzn-requestid") {
-        return answer;
+    if response.headers().contains_key("x-amzn-requestid") {
+        return response;
     }
-    ([("x-amzn-requestid", Uuid::new_v4().to_string())], answer).into_response()
+    ([("x-amzn-requestid", Uuid::new_v4().to_string())], response).into_response()
 }
 
-async fn handle(api: &Api, name: &str, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
+async fn handle(api: &Api, name: &str, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
     let arn = api.functions.arn(name).ok_or_else(|| InvokeError::NotFound(full_arn(name)))?;
     api.authorize
         .check(headers, "lambda:InvokeFunction", &arn)
-        .map_err(|reason| Refusal::new(StatusCode::FORBIDDEN, "AccessDeniedException", reason))?;
+        .map_err(|reason| ApiError::new(StatusCode::FORBIDDEN, "AccessDeniedException", reason))?;
     let kind = headers.get("x-amz-invocation-type").map_or(Ok("RequestResponse"), |kind| kind.to_str());
     match kind {
         Ok("RequestResponse") => {
             let payload = read(body, PAYLOAD_LIMIT).await?;
-            Ok(answer(api.functions.invoke(&arn, payload).await?))
+            Ok(result_response(api.functions.invoke(&arn, payload).await?))
         }
         Ok("Event") => {
             let payload = read(body, EVENT_LIMIT).await?;
@@ -111,7 +111,7 @@ async fn handle(api: &Api, name: &str, headers: &HeaderMap, body: Body) -> Resul
             Ok(StatusCode::ACCEPTED.into_response())
         }
         Ok("DryRun") => Ok(StatusCode::NO_CONTENT.into_response()),
-        Ok(_) | Err(_) => Err(Refusal::new(
+        Ok(_) | Err(_) => Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             "InvalidParameterValueException",
             "The invocation type must be RequestResponse, Event or DryRun.",
@@ -119,8 +119,8 @@ async fn handle(api: &Api, name: &str, headers: &HeaderMap, body: Body) -> Resul
     }
 }
 
-/// Reads an event, which must be JSON; none is an empty object.
-async fn read(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+/// Reads an event, which must be JSON; an empty body is an empty object.
+async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let payload = Limited::new(body, limit).collect().await;
     let payload = payload.map_err(|_| InvokeError::TooLarge { limit })?.to_bytes();
     if payload.is_empty() {
@@ -128,12 +128,12 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Refusal> {
     }
     serde_json::from_slice::<serde::de::IgnoredAny>(&payload).map_err(|error| {
         let message = format!("Could not parse request body into json: {error}");
-        Refusal::new(StatusCode::BAD_REQUEST, "InvalidRequestContentException", message)
+        ApiError::new(StatusCode::BAD_REQUEST, "InvalidRequestContentException", message)
     })?;
     Ok(payload)
 }
 
-fn answer(invocation: Invocation) -> Response {
+fn result_response(invocation: Invocation) -> Response {
     let headers = [
         ("content-type", "application/json".to_owned()),
         ("x-amz-executed-version", "$LATEST".to_owned()),
@@ -153,8 +153,8 @@ async fn run_event(functions: &Functions, arn: &str, payload: Bytes) {
             function = arn,
             request_id = failed.request_id,
             error = %String::from_utf8_lossy(&failed.payload),
-            "an event that nobody waits for failed"
+            "asynchronous invocation failed"
         ),
-        Err(error) => tracing::error!(function = arn, %error, "an event that nobody waits for was lost"),
+        Err(error) => tracing::error!(function = arn, %error, "asynchronous invocation was dropped"),
     }
 }

@@ -1,6 +1,6 @@
-//! Where a function's standard output and standard error go.
+//! The log file of a function: its standard output and standard error.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use std::sync::Mutex;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
 use super::sync::lock;
+use crate::private;
 
-/// The log file of one function, shared by its environments; whole lines, in the order they came.
+/// The log file of one function, shared by its environments. Lines are written whole, in the order of arrival.
 #[derive(Debug)]
 pub(super) struct Log {
     name: String,
@@ -19,23 +20,23 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Opens `<folder>/<name>.log` to append to it.
+    /// Opens `<folder>/<name>.log` for appending.
     pub(super) fn open(folder: &Path, name: &str, echo: bool) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(folder.join(format!("{name}.log")))?;
+        let file = private::append(&folder.join(format!("{name}.log")))?;
         Ok(Self { name: name.to_owned(), file: Mutex::new(file), echo })
     }
 
-    /// Adds one line, which ends with a line break.
+    /// Appends one line, including its line break.
     pub(super) fn line(&self, line: &[u8]) {
         if self.echo {
             eprint!("{} | {}", self.name, String::from_utf8_lossy(line));
         }
         if let Err(error) = lock(&self.file).write_all(line) {
-            tracing::warn!(function = self.name, %error, "a log line was lost");
+            tracing::warn!(function = self.name, %error, "a log line was not written");
         }
     }
 
-    /// Copies what a process writes until it closes its end.
+    /// Copies the output of a process until it is closed.
     pub(super) async fn copy(self: Arc<Self>, from: impl AsyncRead + Unpin) {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
@@ -50,7 +51,7 @@ impl Log {
                     self.line(&line);
                 }
                 Err(error) => {
-                    tracing::warn!(function = self.name, %error, "its output cannot be read");
+                    tracing::warn!(function = self.name, %error, "the output of a process cannot be read");
                     return;
                 }
             }

@@ -1,20 +1,19 @@
 //! Functions: the real binaries behind the real Lambda Runtime API.
 //!
 //! ```text
-//! functions    every function of the deployment, by name; what the rest of the platform calls
-//! pool         one function's environments: a fair queue, more under load, fewer when idle
-//! environment  one process and its Runtime API, serving one request at a time
-//! exchange     the hand-over of a request between the platform and one runtime
-//! runtime_api  that hand-over as the HTTP API that `lambda_runtime` speaks
-//! process      a binary being started, signalled and waited for
-//! variables    what an environment's process finds in its environment
-//! log          where standard output and standard error go
+//! functions    all functions of the deployment, by name: the interface for the rest of the platform
+//! pool         the environments of one function: a fair queue, scaled with the load
+//! environment  one process and its Runtime API, running one request at a time
+//! exchange     passes a request to one runtime, and its reply back
+//! runtime_api  the exchange as an HTTP API, for `lambda_runtime`
+//! process      starts, signals and waits for a process
+//! variables    the environment variables of a process
+//! log          the log files
 //! invoke_api   the Invoke HTTP API, for the SDKs
-//! invocation   what an invocation is, and how it fails
+//! invocation   invocations and their errors
 //! ```
 //!
-//! The rule that is not obvious: a request that was handed to a runtime is never given to another one.
-//! Whoever called decides whether to try again, as on AWS.
+//! A request that one runtime took is never offered to another one. As on AWS, the caller decides about a retry.
 
 pub(crate) mod clock;
 mod config;

@@ -1,7 +1,8 @@
 //! The environments of one function.
 //!
-//! A place is the right to run one request, and there are as many as the function may have environments. Callers
-//! queue for a place in the order they came; with a place comes an idle environment or, if there is none, a new one.
+//! A permit is the right to run one request; there are as many permits as the function may have environments. Callers
+//! queue for a permit, first come, first served. A permit comes with an idle environment or, if there is none, a new
+//! one.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,41 +17,41 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::environment::{Environment, Outcome};
-use super::exchange::{Answer, Request};
+use super::exchange::{Reply, Request};
 use super::invocation::{Invocation, InvokeError};
 use super::process::{Launch, Signal};
 use super::sync::lock;
 
-/// How often a request moves on when environments end just before they take it.
-const HANDOVERS: usize = 3;
-/// How long an answer is held back for the runtime to ask for its next request, which it does at once. Without this a
-/// caller that sends one request after another would find its environment busy, and start a second one.
-const SETTLING: Duration = Duration::from_millis(5);
-/// What a process gets between `SIGTERM` and `SIGKILL`.
+/// How many environments a request is offered to when they exit just before they take it.
+const DISPATCH_ATTEMPTS: usize = 3;
+/// How long a reply is held back until the runtime polls again, which it does at once. Without this, a caller that
+/// sends one request after another would find its environment busy and start a second one.
+const POLL_GRACE: Duration = Duration::from_millis(5);
+/// Time between `SIGTERM` and `SIGKILL`.
 const TERMINATION: Duration = Duration::from_secs(1);
 
-/// A process of a function, as it is right now.
+/// A snapshot of a function's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessInfo {
     /// Physical name of the function.
     pub function: String,
-    /// The operating system's id.
+    /// Process id.
     pub pid: u32,
-    /// Whether it has a request.
+    /// Whether it runs a request.
     pub busy: bool,
 }
 
-/// What a pool is about.
+/// The settings of one function's pool.
 pub(super) struct Settings {
     /// Physical name.
     pub(super) name: String,
     /// ARN, without a qualifier.
     pub(super) arn: String,
-    /// Most environments.
-    pub(super) places: usize,
-    /// Of one request.
+    /// Maximum number of environments.
+    pub(super) concurrency: usize,
+    /// Of one request, from `next` to the reply.
     pub(super) timeout: Duration,
-    /// What its processes find in their environment.
+    /// Environment variables of its processes.
     pub(super) variables: BTreeMap<String, String>,
     /// See [`Config`](super::Config).
     pub(super) queue: usize,
@@ -62,17 +63,17 @@ pub(super) struct Settings {
     pub(super) init: Duration,
 }
 
-/// One function's environments and the queue for them.
+/// The environments of one function and the queue for them.
 pub(super) struct Pool {
-    /// What it is about.
+    /// See [`Settings`].
     pub(super) settings: Settings,
     launch: Arc<dyn Launch>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     environments: Mutex<Environments>,
-    /// No more requests.
+    /// Cancelled when no more requests are accepted.
     stopping: CancellationToken,
-    /// No more processes.
+    /// Cancelled when no more processes may run.
     ending: CancellationToken,
     requests: TaskTracker,
     processes: TaskTracker,
@@ -80,17 +81,17 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Environments {
-    /// Every one whose process has not ended.
+    /// Every environment whose process has not exited.
     all: Vec<Arc<Environment>>,
-    /// Those that wait for a request, and since when; the last to come is the first to go, so that the others
-    /// grow old enough to be stopped.
+    /// The idle environments, each with the start of its idle time. Last in, first out: the others then reach the
+    /// idle limit and are stopped.
     idle: Vec<(Arc<Environment>, Instant)>,
 }
 
 impl Pool {
     pub(super) fn new(settings: Settings, launch: Arc<dyn Launch>) -> Arc<Self> {
         let pool = Arc::new(Self {
-            places: Arc::new(Semaphore::new(settings.places)),
+            permits: Arc::new(Semaphore::new(settings.concurrency)),
             waiting: AtomicUsize::new(0),
             environments: Mutex::default(),
             stopping: CancellationToken::new(),
@@ -106,31 +107,31 @@ impl Pool {
 
     /// Runs one request.
     pub(super) async fn invoke(self: &Arc<Self>, payload: Bytes) -> Result<Invocation, InvokeError> {
-        let place = self.place().await?;
-        let (reply, answer) = oneshot::channel();
-        // A task of its own: a caller that goes away does not break off what has begun.
-        self.requests.spawn(Arc::clone(self).serve(place, payload, reply));
-        answer.await.map_err(|_| InvokeError::Stopping)
+        let permit = self.permit().await?;
+        let (sender, invocation) = oneshot::channel();
+        // In a task of its own, so that a caller that disconnects does not cancel a started request.
+        self.requests.spawn(Arc::clone(self).serve(permit, payload, sender));
+        invocation.await.map_err(|_| InvokeError::Stopping)
     }
 
-    /// Starts one environment ahead of its first request, if there is room for it.
+    /// Starts one environment ahead of its first request, within the concurrency limit.
     pub(super) async fn warm(self: &Arc<Self>) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
-        if self.stopping.is_cancelled() || lock(&self.environments).all.len() >= self.settings.places {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
+        if self.stopping.is_cancelled() || lock(&self.environments).all.len() >= self.settings.concurrency {
             return;
         }
         match self.start().await {
-            Ok(environment) => self.put_back(environment).await,
+            Ok(environment) => self.release(environment).await,
             Err(error) => tracing::warn!(
                 function = self.settings.name,
                 error = %String::from_utf8_lossy(&error),
-                "an environment could not be started ahead"
+                "an environment did not start"
             ),
         }
-        drop(place);
+        drop(permit);
     }
 
-    /// Its processes.
+    /// The processes of the function.
     pub(super) fn processes(&self) -> Vec<ProcessInfo> {
         let environments = lock(&self.environments);
         let processes = environments.all.iter().filter(|environment| environment.is_alive());
@@ -143,12 +144,12 @@ impl Pool {
             .collect()
     }
 
-    /// Takes no more requests, gives those in flight `grace` to end, and stops every process.
+    /// Rejects new requests, waits up to `grace` for those in flight, and stops every process.
     pub(super) async fn stop(&self, grace: Duration) {
         self.stopping.cancel();
         self.requests.close();
         if tokio::time::timeout(grace, self.requests.wait()).await.is_err() {
-            tracing::warn!(function = self.settings.name, "requests in flight are broken off");
+            tracing::warn!(function = self.settings.name, "requests in flight are aborted");
         }
         self.ending.cancel();
         self.processes.close();
@@ -159,8 +160,8 @@ impl Pool {
         }
     }
 
-    /// Ends every process without waiting for anything.
-    pub(super) fn abandon(&self) {
+    /// Kills every process without waiting.
+    pub(super) fn kill_all(&self) {
         self.stopping.cancel();
         self.ending.cancel();
         self.signal_all(Signal::Kill);
@@ -172,54 +173,54 @@ impl Pool {
         }
     }
 
-    /// Queues for a place. Semaphores serve in the order of asking.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, InvokeError> {
-        let _waiting = Waiting::begin(&self.waiting, self.settings.queue, &self.places)?;
+    /// Queues for a permit. The semaphore is fair: first come, first served.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, InvokeError> {
+        let _waiting = Waiting::begin(&self.waiting, self.settings.queue, &self.permits)?;
         tokio::select! {
             biased;
             () = self.stopping.cancelled() => Err(InvokeError::Stopping),
-            place = Arc::clone(&self.places).acquire_owned() => place.map_err(|_| InvokeError::Stopping),
+            permit = Arc::clone(&self.permits).acquire_owned() => permit.map_err(|_| InvokeError::Stopping),
             () = tokio::time::sleep(self.settings.queue_wait) => Err(InvokeError::Throttled),
         }
     }
 
     async fn serve(
         self: Arc<Self>,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         payload: Bytes,
-        reply: oneshot::Sender<Invocation>,
+        sender: oneshot::Sender<Invocation>,
     ) {
         let request = Request { id: Uuid::new_v4().to_string(), payload, timeout: self.settings.timeout };
-        let (answer, environment) = self.run(&request).await;
-        let (payload, function_error) = match answer {
-            Answer::Response(payload) => (payload, None),
-            Answer::Error(payload) => (payload, Some("Unhandled".to_owned())),
+        let (reply, environment) = self.run(&request).await;
+        let (payload, function_error) = match reply {
+            Reply::Response(payload) => (payload, None),
+            Reply::Error(payload) => (payload, Some("Unhandled".to_owned())),
         };
-        let mut back = std::pin::pin!(async {
+        let mut released = std::pin::pin!(async {
             if let Some(environment) = environment {
-                self.put_back(environment).await;
+                self.release(environment).await;
             }
-            drop(place);
+            drop(permit);
         });
-        let is_back = tokio::time::timeout(SETTLING, back.as_mut()).await.is_ok();
-        if reply.send(Invocation { request_id: request.id, payload, function_error }).is_err() {
-            tracing::debug!(function = self.settings.name, "the caller has gone");
+        let is_released = tokio::time::timeout(POLL_GRACE, released.as_mut()).await.is_ok();
+        if sender.send(Invocation { request_id: request.id, payload, function_error }).is_err() {
+            tracing::debug!(function = self.settings.name, "the caller disconnected");
         }
-        if !is_back {
-            back.await;
+        if !is_released {
+            released.await;
         }
     }
 
-    /// Runs a request; with the answer comes the environment, if it is good for another one.
-    async fn run(self: &Arc<Self>, request: &Request) -> (Answer, Option<Arc<Environment>>) {
+    /// Runs a request. Returns the reply and the environment, if that can run another request.
+    async fn run(self: &Arc<Self>, request: &Request) -> (Reply, Option<Arc<Environment>>) {
         let id = &request.id;
-        for _ in 0..HANDOVERS {
+        for _ in 0..DISPATCH_ATTEMPTS {
             let environment = match self.idle_or_new().await {
                 Ok(environment) => environment,
-                Err(error) => return (Answer::Error(error), None),
+                Err(error) => return (Reply::Error(error), None),
             };
             match environment.run(request.clone()).await {
-                Outcome::Answered(answer) => return (answer, Some(environment)),
+                Outcome::Replied(reply) => return (reply, Some(environment)),
                 Outcome::NotTaken => {}
                 Outcome::Exited(reason) => {
                     let message = format!("RequestId: {id} Error: Runtime exited with error: {reason}");
@@ -236,8 +237,8 @@ impl Pool {
         (self.failure("Runtime.ExitError", &message), None)
     }
 
-    fn failure(&self, kind: &str, message: &str) -> Answer {
-        tracing::warn!(function = self.settings.name, message, "an invocation failed");
+    fn failure(&self, kind: &str, message: &str) -> Reply {
+        tracing::warn!(function = self.settings.name, message, "invocation failed");
         super::runtime_api::failure(kind, message)
     }
 
@@ -258,22 +259,23 @@ impl Pool {
         let environment = Environment::start(&*self.launch, arn, variables, *init, &self.processes).await?;
         lock(&self.environments).all.push(Arc::clone(&environment));
         if self.ending.is_cancelled() {
-            // It came after everything was told to stop.
+            // It started after the pool was stopped.
             environment.retire(Signal::Terminate);
         }
-        tokio::spawn(Arc::clone(self).replace_when_missed(Arc::clone(&environment)));
+        tokio::spawn(Arc::clone(self).replace_after_exit(Arc::clone(&environment)));
         Ok(environment)
     }
 
-    /// Makes an environment that is done available again; the runtime says when it is.
-    async fn put_back(&self, environment: Arc<Environment>) {
-        if environment.settled(self.settings.timeout).await {
+    /// Makes an environment available again, once its runtime polls.
+    async fn release(&self, environment: Arc<Environment>) {
+        if environment.becomes_idle(self.settings.timeout).await {
             lock(&self.environments).idle.push((environment, Instant::now()));
         }
     }
 
-    /// Boxed, because the replacement is watched in the same way.
-    fn replace_when_missed(self: Arc<Self>, environment: Arc<Environment>) -> BoxFuture<'static, ()> {
+    /// Waits for an exit and starts a replacement where one is needed. Boxed, because the replacement runs the same
+    /// future.
+    fn replace_after_exit(self: Arc<Self>, environment: Arc<Environment>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let reason = environment.exited().await;
             {
@@ -281,9 +283,9 @@ impl Pool {
                 environments.all.retain(|other| !Arc::ptr_eq(other, &environment));
                 environments.idle.retain(|(other, _)| !Arc::ptr_eq(other, &environment));
             }
-            if environment.is_missed() && !self.stopping.is_cancelled() {
+            if environment.needs_replacement() && !self.stopping.is_cancelled() {
                 let (function, pid) = (&self.settings.name, environment.pid);
-                tracing::warn!(function, pid, reason, "an environment is replaced");
+                tracing::warn!(function, pid, reason, "an environment exited and is replaced");
                 self.warm().await;
             }
         })
@@ -299,14 +301,14 @@ impl Pool {
     }
 }
 
-/// Counts a caller in the queue, for as long as it is there.
+/// Counts a caller as queued until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn begin(waiting: &'a AtomicUsize, most: usize, places: &Semaphore) -> Result<Self, InvokeError> {
+    fn begin(waiting: &'a AtomicUsize, limit: usize, permits: &Semaphore) -> Result<Self, InvokeError> {
         let before = waiting.fetch_add(1, Ordering::AcqRel);
         let waiting = Self(waiting);
-        if before >= most && places.available_permits() == 0 {
+        if before >= limit && permits.available_permits() == 0 {
             return Err(InvokeError::Throttled);
         }
         Ok(waiting)

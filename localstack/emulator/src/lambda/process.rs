@@ -1,4 +1,4 @@
-//! A function's binary as a process: started, signalled, waited for.
+//! Starts, signals and waits for the process of a function.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,31 +12,31 @@ use tokio::sync::mpsc;
 
 use super::log::Log;
 
-/// Starts the process of an environment. A trait, so that a test can play the runtime without one.
+/// Starts the process of an environment: a [`Binary`], or the fake runtime of tests.
 pub(super) trait Launch: Send + Sync + 'static {
-    /// Starts a process that finds exactly `environment`.
+    /// Starts a process with exactly these environment variables.
     ///
     /// # Errors
-    /// When the operating system cannot start it.
+    /// When the operating system does not start it.
     fn launch(&self, environment: &BTreeMap<String, String>) -> io::Result<Process>;
 }
 
 /// A running process. It is killed when `signals` is dropped, and when `exited` is.
 pub(super) struct Process {
-    /// The operating system's id.
+    /// Process id.
     pub(super) pid: u32,
-    /// Waits for the end, and says how it came: `exit status 1`, `signal: 9 (SIGKILL)`.
+    /// Resolves at the exit with its reason: `exit status 1`, `signal: 9 (SIGKILL)`.
     pub(super) exited: BoxFuture<'static, String>,
-    /// Asks for the end.
+    /// Signals for the process.
     pub(super) signals: mpsc::UnboundedSender<Signal>,
 }
 
-/// How to ask a process to end.
+/// A signal that ends a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// Politely: `SIGTERM`.
+    /// `SIGTERM`.
     Terminate,
-    /// At once: `SIGKILL`.
+    /// `SIGKILL`.
     Kill,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Signal {
 pub(super) struct Binary {
     /// Path of the executable.
     pub(super) path: PathBuf,
-    /// Takes both outputs.
+    /// Receives standard output and standard error.
     pub(super) log: Arc<Log>,
 }
 
@@ -58,7 +58,8 @@ impl Launch for Binary {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        // A group of its own: Ctrl-C is for the platform, which then lets requests end before it stops functions.
+        // A process group of its own: Ctrl-C reaches only the platform, which lets requests end before it stops
+        // functions.
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn()?;
@@ -74,7 +75,7 @@ impl Launch for Binary {
     }
 }
 
-/// Passes signals on until the process has ended.
+/// Forwards signals until the process has exited.
 async fn watch(mut child: Child, pid: u32, mut signals: mpsc::UnboundedReceiver<Signal>) -> String {
     loop {
         let signal = tokio::select! {
@@ -86,7 +87,7 @@ async fn watch(mut child: Child, pid: u32, mut signals: mpsc::UnboundedReceiver<
             Some(Signal::Kill) | None => child.start_kill(),
         };
         if let Err(error) = sent {
-            tracing::warn!(pid, %error, "a signal could not be sent");
+            tracing::warn!(pid, %error, "a signal was not sent");
         }
         if signal.is_none() {
             return describe(child.wait().await);
@@ -101,7 +102,7 @@ fn describe(status: io::Result<ExitStatus>) -> String {
     }
 }
 
-/// The child has not been waited for, so its id is still its own.
+/// Sends `SIGTERM`. The child has not been reaped, so its process id cannot have been reused.
 #[cfg(unix)]
 fn terminate(_child: &mut Child, pid: u32) -> io::Result<()> {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);

@@ -1,4 +1,4 @@
-//! Functions for tests, and a runtime that is a task: it speaks the Runtime API as a process would.
+//! Functions for tests, with a fake runtime: a task that is a client of the Runtime API, as a process would be.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use super::sync::lock;
 use super::{Config, Functions};
 use crate::deployment::Function;
 
-/// A function with nothing but names.
+/// A function with names and defaults.
 pub(crate) fn function(logical_id: &str, name: &str) -> Function {
     Function {
         logical_id: logical_id.to_owned(),
@@ -30,65 +30,65 @@ pub(crate) fn function(logical_id: &str, name: &str) -> Function {
     }
 }
 
-/// What a runtime does about a request.
-pub(crate) enum Reaction {
-    /// Answers with this.
-    Answer(String),
-    /// Reports this error.
+/// The effect of a fake runtime's handler.
+pub(crate) enum Effect {
+    /// Respond with this payload.
+    Respond(String),
+    /// Report this error.
     Fail(String),
-    /// Ends without a word.
-    Die,
-    /// Says that it cannot start, and ends; for the request that is its name, `init`.
-    RefuseToStart,
+    /// Exit without a reply.
+    Exit,
+    /// Report an initialization error and exit; only for the event `init`.
+    FailInit,
 }
 
-/// How a runtime works: asked with `init` once, and then with each event.
-pub(crate) type Behaviour = Arc<dyn Fn(String) -> BoxFuture<'static, Reaction> + Send + Sync>;
+/// The handler of a fake runtime: called with `init` once, and then with each event.
+pub(crate) type Handler = Arc<dyn Fn(String) -> BoxFuture<'static, Effect> + Send + Sync>;
 
-/// Starts tasks in the place of processes.
-pub(crate) struct Player {
-    behaviour: Behaviour,
+/// Starts tasks instead of processes.
+pub(crate) struct FakeRuntime {
+    handler: Handler,
     started: AtomicU32,
     kills: Mutex<BTreeMap<u32, Arc<Notify>>>,
 }
 
-impl Player {
-    pub(crate) fn new<F>(behaviour: impl Fn(String) -> F + Send + Sync + 'static) -> Arc<Self>
+impl FakeRuntime {
+    pub(crate) fn new<F>(handler: impl Fn(String) -> F + Send + Sync + 'static) -> Arc<Self>
     where
-        F: Future<Output = Reaction> + Send + 'static,
+        F: Future<Output = Effect> + Send + 'static,
     {
         Arc::new(Self {
-            behaviour: Arc::new(move |event| Box::pin(behaviour(event))),
+            handler: Arc::new(move |event| Box::pin(handler(event))),
             started: AtomicU32::new(0),
             kills: Mutex::default(),
         })
     }
 
-    /// How many were started.
+    /// Number of tasks started so far.
     pub(crate) fn started(&self) -> u32 {
         self.started.load(Ordering::SeqCst)
     }
 
-    /// As `kill -9` from outside.
+    /// Ends a task as `kill -9` would.
     pub(crate) fn kill(&self, pid: u32) {
         lock(&self.kills)[&pid].notify_one();
     }
 
-    /// One function `Echo`, named `erp-echo`, that works like this.
+    /// This function alone, on the fake runtime.
     pub(crate) fn functions(self: &Arc<Self>, config: Config, function: Function) -> Arc<Functions> {
-        let player = Arc::clone(self) as Arc<dyn Launch>;
+        let launch = Arc::clone(self) as Arc<dyn Launch>;
         Functions::with_launchers(config, &[function], |_| {
-            Ok((PathBuf::from("/bin/echo"), Arc::clone(&player)))
+            Ok((PathBuf::from("/bin/echo"), Arc::clone(&launch)))
         })
         .unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
-impl Launch for Player {
+impl Launch for FakeRuntime {
     fn launch(&self, environment: &BTreeMap<String, String>) -> io::Result<Process> {
         let pid = self.started.fetch_add(1, Ordering::SeqCst) + 1;
-        let api = format!("http://{}/2018-06-01/runtime", environment["AWS_LAMBDA_RUNTIME_API"]);
-        let mut runtime = tokio::spawn(play(api, Arc::clone(&self.behaviour)));
+        let api = format!("{}/2018-06-01/runtime", environment["AWS_LAMBDA_RUNTIME_API"]);
+        let mut runtime = tokio::spawn(run(api, Arc::clone(&self.handler)));
         let killed = Arc::new(Notify::new());
         lock(&self.kills).insert(pid, Arc::clone(&killed));
         let (signals, mut received) = mpsc::unbounded_channel();
@@ -108,10 +108,10 @@ impl Launch for Player {
     }
 }
 
-async fn play(api: String, behaviour: Behaviour) {
+async fn run(api: String, handler: Handler) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let post = |path: String, body: String| client.post(format!("{api}/{path}")).body(body).send();
-    if let Reaction::RefuseToStart = behaviour("init".to_owned()).await {
+    if let Effect::FailInit = handler("init".to_owned()).await {
         post("init/error".to_owned(), r#"{"errorMessage":"no table"}"#.to_owned()).await.unwrap();
         return;
     }
@@ -119,21 +119,23 @@ async fn play(api: String, behaviour: Behaviour) {
         let next = client.get(format!("{api}/invocation/next")).send().await.unwrap();
         let id = next.headers()["lambda-runtime-aws-request-id"].to_str().unwrap().to_owned();
         assert!(next.headers().contains_key("lambda-runtime-deadline-ms"));
-        let (kind, body) = match behaviour(next.text().await.unwrap()).await {
-            Reaction::Answer(body) => ("response", body),
-            Reaction::Fail(body) => ("error", body),
-            Reaction::Die | Reaction::RefuseToStart => return,
+        let (kind, body) = match handler(next.text().await.unwrap()).await {
+            Effect::Respond(body) => ("response", body),
+            Effect::Fail(body) => ("error", body),
+            Effect::Exit | Effect::FailInit => return,
         };
         post(format!("invocation/{id}/{kind}"), body).await.unwrap();
     }
 }
 
-/// Waits until something is so; panics when it takes too long.
-pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
+/// Waits until a condition holds; panics after ten seconds.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     let wait = async {
-        while !so() {
+        while !holds() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("not so: {what}"));
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .unwrap_or_else(|_| panic!("timed out waiting until {what}"));
 }

@@ -1,4 +1,4 @@
-//! Functions whose runtimes are tasks, and processes that are no runtimes.
+//! Functions on fake runtimes, and processes that are not runtimes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::{Barrier, Notify};
 
-use super::testing::{Player, Reaction, function, until};
+use super::testing::{Effect, FakeRuntime, function, until};
 use super::{Config, Functions, InvokeError};
 use crate::deployment::Function;
 
@@ -27,25 +27,25 @@ async fn invoke(functions: &Functions, event: &str) -> (String, bool) {
 }
 
 #[tokio::test]
-async fn one_request_after_another_has_one_environment() {
-    let player = Player::new(|event| async move { Reaction::Answer(event) });
-    let functions = player.functions(config(), echo());
+async fn sequential_requests_share_one_environment() {
+    let runtime = FakeRuntime::new(|event| async move { Effect::Respond(event) });
+    let functions = runtime.functions(config(), echo());
     for event in ["1", "2", "3"] {
         assert_eq!(invoke(&functions, event).await, (event.to_owned(), false));
-        until("it is put back", || functions.processes().iter().all(|process| !process.busy)).await;
+        until("it is idle", || functions.processes().iter().all(|process| !process.busy)).await;
     }
-    assert_eq!(player.started(), 1);
+    assert_eq!(runtime.started(), 1);
     functions.stop().await;
     assert!(functions.processes().is_empty());
     assert_eq!(functions.invoke("Echo", Bytes::new()).await, Err(InvokeError::Stopping));
 }
 
 #[tokio::test]
-async fn requests_run_side_by_side_and_no_more_than_there_are_places() {
+async fn requests_run_concurrently_up_to_the_limit() {
     let together = Arc::new(Barrier::new(3));
     let running = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
     let counted = Arc::clone(&running);
-    let player = Player::new(move |event| {
+    let runtime = FakeRuntime::new(move |event| {
         let (together, running) = (Arc::clone(&together), Arc::clone(&counted));
         async move {
             if event != "init" {
@@ -54,33 +54,33 @@ async fn requests_run_side_by_side_and_no_more_than_there_are_places() {
                 together.wait().await;
                 running.0.fetch_sub(1, Ordering::SeqCst);
             }
-            Reaction::Answer(event)
+            Effect::Respond(event)
         }
     });
-    let functions = player.functions(config(), echo());
-    let answers = join_all((0..9).map(|_| invoke(&functions, "1"))).await;
-    assert!(answers.iter().all(|(_, failed)| !failed));
+    let functions = runtime.functions(config(), echo());
+    let results = join_all((0..9).map(|_| invoke(&functions, "1"))).await;
+    assert!(results.iter().all(|(_, failed)| !failed));
     assert_eq!(running.1.load(Ordering::SeqCst), 3);
-    assert_eq!(player.started(), 3);
+    assert_eq!(runtime.started(), 3);
     functions.stop().await;
 }
 
 #[tokio::test]
-async fn a_full_queue_and_a_slow_one_throttle() {
-    let player = Player::new(|event| async move {
+async fn a_full_queue_and_a_slow_queue_throttle() {
+    let runtime = FakeRuntime::new(|event| async move {
         if event != "init" {
             std::future::pending::<()>().await;
         }
-        Reaction::Answer(event)
+        Effect::Respond(event)
     });
     let config =
         Config { queue: 1, queue_wait: Duration::from_millis(50), grace: Duration::ZERO, ..config() };
-    let functions = player.functions(config, Function { reserved_concurrency: Some(1), ..echo() });
+    let functions = runtime.functions(config, Function { reserved_concurrency: Some(1), ..echo() });
     let first = tokio::spawn({
         let functions = Arc::clone(&functions);
         async move { functions.invoke("Echo", Bytes::new()).await }
     });
-    until("the place is taken", || functions.processes().iter().any(|process| process.busy)).await;
+    until("the permit is taken", || functions.processes().iter().any(|process| process.busy)).await;
     let mut second = Box::pin(functions.invoke("Echo", Bytes::new()));
     assert!(futures_util::poll!(&mut second).is_pending());
     assert_eq!(
@@ -94,16 +94,16 @@ async fn a_full_queue_and_a_slow_one_throttle() {
 }
 
 #[tokio::test]
-async fn errors_crashes_and_long_runs_are_function_errors_and_a_lost_environment_is_replaced() {
-    let player = Player::new(|event| async move {
+async fn errors_crashes_and_timeouts_are_function_errors_and_the_environment_is_replaced() {
+    let runtime = FakeRuntime::new(|event| async move {
         match event.as_str() {
-            "fail" => Reaction::Fail(r#"{"errorMessage":"no"}"#.to_owned()),
-            "die" => Reaction::Die,
+            "fail" => Effect::Fail(r#"{"errorMessage":"no"}"#.to_owned()),
+            "die" => Effect::Exit,
             "hang" => std::future::pending().await,
-            _ => Reaction::Answer(event),
+            _ => Effect::Respond(event),
         }
     });
-    let functions = player.functions(config(), Function { timeout: Duration::from_millis(250), ..echo() });
+    let functions = runtime.functions(config(), Function { timeout: Duration::from_millis(250), ..echo() });
     assert_eq!(invoke(&functions, "fail").await, (r#"{"errorMessage":"no"}"#.to_owned(), true));
     for (event, expected, started) in [
         ("die", "Runtime exited with error: exit status 1", 2),
@@ -113,7 +113,7 @@ async fn errors_crashes_and_long_runs_are_function_errors_and_a_lost_environment
         assert!(failed && payload.contains(expected), "{payload}");
         until("it is replaced", || {
             let processes = functions.processes();
-            player.started() == started && matches!(&*processes, [process] if !process.busy)
+            runtime.started() == started && matches!(&*processes, [process] if !process.busy)
         })
         .await;
     }
@@ -121,53 +121,53 @@ async fn errors_crashes_and_long_runs_are_function_errors_and_a_lost_environment
 }
 
 #[tokio::test]
-async fn a_kill_between_two_requests_is_nobodys_loss() {
-    let player = Player::new(|event| async move { Reaction::Answer(event) });
-    let functions = player.functions(config(), echo());
+async fn a_kill_between_two_requests_fails_no_request() {
+    let runtime = FakeRuntime::new(|event| async move { Effect::Respond(event) });
+    let functions = runtime.functions(config(), echo());
     for _ in 0..5 {
         assert_eq!(invoke(&functions, "1").await, ("1".to_owned(), false));
-        until("it waits", || functions.processes().iter().any(|process| !process.busy)).await;
-        functions.processes().iter().for_each(|process| player.kill(process.pid));
+        until("it is idle", || functions.processes().iter().any(|process| !process.busy)).await;
+        functions.processes().iter().for_each(|process| runtime.kill(process.pid));
     }
     functions.stop().await;
 }
 
 #[tokio::test]
-async fn a_start_that_fails_is_told_in_the_runtimes_own_words() {
-    let player = Player::new(|_| async { Reaction::RefuseToStart });
-    let functions = player.functions(config(), echo());
+async fn an_initialization_error_is_reported_as_the_runtime_sent_it() {
+    let runtime = FakeRuntime::new(|_| async { Effect::FailInit });
+    let functions = runtime.functions(config(), echo());
     assert_eq!(invoke(&functions, "1").await, (r#"{"errorMessage":"no table"}"#.to_owned(), true));
     until("it is gone", || functions.processes().is_empty()).await;
-    assert_eq!(player.started(), 1, "what never worked is not replaced");
+    assert_eq!(runtime.started(), 1, "an environment that never ran a request is not replaced");
     functions.stop().await;
 }
 
 #[tokio::test]
 async fn idle_environments_are_stopped() {
-    let player = Player::new(|event| async move { Reaction::Answer(event) });
-    let functions = player.functions(Config { idle: Duration::from_millis(40), ..config() }, echo());
+    let runtime = FakeRuntime::new(|event| async move { Effect::Respond(event) });
+    let functions = runtime.functions(Config { idle: Duration::from_millis(40), ..config() }, echo());
     invoke(&functions, "1").await;
     until("it is stopped", || functions.processes().is_empty()).await;
     assert_eq!(invoke(&functions, "2").await, ("2".to_owned(), false));
-    assert_eq!(player.started(), 2, "and not replaced before it is needed");
+    assert_eq!(runtime.started(), 2, "a stopped environment is not replaced before the next request");
     functions.stop().await;
 }
 
 #[tokio::test]
-async fn a_stop_lets_a_request_end_even_when_nobody_waits_for_it() {
+async fn a_stop_waits_for_a_request_whose_caller_disconnected() {
     let (gate, done) = (Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
     let (opened, counted) = (Arc::clone(&gate), Arc::clone(&done));
-    let player = Player::new(move |event| {
+    let runtime = FakeRuntime::new(move |event| {
         let (opened, counted) = (Arc::clone(&opened), Arc::clone(&counted));
         async move {
             if event != "init" {
                 opened.notified().await;
                 counted.fetch_add(1, Ordering::SeqCst);
             }
-            Reaction::Answer(event)
+            Effect::Respond(event)
         }
     });
-    let functions = player.functions(config(), echo());
+    let functions = runtime.functions(config(), echo());
     let mut call = Box::pin(functions.invoke("Echo", Bytes::new()));
     assert!(futures_util::poll!(&mut call).is_pending());
     drop(call);
@@ -180,10 +180,11 @@ async fn a_stop_lets_a_request_end_even_when_nobody_waits_for_it() {
 }
 
 #[tokio::test]
-async fn names_that_no_function_has_are_not_found() {
-    let functions = Player::new(|event| async move { Reaction::Answer(event) }).functions(config(), echo());
-    let expected = "arn:aws:lambda:us-east-1:000000000000:function:nobody".to_owned();
-    assert_eq!(functions.invoke("nobody", Bytes::new()).await, Err(InvokeError::NotFound(expected)));
+async fn an_unknown_function_name_is_not_found() {
+    let functions =
+        FakeRuntime::new(|event| async move { Effect::Respond(event) }).functions(config(), echo());
+    let expected = "arn:aws:lambda:us-east-1:000000000000:function:unknown".to_owned();
+    assert_eq!(functions.invoke("unknown", Bytes::new()).await, Err(InvokeError::NotFound(expected)));
     assert_eq!(functions.arn("Echo"), functions.arn("erp-echo"));
     let large = Bytes::from(vec![b' '; 6 * 1024 * 1024 + 1]);
     assert!(matches!(functions.invoke("Echo", large).await, Err(InvokeError::TooLarge { .. })));
@@ -216,7 +217,7 @@ mod real_processes {
     }
 
     #[tokio::test]
-    async fn a_process_that_ends_is_an_error_and_its_output_is_in_the_log() {
+    async fn an_exit_is_an_error_and_the_output_is_in_the_log() {
         let folder = tempfile::tempdir().unwrap();
         let functions =
             start(folder.path(), "echo $AWS_LAMBDA_FUNCTION_NAME; echo $HOME >&2; exit 7", Duration::MAX / 4)
@@ -224,17 +225,17 @@ mod real_processes {
         let (payload, failed) = invoke(&functions, "{}").await;
         assert!(failed && payload.contains("exit status 7"), "{payload}");
         let expected = BTreeSet::from(["erp-echo".to_owned(), String::new()]);
-        until("both outputs are there", || log(folder.path()) == expected).await;
+        until("both outputs are logged", || log(folder.path()) == expected).await;
         functions.stop().await;
     }
 
     #[tokio::test]
-    async fn a_process_that_never_asks_for_work_is_killed() {
+    async fn a_process_that_never_polls_is_killed() {
         let folder = tempfile::tempdir().unwrap();
         let functions = start(folder.path(), "echo $$; exec sleep 1000", Duration::from_millis(300)).await;
         let (payload, failed) = invoke(&functions, "{}").await;
         assert!(failed && payload.contains("Init timed out after 0.30 seconds"), "{payload}");
-        until("it said who it is", || !log(folder.path()).is_empty()).await;
+        until("its pid is logged", || !log(folder.path()).is_empty()).await;
         let pid =
             log(folder.path()).first().and_then(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?));
         assert!(rustix::process::test_kill_process(pid.unwrap()).is_err(), "it is gone");
@@ -242,7 +243,7 @@ mod real_processes {
     }
 
     #[tokio::test]
-    async fn a_binary_that_was_not_built_is_named() {
+    async fn a_missing_binary_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let started = Functions::start(Config::new(folder.path()), &[echo()], &BTreeMap::new()).await;
         let error = started.err().map(|error| error.to_string());
@@ -260,9 +261,9 @@ mod invoke_api {
     use super::*;
     use crate::broker::Authorize;
 
-    struct OnlyWithAKey;
+    struct RequiresKey;
 
-    impl Authorize for OnlyWithAKey {
+    impl Authorize for RequiresKey {
         fn check(&self, headers: &HeaderMap, action: &str, resource: &str) -> Result<(), String> {
             assert_eq!(action, "lambda:InvokeFunction");
             assert_eq!(resource, "arn:aws:lambda:us-east-1:000000000000:function:erp-echo");
@@ -271,17 +272,17 @@ mod invoke_api {
     }
 
     #[tokio::test]
-    async fn the_api_answers_as_the_sdks_expect() {
-        let player = Player::new(|event| async move {
+    async fn the_api_responds_as_the_sdks_expect() {
+        let runtime = FakeRuntime::new(|event| async move {
             match event.as_str() {
-                r#""fail""# => Reaction::Fail(r#"{"errorMessage":"no"}"#.to_owned()),
-                _ => Reaction::Answer(event),
+                r#""fail""# => Effect::Fail(r#"{"errorMessage":"no"}"#.to_owned()),
+                _ => Effect::Respond(event),
             }
         });
-        let functions = player.functions(config(), echo());
-        let api = router(Arc::clone(&functions), Arc::new(OnlyWithAKey));
+        let functions = runtime.functions(config(), echo());
+        let api = router(Arc::clone(&functions), Arc::new(RequiresKey));
         let arn = "arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Aerp-echo";
-        for (name, kind, key, body, status, answer, error) in [
+        for (name, kind, key, body, status, payload, error) in [
             ("erp-echo", None, true, "[1]", 200, "[1]", None),
             (arn, Some("RequestResponse"), true, "", 200, "{}", None),
             ("erp-echo", None, true, r#""fail""#, 200, r#"{"errorMessage":"no"}"#, None),
@@ -290,7 +291,7 @@ mod invoke_api {
             ("erp-echo", Some("DryRun"), false, "", 403, "", Some("AccessDeniedException")),
             ("erp-echo", None, true, "{", 400, "", Some("InvalidRequestContentException")),
             ("erp-echo", Some("Maybe"), true, "{}", 400, "", Some("InvalidParameterValueException")),
-            ("nobody", None, true, "{}", 404, "", Some("ResourceNotFoundException")),
+            ("unknown", None, true, "{}", 404, "", Some("ResourceNotFoundException")),
         ] {
             let mut request = Request::post(format!("/2015-03-31/functions/{name}/invocations"));
             if let Some(kind) = kind {
@@ -311,7 +312,7 @@ mod invoke_api {
             if error.is_some() {
                 assert!(serde_json::from_slice::<Value>(&bytes).unwrap()["Message"].is_string(), "{what}");
             } else {
-                assert_eq!(bytes, answer, "{what}");
+                assert_eq!(bytes, payload, "{what}");
             }
         }
         functions.stop().await;

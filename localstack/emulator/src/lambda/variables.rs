@@ -1,4 +1,4 @@
-//! What an environment's process finds in its environment, and nothing else.
+//! The environment variables of a function's process.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
 
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use super::clock::timestamp;
 use super::config::Config;
 use crate::deployment::{Function, REGION};
 
-/// What a process gets from the platform's own environment. `SystemRoot` is what sockets need on Windows.
+/// Variables that a process inherits from the platform. Sockets need `SystemRoot` on Windows.
 const INHERITED: [&str; 4] = ["PATH", "RUST_LOG", "RUST_BACKTRACE", "SystemRoot"];
 
-/// The variables that every environment of `function` has.
+/// The variables that all environments of `function` share.
 ///
-/// The order of precedence is that of AWS: what the template says cannot change what Lambda itself sets.
+/// The precedence is that of AWS: the template cannot override variables that Lambda sets.
 pub(super) fn of(config: &Config, function: &Function, executable: &Path) -> BTreeMap<String, String> {
     let mut variables: BTreeMap<String, String> =
         INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();
@@ -26,14 +26,14 @@ pub(super) fn of(config: &Config, function: &Function, executable: &Path) -> BTr
     variables
 }
 
-/// The variables of one environment of a function whose others are `variables`.
+/// Adds the variables that differ between environments. `runtime_api` is the base URL of the Runtime API.
 pub(super) fn with_runtime_api(
     variables: &BTreeMap<String, String>,
-    runtime_api: std::net::SocketAddr,
+    runtime_api: String,
 ) -> BTreeMap<String, String> {
     let stream = format!("{}/[$LATEST]{}", timestamp().strftime("%Y/%m/%d"), Uuid::new_v4().simple());
     let mut variables = variables.clone();
-    variables.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), runtime_api.to_string());
+    variables.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), runtime_api);
     variables.insert("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), stream);
     variables
 }
@@ -66,10 +66,10 @@ mod tests {
     use crate::lambda::testing::function;
 
     #[test]
-    fn what_lambda_sets_cannot_be_changed_by_the_template_but_credentials_come_last() {
+    fn the_template_cannot_override_lambda_variables_and_credentials_take_precedence() {
         let mut config = Config::new("logs");
         config.environment.insert("AWS_ENDPOINT_URL".into(), "http://127.0.0.1:4566".into());
-        config.environment.insert("TABLE_NAME".into(), "nobody".into());
+        config.environment.insert("TABLE_NAME".into(), "overridden".into());
         config.function_environment.insert(
             "OrdersFunction".into(),
             BTreeMap::from([("AWS_ACCESS_KEY_ID".into(), "LOCALOrders".into())]),
@@ -88,6 +88,6 @@ mod tests {
         ] {
             assert_eq!(variables.get(name).map(String::as_str), Some(value), "{name}");
         }
-        assert!(!variables.contains_key("HOME"), "nothing of the platform's own environment");
+        assert!(!variables.contains_key("HOME"), "variables of the platform are not inherited");
     }
 }

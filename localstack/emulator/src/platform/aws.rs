@@ -1,4 +1,4 @@
-//! One AWS endpoint for all services: which of them a request is for.
+//! The AWS endpoint: dispatches requests to the services.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ pub(super) struct Services {
     pub(super) lambda: Router,
     /// SNS and SQS.
     pub(super) broker: Router,
-    /// Counts what is asked of them.
+    /// Counts the calls.
     pub(super) usage: Arc<Usage>,
 }
 
-/// Who a request is for.
+/// The service of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
     /// DynamoDB and DynamoDB Streams.
@@ -32,7 +32,7 @@ pub(super) enum Service {
     Broker,
 }
 
-/// Each request to its service.
+/// Dispatches each request to its service.
 pub(super) fn router(services: Services) -> Router {
     Router::new().fallback(move |request: Request| dispatch(services.clone(), request))
 }
@@ -48,7 +48,7 @@ async fn dispatch(services: Services, request: Request) -> Response {
     services.usage.observe(service, request, router).await
 }
 
-/// The JSON protocols name their service in a header, Lambda has paths, and the query protocol the rest.
+/// The JSON protocols name their service in `X-Amz-Target`, Lambda has a path, and SNS has neither.
 fn service(target: Option<&str>, path: &str) -> Service {
     match target {
         Some(target) if target.starts_with("DynamoDB") => Service::DynamoDb,
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_request_goes_to_its_service() {
+    fn each_request_is_dispatched_to_its_service() {
         for (target, path, expected) in [
             (Some("DynamoDB_20120810.PutItem"), "/", Service::DynamoDb),
             (Some("DynamoDBStreams_20120810.GetRecords"), "/", Service::DynamoDb),

@@ -1,22 +1,22 @@
 //! Starts and stops everything that the template describes.
 //!
 //! ```text
-//! ports   the loopback ports
-//! data    the folder, and who may use it
-//! aws     one endpoint for DynamoDB, SNS, SQS and Lambda
-//! server  an HTTP server that can be stopped
-//! usage   what AWS would bill for, counted on demand
+//! options  the settings of a start
+//! data     the data folder
+//! ports    listeners on loopback ports
+//! aws      the AWS endpoint for DynamoDB, SNS, SQS and Lambda
+//! usage    counts the billed calls
 //! ```
 //!
-//! The order is the point. Ports first, because queue URLs in the functions' environment contain one; the gateway
-//! last, so that nobody is let in before there is somebody to answer. Stopping goes the other way around: no new
-//! requests, then no new batches, then the functions' processes, and only then what they talk to.
+//! The order matters. Ports are opened first, because the queue URLs in the functions' environment contain one; the
+//! gateway starts last, when everything behind it runs. The platform stops in the reverse order: no new requests, no
+//! new batches, then the functions' processes, then the services that they call.
 
 mod aws;
 mod data;
 mod error;
+mod options;
 mod ports;
-mod server;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -29,83 +29,36 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::binaries::{self, Source};
+use crate::binaries;
 use crate::broker::{Authorize, Broker};
 use crate::deployment::{Deployment, REGION};
 use crate::dynamodb::DynamoDb;
-use crate::gateway::{self, Gateway};
-use crate::iam::Iam;
-use crate::lambda::{self, Functions, Invoke, ProcessInfo};
 use crate::event_source_mapping::{self, Mappings};
+use crate::gateway::{self, Gateway};
+use crate::iam::{Credentials, Iam};
+use crate::lambda::{self, Functions, Invoke, ProcessInfo};
 use crate::secrets::Secrets;
-use crate::template;
+use crate::server::{ReadTimeouts, Server, Settings};
+use crate::template::{self, TemplateError};
 
+pub(crate) use data::Data;
 pub use error::StartError;
+pub use options::Options;
 pub use usage::{Usage, Used};
 
-use data::Data;
-use server::Server;
 use usage::Counted;
 
-/// How long requests in flight may take to end when the platform stops. Functions have as long after that.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the platform looks for stream records that everybody has read.
-const TRIM: Duration = Duration::from_secs(30);
+/// How long a stop waits for requests in flight, and then as long again for invocations.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Interval between deletions of stream records that all mappings have read.
+const TRIM_INTERVAL: Duration = Duration::from_secs(30);
+/// The host name of this machine in a Docker container, from which `sam local` calls the AWS endpoint. It is reserved
+/// (`.internal`), so no web page can bind it to an address.
+const DOCKER_HOST: &str = "host.docker.internal";
+/// The template's parameter for the origin that browsers may call the API from.
+const ALLOW_ORIGIN: &str = "AllowOrigin";
 
-/// How a platform is started.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The template.
-    pub template: PathBuf,
-    /// `AWS::StackName`, the prefix of physical names.
-    pub stack_name: String,
-    /// Values for the template's parameters.
-    pub parameters: BTreeMap<String, String>,
-    /// Port of the API; 0 is a free one.
-    pub port: u16,
-    /// Port of the AWS endpoint; 0 is a free one.
-    pub aws_port: u16,
-    /// Where data, secrets and logs are kept; none is a temporary folder.
-    pub data: Option<PathBuf>,
-    /// Whether functions are built with `--release`.
-    pub release_functions: bool,
-    /// A folder of ready executables, instead of building them.
-    pub executables: Option<PathBuf>,
-    /// Whether what functions log goes to standard error as well.
-    pub echo_logs: bool,
-}
-
-impl Options {
-    /// A template on free ports, with data that is forgotten and parameters at their defaults.
-    pub fn new(template: impl Into<PathBuf>) -> Self {
-        Self {
-            template: template.into(),
-            stack_name: "erp".to_owned(),
-            parameters: BTreeMap::new(),
-            port: 0,
-            aws_port: 0,
-            data: None,
-            release_functions: false,
-            executables: None,
-            echo_logs: false,
-        }
-    }
-
-    fn source(&self) -> Source {
-        match &self.executables {
-            Some(folder) => Source::Folder(folder.clone()),
-            None => {
-                let folder = self.template.parent().filter(|folder| !folder.as_os_str().is_empty());
-                Source::Build {
-                    workspace: folder.unwrap_or(Path::new(".")).to_owned(),
-                    release: self.release_functions,
-                }
-            }
-        }
-    }
-}
-
-/// Something is still going on.
+/// The platform is not idle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("still busy: {0}")]
 pub struct Busy(String);
@@ -124,34 +77,33 @@ pub struct Platform {
     trimmer: JoinHandle<()>,
     gateway_server: Server,
     aws_server: Server,
-    /// Last, so that the folder outlives everything that is kept in it.
+    /// Last, because fields are dropped in order and the others use files in the folder.
     data: Data,
 }
 
 impl Platform {
-    /// Starts everything; when it returns, requests are answered.
+    /// Starts everything. When it returns, the API serves requests.
     ///
     /// # Errors
     ///
-    /// When the template does not run here, a function cannot be built, or a port or folder is taken.
+    /// When the template is not supported, a function cannot be built, or a port or the data folder is in use.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let data = Data::open(options.data.as_deref())?;
+        Self::start_in(data, options).await
+    }
+
+    /// Starts everything in a data folder that is open already.
+    pub(crate) async fn start_in(data: Data, options: Options) -> Result<Self, StartError> {
         let (gateway_listener, port) = ports::listen(options.port, "--port").await?;
         let (aws_listener, aws_port) = ports::listen(options.aws_port, "--aws-port").await?;
         let aws_endpoint = format!("http://127.0.0.1:{aws_port}");
+        let base_url = format!("http://localhost:{port}");
 
-        let deployment = template::load(
-            &options.template,
-            template::Inputs {
-                stack_name: &options.stack_name,
-                parameters: &options.parameters,
-                aws_endpoint: &aws_endpoint,
-                secrets: &Secrets::open(&data.path("secrets.json"))?,
-            },
-        )?;
+        let secrets = Secrets::open(&data.path("secrets.json"))?;
+        let deployment = deployment(&options, &base_url, &aws_endpoint, &secrets)?;
         let executables = binaries::executables(&options.source(), &deployment.functions).await?;
 
-        let iam = Arc::new(Iam::new(&deployment.functions)?);
+        let iam = Arc::new(Iam::new(Credentials::of_owner(&secrets)?, &deployment.functions)?);
         let broker = open_broker(&data, &deployment, &aws_endpoint, &iam)?;
         let dynamodb =
             DynamoDb::start(&data.path("dynamodb.sqlite"), &deployment.tables, Arc::clone(&iam)).await?;
@@ -165,7 +117,7 @@ impl Platform {
             broker: broker.router(),
             usage: Arc::clone(&usage),
         };
-        let aws_server = Server::start(aws_listener, aws::router(services));
+        let aws_server = Server::start(aws_listener, aws::router(services), settings(&[DOCKER_HOST]));
 
         let invoke: Arc<dyn Invoke> = Arc::new(Counted(Arc::clone(&usage)));
         let mappings = Mappings::start(
@@ -181,10 +133,10 @@ impl Platform {
         let trimmer = tokio::spawn(trim(Arc::clone(&dynamodb), Arc::clone(&mappings), deployment.clone()));
 
         let gateway = Arc::new(Gateway::new(deployment.api.clone(), invoke));
-        let gateway_server = Server::start(gateway_listener, gateway::router(gateway));
+        let gateway_server = Server::start(gateway_listener, gateway::router(gateway), settings(&[]));
         Ok(Self {
             deployment,
-            base_url: format!("http://localhost:{port}"),
+            base_url,
             aws_endpoint,
             functions,
             broker,
@@ -199,7 +151,7 @@ impl Platform {
         })
     }
 
-    /// Base URL of the API.
+    /// Base URL of the API, such as `http://localhost:8000`.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
@@ -209,7 +161,12 @@ impl Platform {
         &self.aws_endpoint
     }
 
-    /// What runs.
+    /// The access key for the AWS endpoint, which may do everything.
+    pub fn access_key(&self) -> &Credentials {
+        self.iam.owner()
+    }
+
+    /// The deployment that runs.
     pub fn deployment(&self) -> &Deployment {
         &self.deployment
     }
@@ -224,42 +181,42 @@ impl Platform {
         self.data.path(LOGS)
     }
 
-    /// Every process of a function that there is right now.
+    /// All running processes of functions.
     pub fn functions(&self) -> Vec<ProcessInfo> {
         self.functions.processes()
     }
 
-    /// The variables that a process of a function finds, credentials with its rights among them.
+    /// The environment variables of a function's processes, including the credentials of its role.
     pub fn environment(&self, function: &str) -> Option<&BTreeMap<String, String>> {
         self.functions.environment(function)
     }
 
-    /// Who may do what, and what was done with it.
+    /// The permissions of the functions, and their use.
     pub fn iam(&self) -> &Iam {
         &self.iam
     }
 
-    /// Queues and topics.
+    /// The message broker: queues and topics.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
     }
 
-    /// The database; what makes calls to it go wrong is set here.
+    /// The database, which also injects faults for tests.
     pub fn dynamodb(&self) -> &DynamoDb {
         &self.dynamodb
     }
 
-    /// Counts what AWS would bill for.
+    /// Counts the billed calls.
     pub fn usage(&self) -> &Usage {
         &self.usage
     }
 
-    /// Waits until nothing is going on: no queue that drives a function holds a message, no stream is behind, and
-    /// no function runs.
+    /// Waits until the platform is idle: no queue with a mapping holds a message, all stream records are read, and no
+    /// function runs.
     ///
     /// # Errors
     ///
-    /// What still goes on when the time is over.
+    /// The reason why it is not idle at the deadline.
     pub async fn quiet(&self, deadline: Duration) -> Result<(), Busy> {
         const PAUSE: Duration = Duration::from_millis(20);
         let end = Instant::now() + deadline;
@@ -273,7 +230,7 @@ impl Platform {
         }
     }
 
-    /// What is going on, if anything.
+    /// The reason why the platform is not idle, if it is not.
     fn busy(&self) -> Option<String> {
         if let Some(process) = self.functions.processes().iter().find(|process| process.busy) {
             return Some(format!("{} runs", process.function));
@@ -287,28 +244,62 @@ impl Platform {
                 let streams = self.mappings.streams();
                 let streams: Vec<_> =
                     streams.iter().filter(|s| !s.caught_up).map(|s| s.table.as_str()).collect();
-                Some(format!("queues with messages {queues:?}, streams that are behind {streams:?}"))
+                Some(format!("queues with messages {queues:?}, streams with unread records {streams:?}"))
             }
             Err(error) => Some(error.to_string()),
         }
     }
 
-    /// Stops everything, after the requests and invocations in flight; no process is left behind.
+    /// Stops everything, after the requests and invocations in flight. All processes have exited when it returns.
     pub async fn stop(self) {
         self.trimmer.abort();
-        self.gateway_server.stop(PATIENCE).await;
-        if tokio::time::timeout(PATIENCE, self.mappings.stop()).await.is_err() {
-            tracing::warn!("batches are cut off; their messages come back at the next start");
+        self.gateway_server.stop(STOP_GRACE).await;
+        if tokio::time::timeout(STOP_GRACE, self.mappings.stop()).await.is_err() {
+            tracing::warn!("batches are aborted; their messages become visible at the next start");
         }
         self.functions.stop().await;
-        self.aws_server.stop(PATIENCE).await;
+        self.aws_server.stop(STOP_GRACE).await;
         self.dynamodb.stop().await;
     }
 }
 
 const LOGS: &str = "logs";
 
-/// Queues, topics and subscriptions as the template has them; what a kill left in flight can be received again.
+/// Reads the template with the parameters of the options.
+fn deployment(
+    options: &Options,
+    base_url: &str,
+    aws_endpoint: &str,
+    secrets: &Secrets,
+) -> Result<Deployment, StartError> {
+    let path = &options.template;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| TemplateError::Read { path: path.clone(), source })?;
+    let document: yaml_serde::Value = yaml_serde::from_str(&text).map_err(TemplateError::from)?;
+    let declared = document.get("Parameters").and_then(yaml_serde::Value::as_mapping);
+    let declared: Vec<&str> = declared.into_iter().flatten().filter_map(|(name, _)| name.as_str()).collect();
+    if let Some(name) = options.parameters.keys().find(|name| !declared.contains(&name.as_str())) {
+        return Err(StartError::UnknownParameter {
+            name: name.clone(),
+            template: path.clone(),
+            declared: declared.join(", "),
+        });
+    }
+    let mut parameters = options.parameters.clone();
+    // Registration is open on one machine, so a page of another origin must not call the API from a browser.
+    if declared.contains(&ALLOW_ORIGIN) {
+        parameters.entry(ALLOW_ORIGIN.to_owned()).or_insert_with(|| base_url.to_owned());
+    }
+    let inputs =
+        template::Inputs { stack_name: &options.stack_name, parameters: &parameters, aws_endpoint, secrets };
+    Ok(template::read(document, inputs)?)
+}
+
+fn settings(other_hosts: &'static [&'static str]) -> Settings {
+    Settings { timeouts: Some(ReadTimeouts::default()), other_hosts }
+}
+
+/// Creates the template's queues, topics and subscriptions. Messages that were in flight at a crash become visible.
 fn open_broker(
     data: &Data,
     deployment: &Deployment,
@@ -332,7 +323,7 @@ fn open_broker(
     broker.set_authorizer(Arc::clone(iam) as Arc<dyn Authorize>);
     let released = broker.release_in_flight()?;
     if released > 0 {
-        tracing::info!(released, "messages that were in flight come back");
+        tracing::info!(released, "messages that were in flight are visible again");
     }
     Ok(broker)
 }
@@ -346,11 +337,11 @@ fn lambda_config(
 ) -> lambda::Config {
     let mut config = lambda::Config::new(data.path(LOGS));
     config.echo = echo;
-    config.grace = PATIENCE;
+    config.grace = STOP_GRACE;
     config.environment = BTreeMap::from([
         ("AWS_ENDPOINT_URL".to_owned(), aws_endpoint.to_owned()),
         ("AWS_DEFAULT_REGION".to_owned(), REGION.to_owned()),
-        // Nothing of the machine's own AWS settings reaches a function.
+        // Functions must not look for credentials in the metadata service of the machine.
         ("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
     ]);
     for function in &deployment.functions {
@@ -365,16 +356,16 @@ fn lambda_config(
     config
 }
 
-/// Deletes stream records that everybody has read, for as long as the platform runs.
+/// Deletes stream records that all mappings have read, until it is aborted.
 async fn trim(dynamodb: Arc<DynamoDb>, mappings: Arc<Mappings>, deployment: Deployment) {
-    let mut ticks = tokio::time::interval(TRIM);
+    let mut ticks = tokio::time::interval(TRIM_INTERVAL);
     loop {
         ticks.tick().await;
         let behind: Vec<String> =
             mappings.streams().into_iter().filter(|s| !s.caught_up).map(|s| s.table).collect();
         for table in deployment.tables.iter().filter(|table| !behind.contains(&table.name)) {
             if let Err(error) = dynamodb.trim_stream(&table.name).await {
-                tracing::warn!(%error, table = table.name, "stream records cannot be deleted");
+                tracing::warn!(%error, table = table.name, "stream records were not deleted");
             }
         }
     }

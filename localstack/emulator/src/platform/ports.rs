@@ -1,4 +1,4 @@
-//! Ports of this machine, and what to do when one is taken.
+//! Listeners on loopback ports.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 
 use super::StartError;
 
-/// Listens on a port of the loopback interface, so that nothing outside this machine reaches the platform; 0 is
-/// a free one.
+/// Listens on a port of the loopback interface, which other machines cannot reach; 0 picks a free port. `option` is
+/// the command line option that sets the port.
 pub(super) async fn listen(port: u16, option: &'static str) -> Result<(TcpListener, u16), StartError> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|source| match source.kind() {

@@ -1,8 +1,8 @@
-//! What AWS would bill for, counted while somebody asks for it: invocations, calls, units of DynamoDB, parts of
-//! publications. What it costs is in docs/runbook.md, and a test keeps the two together.
+//! Counts the billed usage on demand: invocations, API calls, DynamoDB request units, SNS requests. A test compares the
+//! costs in docs/runbook.md with it.
 //!
-//! The database says itself what a call consumes, by the rules of DynamoDB; it only has to be asked. What a function
-//! calls is told from what the owner of the platform calls by the access key.
+//! The database reports the consumed capacity of a call itself (`ReturnConsumedCapacity`). Only calls of functions are
+//! counted; the access key tells them from calls of the owner.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,33 +23,33 @@ use crate::deployment::Function;
 use crate::iam::{self, Iam};
 use crate::lambda::{Functions, Invocation, Invoke, InvokeError};
 
-/// As much as any of the services takes.
+/// The largest request body of any service, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
-/// SNS bills a publication for each part of this size (<https://aws.amazon.com/sns/pricing/>).
-const PUBLISHED_PART: usize = 64 * 1024;
-/// What consumes read units; everything else writes.
+/// SNS bills one request for each chunk of a publication of this size, in bytes (<https://aws.amazon.com/sns/pricing/>).
+const PUBLISHED_CHUNK: usize = 64 * 1024;
+/// The operations that consume read units; all others consume write units.
 const READS: [&str; 5] = ["BatchGetItem", "GetItem", "Query", "Scan", "TransactGetItems"];
 
-/// What was used.
+/// The usage of an interval.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Used {
     /// Invocations, by the function's name.
     pub invocations: BTreeMap<String, u64>,
-    /// Messages that functions were given from queues.
+    /// Messages that functions received from queues.
     pub messages: u64,
-    /// Calls of functions, by the function's name and what it called, such as `DynamoDB GetItem`.
+    /// Calls by functions, by the function's name and the operation, such as `DynamoDB GetItem`.
     pub calls: BTreeMap<(String, String), u64>,
-    /// Request units of DynamoDB for reading.
+    /// DynamoDB read request units.
     pub read_units: f64,
-    /// Request units of DynamoDB for writing.
+    /// DynamoDB write request units.
     pub write_units: f64,
-    /// Publications, in parts of 64 KB.
+    /// SNS publish requests, one for each 64 KiB.
     pub published: u64,
-    /// Calls that were refused; DynamoDB bills refused writes too, which is not in the units here.
+    /// Calls that failed. DynamoDB bills failed conditional writes as well, which the units here do not include.
     pub refused: u64,
 }
 
-/// Counts, while it is asked to.
+/// The counters, which are active between `begin` and `end`.
 pub struct Usage {
     counting: Mutex<Option<Used>>,
     functions: Arc<Functions>,
@@ -66,21 +66,21 @@ impl Usage {
         Arc::new(Self { counting: Mutex::default(), functions, callers: callers.collect() })
     }
 
-    /// Counts from nothing.
+    /// Starts counting from zero.
     pub fn begin(&self) {
         *self.lock() = Some(Used::default());
     }
 
-    /// What was used since [`begin`](Self::begin); nothing is counted any more.
+    /// Stops counting, and returns the usage since [`begin`](Self::begin).
     pub fn end(&self) -> Used {
         self.lock().take().unwrap_or_default()
     }
 
-    /// Hands a request on and counts what it uses.
+    /// Forwards a request to its service and counts its usage.
     pub(super) async fn observe(&self, service: Service, request: Request, router: Router) -> Response {
         let caller = self.caller(request.headers());
         let (Some(caller), true) = (caller, self.lock().is_some()) else {
-            return pass(router, request).await;
+            return forward(router, request).await;
         };
         let (parts, body) = request.into_parts();
         let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
@@ -91,7 +91,7 @@ impl Usage {
             Service::Lambda => {
                 // `/2015-03-31/functions/NAME-or-ARN/invocations`; the SDK escapes the colons of an ARN.
                 let given = parts.uri.path().split('/').nth(3).unwrap_or_default().replace("%3A", ":");
-                let response = pass(router, Request::from_parts(parts, Body::from(body))).await;
+                let response = forward(router, Request::from_parts(parts, Body::from(body))).await;
                 self.count(|used| {
                     called(used, caller, "Lambda Invoke", response.status());
                     *used.invocations.entry(self.name(&given)).or_default() += 1;
@@ -100,7 +100,7 @@ impl Usage {
             }
             Service::Broker => {
                 let (call, published) = broker_call(&parts.headers, &body);
-                let response = pass(router, Request::from_parts(parts, Body::from(body))).await;
+                let response = forward(router, Request::from_parts(parts, Body::from(body))).await;
                 self.count(|used| {
                     called(used, caller, &call, response.status());
                     used.published += published;
@@ -113,9 +113,9 @@ impl Usage {
     async fn database(&self, caller: &str, mut parts: Parts, body: &Bytes, router: Router) -> Response {
         let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
-        let asked = asking_for_capacity(&operation, body).unwrap_or_else(|| body.clone());
+        let body = with_capacity_request(&operation, body).unwrap_or_else(|| body.clone());
         parts.headers.remove(CONTENT_LENGTH);
-        let response = pass(router, Request::from_parts(parts, Body::from(asked))).await;
+        let response = forward(router, Request::from_parts(parts, Body::from(body))).await;
         let (parts, body) = response.into_parts();
         let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
             return StatusCode::BAD_GATEWAY.into_response();
@@ -133,7 +133,7 @@ impl Usage {
         Response::from_parts(parts, Body::from(body))
     }
 
-    /// The name of a function, from whatever it is called by.
+    /// The physical name of a function, by any of its names.
     fn name(&self, function: &str) -> String {
         self.functions.name(function).unwrap_or(function).to_owned()
     }
@@ -153,7 +153,7 @@ impl Usage {
     }
 }
 
-/// Functions whose invocations by the gateway and by triggers are counted.
+/// Counts the invocations by the gateway and by event source mappings.
 pub(super) struct Counted(pub(super) Arc<Usage>);
 
 impl Invoke for Counted {
@@ -171,14 +171,14 @@ impl Invoke for Counted {
     }
 }
 
-/// How many messages of a queue an event brings.
+/// Number of SQS messages in an event.
 fn messages(event: &Bytes) -> u64 {
     let event: Value = serde_json::from_slice(event).unwrap_or_default();
     let records = event["Records"].as_array().map_or(&[][..], Vec::as_slice);
     records.iter().filter(|record| record["eventSource"] == "aws:sqs").count() as u64
 }
 
-async fn pass(router: Router, request: Request) -> Response {
+async fn forward(router: Router, request: Request) -> Response {
     match router.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -190,8 +190,8 @@ fn called(used: &mut Used, caller: &str, call: &str, status: StatusCode) {
     used.refused += u64::from(!status.is_success());
 }
 
-/// The request, asking what it consumes; none for what consumes nothing or is no JSON object.
-fn asking_for_capacity(operation: &str, body: &Bytes) -> Option<Bytes> {
+/// The request with `ReturnConsumedCapacity`; none when it consumes nothing or is not a JSON object.
+fn with_capacity_request(operation: &str, body: &Bytes) -> Option<Bytes> {
     if operation.starts_with("Describe") || operation.starts_with("List") {
         return None;
     }
@@ -200,15 +200,15 @@ fn asking_for_capacity(operation: &str, body: &Bytes) -> Option<Bytes> {
     Some(Value::Object(request).to_string().into())
 }
 
-/// The units in an answer: those of one table, or of several.
+/// The consumed units in a response, of one table or of several.
 fn consumed(body: &Bytes) -> f64 {
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    let capacity = &answer["ConsumedCapacity"];
+    let response: Value = serde_json::from_slice(body).unwrap_or_default();
+    let capacity = &response["ConsumedCapacity"];
     let tables = capacity.as_array().map_or(std::slice::from_ref(capacity), Vec::as_slice);
     tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum()
 }
 
-/// What is called of SNS or SQS, and how many parts are published by it.
+/// The operation of an SNS or SQS request, and the number of billed publish requests.
 fn broker_call(headers: &HeaderMap, body: &Bytes) -> (String, u64) {
     if let Some(target) = headers.get("x-amz-target").and_then(|target| target.to_str().ok()) {
         return (target.replacen("AmazonSQS.", "SQS ", 1), 0);
@@ -216,9 +216,9 @@ fn broker_call(headers: &HeaderMap, body: &Bytes) -> (String, u64) {
     let form: Vec<_> = form_urlencoded::parse(body).into_owned().collect();
     let action = form.iter().find(|(key, _)| key == "Action").map_or("", |(_, value)| value);
     let published = if action.starts_with("Publish") {
-        // Texts of messages and their attributes; the rest is the protocol.
+        // Messages and their attributes are billed; other parameters are not.
         let bytes: usize = form.iter().filter(|(key, _)| key.contains("Message")).map(|(_, v)| v.len()).sum();
-        bytes.div_ceil(PUBLISHED_PART).max(1) as u64
+        bytes.div_ceil(PUBLISHED_CHUNK).max(1) as u64
     } else {
         0
     };
@@ -230,28 +230,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_those_of_one_table_or_of_several() {
-        for (answer, units) in [
+    fn units_of_one_table_or_of_several_are_summed() {
+        for (response, units) in [
             (json!({"ConsumedCapacity": {"TableName": "a", "CapacityUnits": 0.5}}), 0.5),
             (json!({"ConsumedCapacity": [{"CapacityUnits": 4.0}, {"CapacityUnits": 2.0}]}), 6.0),
             (json!({}), 0.0),
         ] {
-            assert!((consumed(&answer.to_string().into()) - units).abs() < f64::EPSILON, "{answer}");
+            assert!((consumed(&response.to_string().into()) - units).abs() < f64::EPSILON, "{response}");
         }
-        assert_eq!(asking_for_capacity("DescribeTable", &Bytes::from_static(b"{}")), None);
-        let asked = asking_for_capacity("GetItem", &Bytes::from_static(br#"{"TableName":"a"}"#)).unwrap();
+        assert_eq!(with_capacity_request("DescribeTable", &Bytes::from_static(b"{}")), None);
+        let request = with_capacity_request("GetItem", &Bytes::from_static(br#"{"TableName":"a"}"#)).unwrap();
         assert_eq!(
-            serde_json::from_slice::<Value>(&asked).unwrap(),
+            serde_json::from_slice::<Value>(&request).unwrap(),
             json!({"TableName": "a", "ReturnConsumedCapacity": "TOTAL"})
         );
     }
 
     #[test]
-    fn a_publication_is_billed_in_parts() {
-        for (bytes, parts) in [(1, 1), (PUBLISHED_PART, 1), (PUBLISHED_PART + 1, 2)] {
+    fn a_publication_is_billed_in_chunks() {
+        for (bytes, chunks) in [(1, 1), (PUBLISHED_CHUNK, 1), (PUBLISHED_CHUNK + 1, 2)] {
             let message = "m".repeat(bytes);
             let body = format!("Action=Publish&Message={message}");
-            assert_eq!(broker_call(&HeaderMap::new(), &body.into()), ("SNS Publish".to_owned(), parts));
+            assert_eq!(broker_call(&HeaderMap::new(), &body.into()), ("SNS Publish".to_owned(), chunks));
         }
         let headers = HeaderMap::from_iter([(
             axum::http::HeaderName::from_static("x-amz-target"),

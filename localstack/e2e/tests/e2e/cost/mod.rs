@@ -23,8 +23,6 @@ use price::{dollars, queue_requests};
 const SOON: Duration = Duration::from_secs(60);
 /// A regular event in between, or a function that had to be started: then it is measured again.
 const ATTEMPTS: usize = 8;
-/// What one must be to be asked of the platform itself.
-const OWNER: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request";
 
 /// Sends a request, and says what was used until all is quiet.
 async fn measure(platform: &Platform, method: &str, ready: &Ready) -> (Used, f64) {
@@ -95,13 +93,15 @@ async fn sweep(platform: &Platform) -> Row {
     let name = platform.deployment().functions.iter().find(|function| function.binary == "relay-sweep");
     let name = &name.unwrap().name;
     let path = format!("/2015-03-31/functions/{name}/invocations");
+    let key = &platform.access_key().access_key_id;
+    let signature = format!("AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/lambda/aws4_request");
     let mut used = Used::default();
     // The first one may start the function, which reads ahead of time.
     for _ in 0..2 {
         platform.quiet(SOON).await.unwrap_or_else(|busy| panic!("{busy}"));
         platform.usage().begin();
         let answer =
-            client.send_with("POST", &path, &[("authorization", OWNER)], Some("{}".to_owned())).await;
+            client.send_with("POST", &path, &[("authorization", &signature)], Some("{}".to_owned())).await;
         let answer = answer.unwrap_or_else(|error| panic!("{error}"));
         assert!(answer.status == 200 && answer.header("x-amz-function-error").is_none(), "{}", answer.text);
         platform.quiet(SOON).await.unwrap_or_else(|busy| panic!("{busy}"));
