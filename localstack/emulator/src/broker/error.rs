@@ -1,41 +1,46 @@
-//! What goes wrong, in AWS's own words, so that every protocol can tell its clients the same thing.
+//! Errors with the codes and messages of AWS, independent of the protocol that carries them.
 
 use axum::http::StatusCode;
+
+use crate::database_file::DatabaseFileError;
 
 /// An operation of the broker that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The database failed; nothing of the operation was kept.
-    #[error("the broker's database failed")]
+    /// The file is not a database of this program. It was not changed.
+    #[error(transparent)]
+    File(#[from] DatabaseFileError),
+    /// The database failed; the transaction was rolled back.
+    #[error("the broker's database failed: {0}")]
     Storage(#[from] rusqlite::Error),
-    /// A stored value does not read back; the file was changed by something else.
-    #[error("the broker's database holds something unreadable: {0}")]
+    /// A stored value cannot be decoded.
+    #[error("the broker's database contains an invalid value: {0}")]
     Corrupt(String),
-    /// A background task died before it answered.
-    #[error("a task of the broker stopped: {0}")]
+    /// A blocking task panicked or was cancelled.
+    #[error("a task of the broker ended early: {0}")]
     Task(#[from] tokio::task::JoinError),
-    /// What AWS would refuse as well.
+    /// The request is invalid, as it would be on AWS.
     #[error("{code:?}: {message}")]
-    Refused {
-        /// The kind of refusal.
+    Rejected {
+        /// The error code.
         code: ErrorCode,
-        /// What is wrong, for whoever called.
+        /// The message for the client.
         message: String,
     },
 }
 
 impl BrokerError {
-    /// A refusal with its message.
-    pub(crate) fn refused(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self::Refused { code, message: message.into() }
+    /// An error response with this code and message.
+    pub(crate) fn rejected(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::Rejected { code, message: message.into() }
     }
 
-    /// The code and the message that a client may see; internals stay inside.
-    pub(crate) fn public(&self) -> (ErrorCode, String) {
+    /// The code and the message for the client, without internal details.
+    pub(crate) fn public_error(&self) -> (ErrorCode, String) {
         match self {
-            Self::Refused { code, message } => (*code, message.clone()),
-            Self::Storage(_) | Self::Corrupt(_) | Self::Task(_) => {
-                (ErrorCode::InternalFailure, "The broker could not do this; its log says why.".to_owned())
+            Self::Rejected { code, message } => (*code, message.clone()),
+            Self::File(_) | Self::Storage(_) | Self::Corrupt(_) | Self::Task(_) => {
+                (ErrorCode::InternalFailure, "Internal error of the broker; see its log.".to_owned())
             }
         }
     }
@@ -44,52 +49,52 @@ impl BrokerError {
 /// Error codes of SQS and SNS, as their API references list them under each operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// No queue has that name.
+    /// No queue has this name.
     QueueDoesNotExist,
-    /// A queue of that name has other attributes.
+    /// A queue with this name and different attributes exists.
     QueueNameExists,
-    /// No such queue attribute.
+    /// The attribute does not exist.
     InvalidAttributeName,
-    /// A queue attribute cannot have that value.
+    /// The value is not valid for the attribute.
     InvalidAttributeValue,
     /// A parameter is out of range (SQS).
     InvalidParameterValue,
     /// A parameter is missing.
     MissingParameter,
-    /// The body has a character that XML cannot carry.
+    /// The body contains a character outside of XML 1.0.
     InvalidMessageContents,
-    /// The receipt handle was not made here.
+    /// The receipt handle cannot be decoded.
     ReceiptHandleIsInvalid,
-    /// The message is not being processed by whoever holds this receipt.
+    /// The message is not in flight under this receipt handle.
     MessageNotInflight,
-    /// A batch without entries.
+    /// The batch has no entries.
     EmptyBatchRequest,
-    /// A batch of more than ten.
+    /// The batch has more than ten entries.
     TooManyEntriesInBatchRequest,
-    /// Two entries have the same id.
+    /// Two entries of the batch have the same id.
     BatchEntryIdsNotDistinct,
-    /// An entry's id is malformed.
+    /// The id of an entry is malformed.
     InvalidBatchEntryId,
-    /// The entries together are too large.
+    /// The entries are too large in total.
     BatchRequestTooLong,
-    /// The resource of a message move does not exist.
+    /// The queue of a message move task does not exist.
     ResourceNotFoundException,
-    /// The operation exists, but not here.
+    /// The operation exists on AWS and is not implemented here.
     UnsupportedOperation,
-    /// No operation has that name.
+    /// No operation has this name.
     InvalidAction,
-    /// No such topic or subscription.
+    /// The topic or subscription does not exist.
     NotFound,
     /// A parameter is out of range (SNS).
     InvalidParameter,
-    /// The caller may not do that.
+    /// The caller lacks the permission.
     AccessDenied,
-    /// The broker failed.
+    /// The broker failed, not the request.
     InternalFailure,
 }
 
 impl ErrorCode {
-    /// The name of the error's shape.
+    /// The error's name in the JSON protocol and in SNS.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -117,7 +122,7 @@ impl ErrorCode {
         }
     }
 
-    /// The code that SQS's query protocol uses; the JSON protocol repeats it in `x-amzn-query-error`.
+    /// The code in the query protocol of SQS; the JSON protocol repeats it in `x-amzn-query-error`.
     #[must_use]
     pub fn sqs_query_code(self) -> &'static str {
         match self {
@@ -145,7 +150,7 @@ impl ErrorCode {
         }
     }
 
-    /// The HTTP status that goes with it.
+    /// The HTTP status of the response.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -172,9 +177,9 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the caller is at fault, as the query protocol reports it (`Sender` or `Receiver`).
+    /// Whether the client caused the error; the query protocols report `Sender` or `Receiver`.
     #[must_use]
-    pub fn is_senders_fault(self) -> bool {
+    pub fn is_client_error(self) -> bool {
         self != Self::InternalFailure
     }
 }

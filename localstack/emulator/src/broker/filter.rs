@@ -1,7 +1,7 @@
 //! Event patterns: the language of SNS filter policies, EventBridge rules and Lambda event filters.
 //!
-//! A pattern is a JSON object with the shape of the documents it wants; where the document has a value, the pattern has
-//! an array of matchers, one of which must fit. All keys of a pattern must fit, unless `$or` says otherwise.
+//! A pattern is a JSON object with the same structure as the documents. Where the document has a value, the pattern has
+//! an array of matchers, one of which must match. All keys of a pattern must match, except under `$or`.
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html>,
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html>
 
@@ -15,10 +15,10 @@ mod validate;
 
 pub use validate::{Scope, validate, validate_policy};
 
-/// Whether a document fits a pattern. A pattern that [`validate`] refuses fits nothing where it is malformed.
+/// Whether a document matches a pattern. The malformed part of a pattern that [`validate`] rejects matches nothing.
 ///
-/// An array in the document fits when one of its elements does. `exists` asks for a value, not for an object:
-/// like in AWS it works on leaves only.
+/// An array in the document matches when one of its elements does. `exists` matches values and not objects, as on
+/// AWS.
 ///
 /// ```
 /// use serde_json::json;
@@ -31,17 +31,18 @@ pub fn matches(pattern: &Value, doc: &Value) -> bool {
     pattern.as_object().is_some_and(|pattern| object_matches(pattern, Some(doc)))
 }
 
-/// Message attributes as the document that a filter policy of scope `MessageAttributes` is held against: binary values
-/// are left out, numbers are numbers, a `String.Array` is an array.
+/// Message attributes as the document for a filter policy of scope `MessageAttributes`: without binary values, with
+/// numbers as numbers and a `String.Array` as an array.
 #[must_use]
 pub fn attributes_document(attributes: &MessageAttributes) -> Value {
     let values = attributes.iter().filter_map(|(name, attribute)| {
         let text = attribute.string_value.as_ref()?;
         let value = match attribute.data_type.split('.').next() {
-            // As JSON writes it, or as a sender may: "+5", ".5".
+            // As JSON, or in another notation such as "+5" or ".5". Publishing rejects a text that is no number.
             Some("Number") => text.trim().parse().map(Value::Number).unwrap_or_else(|_| {
                 text.trim().parse::<f64>().map_or_else(|_| Value::String(text.clone()), Value::from)
             }),
+            // As in SNS, a malformed array counts as a plain string, which no pattern for its elements matches.
             _ if attribute.data_type == "String.Array" => serde_json::from_str::<Vec<Value>>(text)
                 .map_or_else(|_| Value::String(text.clone()), Value::Array),
             _ => Value::String(text.clone()),
@@ -51,7 +52,7 @@ pub fn attributes_document(attributes: &MessageAttributes) -> Value {
     Value::Object(values.collect())
 }
 
-/// The alternatives of a `$or`, or none where it is the plain name of a field.
+/// The alternatives of a `$or`; `None` where it is the name of a field.
 fn alternatives(value: &Value) -> Option<&Vec<Value>> {
     let list = value.as_array()?;
     let names_fields = |alternative: &Value| {
@@ -65,16 +66,16 @@ fn object_matches(pattern: &Map<String, Value>, doc: Option<&Value>) -> bool {
         Some(Value::Array(items)) if !items.is_empty() => {
             items.iter().any(|item| object_matches(pattern, Some(item)))
         }
-        _ => pattern.iter().all(|(key, wanted)| {
+        _ => pattern.iter().all(|(key, expected)| {
             if key == "$or"
-                && let Some(alternatives) = alternatives(wanted)
+                && let Some(alternatives) = alternatives(expected)
             {
                 return alternatives
                     .iter()
                     .any(|one| one.as_object().is_some_and(|one| object_matches(one, doc)));
             }
             let value = doc.and_then(Value::as_object).and_then(|object| object.get(key));
-            match wanted {
+            match expected {
                 Value::Object(inner) => object_matches(inner, value),
                 Value::Array(matchers) => matchers.iter().any(|matcher| leaf_matches(matcher, value)),
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
@@ -83,16 +84,16 @@ fn object_matches(pattern: &Map<String, Value>, doc: Option<&Value>) -> bool {
     }
 }
 
-/// One matcher against what stands at its place; an array stands for each of its elements.
+/// Whether one matcher matches a value, or an element of an array.
 fn leaf_matches(matcher: &Value, value: Option<&Value>) -> bool {
-    // No value: missing, an object (which is no leaf) or an array of nothing.
+    // No leaf: a missing value, an object or an empty array.
     let leaf = match value {
         None | Some(Value::Object(_)) => None,
         Some(Value::Array(items)) if items.is_empty() => None,
         Some(value) => Some(value),
     };
-    if let Some(wanted) = matcher.get("exists") {
-        return wanted.as_bool() == Some(leaf.is_some());
+    if let Some(expected) = matcher.get("exists") {
+        return expected.as_bool() == Some(leaf.is_some());
     }
     match leaf {
         None => false,
@@ -105,58 +106,58 @@ fn value_matches(matcher: &Value, value: &Value) -> bool {
     let Value::Object(object) = matcher else {
         return equal(matcher, value);
     };
-    let Some((keyword, wanted)) = object.iter().next().filter(|_| object.len() == 1) else {
+    let Some((keyword, expected)) = object.iter().next().filter(|_| object.len() == 1) else {
         return false;
     };
     match keyword.as_str() {
-        "anything-but" => anything_but(wanted, value),
-        "numeric" => numeric(wanted, value),
-        "cidr" => cidr(wanted, value),
-        "prefix" | "suffix" | "equals-ignore-case" | "wildcard" => text_matches(keyword, wanted, value),
+        "anything-but" => anything_but(expected, value),
+        "numeric" => numeric(expected, value),
+        "cidr" => cidr(expected, value),
+        "prefix" | "suffix" | "equals-ignore-case" | "wildcard" => text_matches(keyword, expected, value),
         _ => false,
     }
 }
 
-fn equal(wanted: &Value, value: &Value) -> bool {
-    match (wanted.as_f64(), value.as_f64()) {
+fn equal(expected: &Value, value: &Value) -> bool {
+    match (expected.as_f64(), value.as_f64()) {
         // 300, 300.0 and 3.0e2 are the same number.
-        (Some(wanted), Some(value)) => wanted.partial_cmp(&value).is_some_and(std::cmp::Ordering::is_eq),
-        _ => wanted == value,
+        (Some(expected), Some(value)) => expected.partial_cmp(&value).is_some_and(std::cmp::Ordering::is_eq),
+        _ => expected == value,
     }
 }
 
-/// Not one of these, and none that one of these matchers fits.
-fn anything_but(unwanted: &Value, value: &Value) -> bool {
-    match unwanted {
-        Value::Array(list) => !list.iter().any(|unwanted| equal(unwanted, value)),
-        Value::Object(object) => object.iter().all(|(keyword, wanted)| match wanted {
-            Value::Array(list) => !list.iter().any(|wanted| text_matches(keyword, wanted, value)),
-            wanted => !text_matches(keyword, wanted, value),
+/// Whether the value is none of these and matches none of these matchers.
+fn anything_but(excluded: &Value, value: &Value) -> bool {
+    match excluded {
+        Value::Array(list) => !list.iter().any(|excluded| equal(excluded, value)),
+        Value::Object(object) => object.iter().all(|(keyword, expected)| match expected {
+            Value::Array(list) => !list.iter().any(|expected| text_matches(keyword, expected, value)),
+            expected => !text_matches(keyword, expected, value),
         }),
-        unwanted => !equal(unwanted, value),
+        excluded => !equal(excluded, value),
     }
 }
 
-fn text_matches(keyword: &str, wanted: &Value, value: &Value) -> bool {
+fn text_matches(keyword: &str, expected: &Value, value: &Value) -> bool {
     let Some(value) = value.as_str() else { return false };
-    match (keyword, wanted) {
-        ("prefix", Value::String(wanted)) => value.starts_with(wanted),
-        ("suffix", Value::String(wanted)) => value.ends_with(wanted),
-        ("equals-ignore-case", Value::String(wanted)) => value.to_lowercase() == wanted.to_lowercase(),
-        ("wildcard", Value::String(wanted)) => wildcard(wanted, value),
+    match (keyword, expected) {
+        ("prefix", Value::String(expected)) => value.starts_with(expected),
+        ("suffix", Value::String(expected)) => value.ends_with(expected),
+        ("equals-ignore-case", Value::String(expected)) => value.to_lowercase() == expected.to_lowercase(),
+        ("wildcard", Value::String(expected)) => wildcard(expected, value),
         // {"prefix": {"equals-ignore-case": "…"}}
         ("prefix" | "suffix", Value::Object(object)) => {
-            let Some(wanted) = object.get("equals-ignore-case").and_then(Value::as_str) else {
+            let Some(expected) = object.get("equals-ignore-case").and_then(Value::as_str) else {
                 return false;
             };
-            let (value, wanted) = (value.to_lowercase(), wanted.to_lowercase());
-            if keyword == "prefix" { value.starts_with(&wanted) } else { value.ends_with(&wanted) }
+            let (value, expected) = (value.to_lowercase(), expected.to_lowercase());
+            if keyword == "prefix" { value.starts_with(&expected) } else { value.ends_with(&expected) }
         }
         _ => false,
     }
 }
 
-/// `*` stands for any characters, `\*` for itself.
+/// Matches `*` with any characters and `\*` with an asterisk.
 fn wildcard(pattern: &str, value: &str) -> bool {
     let mut parts = vec![String::new()];
     let mut chars = pattern.chars();
@@ -188,7 +189,7 @@ fn wildcard(pattern: &str, value: &str) -> bool {
     rest.ends_with(last.as_str())
 }
 
-/// `[">=", 5, "<", 10]`: every comparison holds.
+/// Whether all comparisons of a list such as `[">=", 5, "<", 10]` hold.
 fn numeric(comparisons: &Value, value: &Value) -> bool {
     let (Some(value), Some(list)) = (value.as_f64(), comparisons.as_array()) else {
         return false;
@@ -225,7 +226,7 @@ fn cidr(block: &Value, value: &Value) -> bool {
     }
 }
 
-/// A block such as `10.0.0.0/24`; a bare address is a block of one.
+/// Parses a block such as `10.0.0.0/24` or a single address; `None` if malformed.
 fn parse_cidr(block: &str) -> Option<(IpAddr, u32)> {
     let (address, bits) = match block.split_once('/') {
         Some((address, bits)) => (address, Some(bits.parse().ok()?)),

@@ -1,4 +1,4 @@
-//! One address for three protocols, as the SDKs speak them when their endpoint is overridden.
+//! One endpoint for the three protocols of the SDKs.
 
 use std::sync::Arc;
 
@@ -15,33 +15,33 @@ use super::error::{BrokerError, ErrorCode};
 use super::wire::xml::{self, Dialect};
 use super::{Authorize, Broker, sns, sqs, wire};
 
-/// A mebibyte of message may be six times as long as escaped JSON, and a batch carries attributes besides.
+/// A message of 1 MiB can take 6 MiB as escaped JSON, and a batch has attributes besides.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// Who asks, and who says whether they may.
+/// The caller of a request and the authorizer that checks it.
 pub(crate) struct Caller {
     headers: HeaderMap,
     authorizer: Option<Arc<dyn Authorize>>,
 }
 
 impl Caller {
-    /// Refuses what the authorizer refuses; without one, nothing.
-    pub(crate) fn allow(&self, action: &str, resource_arn: &str) -> Result<(), BrokerError> {
+    /// Rejects a request without the permission; without an authorizer everything is allowed.
+    pub(crate) fn authorize(&self, action: &str, resource_arn: &str) -> Result<(), BrokerError> {
         match &self.authorizer {
             Some(authorizer) => authorizer
                 .check(&self.headers, action, resource_arn)
-                .map_err(|why| BrokerError::refused(ErrorCode::AccessDenied, why)),
+                .map_err(|reason| BrokerError::rejected(ErrorCode::AccessDenied, reason)),
             None => Ok(()),
         }
     }
 }
 
-/// The protocol of a request and of its answer.
+/// The protocol of a request and its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
-    /// AWS JSON 1.0, which SQS speaks.
+    /// AWS JSON 1.0, for SQS only.
     Json,
-    /// Forms in, XML out.
+    /// Requests are forms, responses are XML.
     Query(Dialect),
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn router(broker: Arc<Broker>) -> Router {
         .with_state(broker)
 }
 
-/// The query protocols allow GET as well; links in SNS envelopes use it.
+/// The query protocols also allow GET; links in SNS envelopes use it.
 fn methods() -> MethodRouter<Arc<Broker>> {
     get(serve).post(serve)
 }
@@ -66,31 +66,31 @@ async fn serve(
     body: Bytes,
 ) -> Response {
     let request_id = Uuid::new_v4().to_string();
-    let (protocol, read) = read(&uri, &headers, &body);
-    let answer = match read {
+    let (protocol, request) = parse_request(&uri, &headers, &body);
+    let result = match request {
         Ok((operation, mut input)) => {
             if let (Some(Path((account, queue))), Value::Object(input)) = (path, &mut input) {
                 input.entry("QueueUrl").or_insert_with(|| json!(format!("/{account}/{queue}")));
             }
             let caller = Caller { headers, authorizer: broker.authorizer() };
-            let answer = match protocol {
+            let output = match protocol {
                 Protocol::Json | Protocol::Query(Dialect::Sqs) => {
                     sqs::dispatch(&broker, &caller, &operation, input).await
                 }
                 Protocol::Query(Dialect::Sns) => sns::dispatch(&broker, &caller, &operation, input).await,
             };
-            answer.map(|answer| (operation, answer))
+            output.map(|output| (operation, output))
         }
         Err(error) => Err(error),
     };
-    let mut response = match answer {
-        Ok((operation, answer)) => match protocol {
-            Protocol::Json => body_of(protocol, answer.to_string()),
+    let mut response = match result {
+        Ok((operation, output)) => match protocol {
+            Protocol::Json => with_body(protocol, output.to_string()),
             Protocol::Query(dialect) => {
-                body_of(protocol, xml::answer(dialect, &operation, &answer, &request_id))
+                with_body(protocol, xml::response(dialect, &operation, &output, &request_id))
             }
         },
-        Err(error) => refusal(protocol, &error, &request_id),
+        Err(error) => error_response(protocol, &error, &request_id),
     };
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-amzn-requestid", id);
@@ -99,40 +99,48 @@ async fn serve(
 }
 
 /// The protocol, and the operation with its input.
-fn read(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> (Protocol, Result<(String, Value), BrokerError>) {
+fn parse_request(
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> (Protocol, Result<(String, Value), BrokerError>) {
     if let Some(target) = headers.get("x-amz-target") {
+        // A header that is not ASCII names no operation, and is rejected as such.
         let operation = target.to_str().ok().and_then(|target| target.strip_prefix("AmazonSQS."));
-        return (Protocol::Json, read_json(operation, body));
+        return (Protocol::Json, parse_json(operation, body));
     }
-    let mut form: Vec<(String, String)> =
-        form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    form.extend(form_urlencoded::parse(body).into_owned());
+    let form = match wire::parse_form(uri.query(), body) {
+        Ok(form) => form,
+        Err(error) => return (Protocol::Query(dialect(None, headers, None)), Err(error)),
+    };
     let value = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     let action = value("Action");
     let dialect = dialect(value("Version").as_deref(), headers, action.as_deref());
-    let read = match action {
+    let request = match action {
         Some(action) => wire::form_to_json(&form).map(|input| (action, input)),
-        None => Err(BrokerError::refused(
+        None => Err(BrokerError::rejected(
             ErrorCode::MissingParameter,
             "The request must contain an Action, or a header X-Amz-Target.",
         )),
     };
-    (Protocol::Query(dialect), read)
+    (Protocol::Query(dialect), request)
 }
 
-fn read_json(operation: Option<&str>, body: &Bytes) -> Result<(String, Value), BrokerError> {
+fn parse_json(operation: Option<&str>, body: &Bytes) -> Result<(String, Value), BrokerError> {
     let operation = operation.ok_or_else(|| {
-        BrokerError::refused(ErrorCode::InvalidAction, "X-Amz-Target names no operation of SQS.")
+        BrokerError::rejected(ErrorCode::InvalidAction, "X-Amz-Target names no operation of SQS.")
     })?;
+    // An operation without parameters may come without a body.
     let input = if body.is_empty() { Ok(json!({})) } else { serde_json::from_slice(body) };
     let input = input.map_err(|error| {
-        BrokerError::refused(ErrorCode::InvalidParameterValue, format!("The request is not JSON: {error}"))
+        BrokerError::rejected(ErrorCode::InvalidParameterValue, format!("The request is not JSON: {error}"))
     })?;
     Ok((operation.to_owned(), input))
 }
 
-/// Whose operation it is: by the version of the API, else by the service that the request is signed for, else by name.
+/// The service of a request: by the API version, else by the service in the signature, else by the action's name.
 fn dialect(version: Option<&str>, headers: &HeaderMap, action: Option<&str>) -> Dialect {
+    // A header that is not ASCII names no service.
     let signed_for =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match version {
@@ -145,7 +153,7 @@ fn dialect(version: Option<&str>, headers: &HeaderMap, action: Option<&str>) -> 
     }
 }
 
-fn body_of(protocol: Protocol, body: String) -> Response {
+fn with_body(protocol: Protocol, body: String) -> Response {
     let content_type = match protocol {
         Protocol::Json => "application/x-amz-json-1.0",
         Protocol::Query(_) => "text/xml",
@@ -153,23 +161,23 @@ fn body_of(protocol: Protocol, body: String) -> Response {
     ([(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 
-/// A failure in the shape of the protocol; one that is ours is logged here.
-fn refusal(protocol: Protocol, error: &BrokerError, request_id: &str) -> Response {
-    let (code, message) = error.public();
+/// The error response of the protocol; internal errors are logged here.
+fn error_response(protocol: Protocol, error: &BrokerError, request_id: &str) -> Response {
+    let (code, message) = error.public_error();
     if code == ErrorCode::InternalFailure {
-        tracing::error!(error = error as &dyn std::error::Error, request_id, "the broker failed");
+        tracing::error!(error = error as &dyn std::error::Error, request_id, "internal error of the broker");
     }
     let mut response = match protocol {
         Protocol::Json => {
             let body = json!({ "__type": format!("com.amazonaws.sqs#{}", code.name()), "message": message });
-            body_of(protocol, body.to_string())
+            with_body(protocol, body.to_string())
         }
-        Protocol::Query(dialect) => body_of(protocol, xml::error(dialect, code, &message, request_id)),
+        Protocol::Query(dialect) => with_body(protocol, xml::error(dialect, code, &message, request_id)),
     };
     *response.status_mut() = code.status();
     if protocol == Protocol::Json {
-        let fault = if code.is_senders_fault() { "Sender" } else { "Receiver" };
-        if let Ok(value) = HeaderValue::from_str(&format!("{};{fault}", code.sqs_query_code())) {
+        let sender = if code.is_client_error() { "Sender" } else { "Receiver" };
+        if let Ok(value) = HeaderValue::from_str(&format!("{};{sender}", code.sqs_query_code())) {
             response.headers_mut().insert("x-amzn-query-error", value);
         }
     }

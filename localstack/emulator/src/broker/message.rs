@@ -1,4 +1,4 @@
-//! Messages as values: attributes, what SQS accepts, digests and receipt handles. No storage, no protocol.
+//! Message values: attributes, validation, digests and receipt handles. No storage, no protocol.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ use uuid::Uuid;
 
 use super::error::{BrokerError, ErrorCode};
 
-/// Most bytes of a message with its attributes, and of a batch: 1 MiB.
+/// Maximum size in bytes of a message with its attributes, and of a batch: 1 MiB.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
 pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
-/// Most attributes that one SQS message carries.
+/// Maximum number of attributes of an SQS message.
 pub(crate) const MAX_ATTRIBUTES: usize = 10;
 
-/// Attributes by name; sorted, as the digest wants them.
+/// Attributes by name, in the order that the digest needs.
 pub type MessageAttributes = BTreeMap<String, MessageAttribute>;
 
-/// A typed value beside a message's body, in the words of the SQS API.
+/// A typed value beside a message's body, with the field names of the SQS API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct MessageAttribute {
-    /// `String`, `Number` or `Binary`, with a label of the sender's own after a point; from SNS also `String.Array`.
+    /// `String`, `Number` or `Binary`, optionally with a custom label after a dot; from SNS also `String.Array`.
     pub data_type: String,
-    /// The value of everything but `Binary`.
+    /// The value of every type except `Binary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub string_value: Option<String>,
     /// The value of `Binary`; base64 on the wire and in the database.
@@ -40,7 +40,7 @@ mod base64_bytes {
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
-    #[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+    #[expect(clippy::ref_option, reason = "the signature that serde requires")]
     pub(super) fn serialize<S: Serializer>(value: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
         value.as_deref().map(|bytes| STANDARD.encode(bytes)).serialize(to)
     }
@@ -53,7 +53,7 @@ mod base64_bytes {
 }
 
 impl MessageAttribute {
-    /// The value's bytes as they count for size and digest.
+    /// The bytes of the value for size and digest.
     fn bytes(&self) -> &[u8] {
         match (&self.string_value, &self.binary_value) {
             (Some(text), _) => text.as_bytes(),
@@ -62,18 +62,18 @@ impl MessageAttribute {
         }
     }
 
-    /// The type without the sender's label.
+    /// The type without the custom label.
     fn base_type(&self) -> &str {
         self.data_type.split_once('.').map_or(self.data_type.as_str(), |(base, _)| base)
     }
 
-    /// The value as SNS's JSON envelope has it: text, or base64.
+    /// The value in the JSON envelope of SNS: text, or base64.
     pub(crate) fn text(&self) -> String {
         self.string_value.clone().unwrap_or_else(|| STANDARD.encode(self.bytes()))
     }
 
-    /// What is wrong with this attribute, if anything.
-    fn fault(&self, name: &str) -> Option<String> {
+    /// The message for an invalid name, type or value; `None` for a valid attribute.
+    fn validation_error(&self, name: &str) -> Option<String> {
         let well_named = (1..=256).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
             && !name.starts_with('.')
@@ -105,50 +105,50 @@ impl MessageAttribute {
     }
 }
 
-/// A message on its way into a queue.
+/// A message to be stored in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NewMessage {
-    /// The text.
+    /// The message body.
     pub(crate) body: String,
-    /// What goes beside the text.
+    /// Message attributes.
     pub(crate) attributes: MessageAttributes,
-    /// `AWSTraceHeader`, where the sender is traced.
+    /// The system attribute `AWSTraceHeader`.
     pub(crate) trace_header: Option<String>,
-    /// Who sends, as `SenderId` reports it.
+    /// The system attribute `SenderId`.
     pub(crate) sender: &'static str,
-    /// Seconds until it can be received; none means the queue's own delay.
+    /// Seconds until it becomes visible; `None` for the queue's delay.
     pub(crate) delay: Option<i64>,
 }
 
 impl NewMessage {
-    /// Bytes that count against the limits: body, and name, type and value of each attribute.
+    /// Size in bytes for the limits: body, and name, type and value of each attribute.
     pub(crate) fn size(&self) -> usize {
         self.body.len() + attributes_size(&self.attributes)
     }
 
-    /// Refuses what SQS refuses, but for the size, which is a matter of the queue.
+    /// Validates everything except the size, whose limit is an attribute of the queue.
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
     pub(crate) fn check(&self) -> Result<(), BrokerError> {
         if self.body.is_empty() {
-            return Err(BrokerError::refused(
+            return Err(BrokerError::rejected(
                 ErrorCode::MissingParameter,
                 "The request must contain the parameter MessageBody.",
             ));
         }
         if !self.body.chars().all(is_allowed) {
-            return Err(BrokerError::refused(
+            return Err(BrokerError::rejected(
                 ErrorCode::InvalidMessageContents,
                 "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.",
             ));
         }
         if self.delay.is_some_and(|seconds| !(0..=900).contains(&seconds)) {
-            return Err(BrokerError::refused(
+            return Err(BrokerError::rejected(
                 ErrorCode::InvalidParameterValue,
                 "Value for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.",
             ));
         }
         if self.attributes.len() > MAX_ATTRIBUTES {
-            return Err(BrokerError::refused(
+            return Err(BrokerError::rejected(
                 ErrorCode::InvalidParameterValue,
                 format!(
                     "Number of message attributes [{}] exceeds the allowed maximum [{MAX_ATTRIBUTES}].",
@@ -160,49 +160,49 @@ impl NewMessage {
     }
 }
 
-/// Bytes of all attributes: name, type and value of each.
+/// Size in bytes of all attributes: name, type and value of each.
 pub(crate) fn attributes_size(attributes: &MessageAttributes) -> usize {
     attributes.iter().map(|(name, a)| name.len() + a.data_type.len() + a.bytes().len()).sum()
 }
 
-/// Refuses malformed attributes, with the code that the asking service uses.
+/// Validates attributes; `code` is the error code of the calling service.
 pub(crate) fn check_attributes(attributes: &MessageAttributes, code: ErrorCode) -> Result<(), BrokerError> {
-    match attributes.iter().find_map(|(name, attribute)| attribute.fault(name)) {
-        Some(fault) => Err(BrokerError::refused(code, fault)),
+    match attributes.iter().find_map(|(name, attribute)| attribute.validation_error(name)) {
+        Some(message) => Err(BrokerError::rejected(code, message)),
         None => Ok(()),
     }
 }
 
-/// The characters of XML 1.0, which are all that SQS takes.
+/// The characters of XML 1.0, the only ones that SQS accepts.
 fn is_allowed(c: char) -> bool {
     matches!(c, '\u{9}' | '\u{A}' | '\u{D}' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// A message in the hands of a receiver.
+/// A message returned by a receive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedMessage {
-    /// Stays the same over all receives.
+    /// The same for all receives of the message.
     pub message_id: String,
-    /// Another one for each receive.
+    /// A new one for each receive.
     pub receipt_handle: String,
-    /// The text.
+    /// The message body.
     pub body: String,
     /// MD5 of the body, in hexadecimal.
     pub md5_of_body: String,
     /// System attributes: `ApproximateReceiveCount`, `SentTimestamp`, `SenderId`, `ApproximateFirstReceiveTimestamp`
-    /// (times in milliseconds since the epoch), and where they apply `AWSTraceHeader` and `DeadLetterQueueSourceArn`.
+    /// (times in milliseconds since the Unix epoch), and optionally `AWSTraceHeader` and `DeadLetterQueueSourceArn`.
     pub attributes: BTreeMap<String, String>,
-    /// What the sender put beside the text.
+    /// Message attributes.
     pub message_attributes: MessageAttributes,
 }
 
-/// MD5 in hexadecimal, as SQS answers it for a body.
+/// MD5 in hexadecimal, as SQS returns it for a body.
 pub(crate) fn md5_hex(bytes: &[u8]) -> String {
     hex(&Md5::digest(bytes))
 }
 
-/// MD5 of message attributes, or none where there are none: by name, each as length-prefixed name, type and value, with
-/// one byte before the value that says text (1) or binary (2).
+/// MD5 of message attributes, or `None` without attributes: sorted by name, each with length-prefixed name, type and
+/// value, and one byte before the value for text (1) or binary (2).
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html#sqs-attributes-md5-message-digest-calculation>
 pub(crate) fn md5_of_attributes(attributes: &MessageAttributes) -> Option<String> {
     if attributes.is_empty() {
@@ -213,7 +213,7 @@ pub(crate) fn md5_of_attributes(attributes: &MessageAttributes) -> Option<String
         if let Some(marker) = marker {
             digest.update([marker]);
         }
-        // Lengths are far below 4 GiB: a request is at most some MiB.
+        // A request has at most 16 MiB, so the length fits.
         digest.update(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
         digest.update(bytes);
     };
@@ -227,34 +227,33 @@ pub(crate) fn md5_of_attributes(attributes: &MessageAttributes) -> Option<String
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xF])
-        .map(|nibble| char::from_digit(u32::from(nibble), 16).unwrap_or('0'))
-        .collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a receipt handle says: which message, and the how-manieth receive of it.
+/// The decoded receipt handle: a message and the ordinal of its receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Receipt {
-    /// Row of the queue; a queue made anew has another.
+    /// Row of the queue; a queue that was deleted and created again has another row.
     pub(crate) queue: i64,
     /// Row of the message.
     pub(crate) row: i64,
-    /// Id of the message, since a row number comes again once its message is gone.
+    /// Id of the message, because row numbers are reused.
     pub(crate) message_id: Uuid,
-    /// The receive count when the handle was given out.
+    /// The receive count at the time of this receive.
     pub(crate) receive: i64,
 }
 
 impl Receipt {
-    /// The handle as a receiver holds it.
+    /// The receipt handle.
     pub(crate) fn encode(&self) -> String {
         let Self { queue, row, message_id, receive } = self;
         URL_SAFE_NO_PAD.encode(format!("{queue}:{row}:{}:{receive}", message_id.simple()))
     }
 
-    /// Reads a handle back; none of ours is an error.
+    /// Decodes a handle.
+    ///
+    /// # Errors
+    /// The handle is malformed.
     pub(crate) fn decode(handle: &str) -> Result<Self, BrokerError> {
         let read = || {
             let text = String::from_utf8(URL_SAFE_NO_PAD.decode(handle).ok()?).ok()?;
@@ -268,7 +267,7 @@ impl Receipt {
             parts.next().is_none().then_some(receipt)
         };
         read().ok_or_else(|| {
-            BrokerError::refused(
+            BrokerError::rejected(
                 ErrorCode::ReceiptHandleIsInvalid,
                 "The input receipt handle is not a valid receipt handle.",
             )

@@ -1,17 +1,17 @@
-//! The SNS and SQS endpoint on SQLite: what was accepted is still there after the process was killed.
+//! The SNS and SQS endpoint on SQLite. Accepted messages survive a kill of the process.
 //!
 //! ```text
 //! http       one router for three protocols: SQS over JSON, SQS and SNS over the query protocol
-//! sqs, sns   the operations: read the request, ask the authorizer, one call to the store, answer
-//! wire       request parameters and answers, between forms, JSON and XML
+//! sqs, sns   the operations: parse the input, authorize, one call to the store, response
+//! wire       converts requests and responses between forms, JSON and XML
 //! store      the database; each change is one transaction
-//! message, queue, topic   values and their rules, without storage
-//! filter     event patterns, which the stream triggers use as well
+//! message, queue, topic   values and their validation, without storage
+//! filter     event patterns, also used by stream triggers
 //! ```
 //!
-//! Standard queues and topics only: no FIFO, no encryption, and SNS delivers to SQS alone. What is not here is refused
-//! by name. The rule that is not obvious: whoever waits for a message waits on the queue's signal *and* on the time when
-//! the next hidden message becomes visible, so no receive polls and none sleeps too long.
+//! Standard queues and topics only: no FIFO, no encryption, and SNS delivers to SQS alone. Unsupported features are
+//! rejected by name. A receive waits for the queue's notification and for the time at which the next hidden message
+//! becomes visible, so it neither polls nor waits too long.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -46,56 +46,56 @@ use message::Receipt;
 use store::topics::Topic;
 use store::{Clock, Store, messages, queues, topics};
 
-/// Longest time that a message can be hidden: 12 hours.
+/// Longest visibility timeout: 12 hours.
 const MAX_VISIBILITY: Duration = Duration::from_secs(43_200);
-/// Longest wait of one receive within the process; over HTTP it is 20 seconds.
+/// Longest wait of one receive within the process: one day. Over HTTP it is 20 seconds.
 const MAX_WAIT: Duration = Duration::from_secs(86_400);
-/// So many signals are kept before those that nobody waits for are dropped.
-const MANY_SIGNALS: usize = 1_024;
+/// Above this number, notifications without a waiting receiver are dropped.
+const MAX_SIGNALS: usize = 1_024;
 
-/// Decides whether a request may do what it asks for.
+/// Authorizes requests.
 pub trait Authorize: Send + Sync {
-    /// Looks at a request's headers, its action (such as `sqs:ReceiveMessage`) and the ARN it acts on (`*` for the
-    /// actions that act on no one resource, such as `sqs:ListQueues`).
+    /// Checks a request's action (such as `sqs:ReceiveMessage`) on a resource's ARN (`*` for actions without a
+    /// resource, such as `sqs:ListQueues`).
     ///
     /// # Errors
-    /// Why it may not, in words for the caller; the broker answers `AccessDenied` with them.
+    /// The message for the caller, which the broker returns with `AccessDenied`.
     fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String>;
 }
 
-/// How many messages a queue holds.
+/// The number of messages in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// The queue.
+    /// The queue's name.
     pub name: String,
     /// Messages that can be received now.
     pub visible: u64,
-    /// Messages that were received and not deleted, within their visibility time-out.
+    /// Messages that were received and not deleted, within their visibility timeout.
     pub in_flight: u64,
-    /// Messages that were sent with a delay that has not passed.
+    /// Messages whose delay has not passed.
     pub delayed: u64,
 }
 
 /// SNS and SQS of one account in one region.
 pub struct Broker {
     store: Arc<Mutex<Store>>,
-    /// Rung when a queue may have something to receive.
+    /// By queue name; notified when the queue may have a visible message.
     signals: Mutex<HashMap<String, Arc<Notify>>>,
     base_url: RwLock<String>,
     authorizer: RwLock<Option<Arc<dyn Authorize>>>,
 }
 
 impl Broker {
-    /// Opens the database at that path, making it where there is none, or one in memory. `base_url`, such as
-    /// `http://127.0.0.1:4566`, goes into queue URLs and can be set later.
+    /// Opens the database at this path and creates it where it is missing; without a path it is in memory. `base_url`,
+    /// such as `http://127.0.0.1:4566`, is the prefix of queue URLs and can be set later.
     ///
     /// # Errors
-    /// The file cannot be opened, or is not a database of this program.
+    /// The file cannot be opened, or is not a database of this program; then it is left unchanged.
     pub fn open(path: Option<&Path>, base_url: String) -> Result<Arc<Self>, BrokerError> {
         Self::open_with_clock(path, base_url, Arc::new(system_time))
     }
 
-    /// [`Broker::open`] with another time, in milliseconds since the epoch.
+    /// [`Broker::open`] with another clock.
     pub(crate) fn open_with_clock(
         path: Option<&Path>,
         base_url: String,
@@ -110,18 +110,18 @@ impl Broker {
         }))
     }
 
-    /// Sets what queue URLs begin with, once the port is known.
+    /// Sets the prefix of queue URLs, once the port is known.
     pub fn set_base_url(&self, url: String) {
         *self.base_url.write().unwrap_or_else(PoisonError::into_inner) = url;
     }
 
-    /// What queue URLs begin with, without a slash at the end.
+    /// The prefix of queue URLs, without a slash at the end.
     fn base_url(&self) -> String {
         let url = self.base_url.read().unwrap_or_else(PoisonError::into_inner);
         url.trim_end_matches('/').to_owned()
     }
 
-    /// Has every request over HTTP checked from now on; calls within the process are not.
+    /// Authorizes every later request over HTTP; calls within the process are not checked.
     pub fn set_authorizer(&self, authorizer: Arc<dyn Authorize>) {
         *self.authorizer.write().unwrap_or_else(PoisonError::into_inner) = Some(authorizer);
     }
@@ -135,25 +135,25 @@ impl Broker {
         http::router(Arc::clone(self))
     }
 
-    /// Makes a queue, or gives an existing one exactly these attributes; what is not among them gets its default.
-    /// A dead-letter queue must be there before the queue that names it.
+    /// Creates a queue, or sets the attributes of an existing one to exactly these and the defaults.
+    /// A dead-letter queue must exist before the queue that names it.
     ///
     /// # Errors
-    /// A name or an attribute that SQS would refuse.
+    /// A name or an attribute is invalid in SQS.
     pub fn ensure_queue(&self, name: &str, attributes: &BTreeMap<String, String>) -> Result<(), BrokerError> {
         self.store().write(|tx, now| match queues::find(tx, name)? {
             Some(queue) => queues::set_attributes(tx, now, &queue, attributes),
             None => queues::insert(tx, now, name, attributes, &BTreeMap::new()),
         })?;
-        // Another time-out or another dead-letter queue may concern who waits.
+        // The attributes may change when a waiting receive gets a message.
         self.signal(name).notify_waiters();
         Ok(())
     }
 
-    /// Makes a topic where there is none and returns its ARN.
+    /// Creates a topic unless it exists, and returns its ARN.
     ///
     /// # Errors
-    /// A name that SNS would refuse.
+    /// The name is invalid in SNS.
     pub fn ensure_topic(&self, name: &str) -> Result<String, BrokerError> {
         topic::check_name(name)?;
         let arn = topic::arn(name);
@@ -167,10 +167,10 @@ impl Broker {
         Ok(arn)
     }
 
-    /// Subscribes a queue to a topic, or gives the subscription exactly these attributes.
+    /// Subscribes a queue to a topic, or sets the attributes of the subscription to exactly these.
     ///
     /// # Errors
-    /// The topic is not there, the queue's ARN is none, or an attribute that SNS would refuse.
+    /// The topic does not exist, the queue's ARN is malformed, or an attribute is invalid in SNS.
     pub fn ensure_subscription(
         &self,
         topic_arn: &str,
@@ -181,17 +181,17 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends every subscription that is not among these pairs of topic ARN and queue ARN.
+    /// Deletes every subscription that is not among these pairs of topic ARN and queue ARN.
     ///
     /// # Errors
-    /// Only the database's.
+    /// The database fails.
     pub fn retain_subscriptions(&self, keep: &[(String, String)]) -> Result<(), BrokerError> {
         self.store().write(|tx, _| {
             for subscription in topics::subscriptions(tx, None)? {
-                let kept = keep
+                let retained = keep
                     .iter()
                     .any(|(topic, queue)| *topic == subscription.topic && *queue == subscription.endpoint);
-                if !kept {
+                if !retained {
                     topics::unsubscribe(tx, &subscription.arn)?;
                 }
             }
@@ -199,69 +199,70 @@ impl Broker {
         })
     }
 
-    /// Takes up to `max` messages (at least one is asked for; there is no upper limit), hiding them for the queue's
-    /// visibility time-out. While there are none, waits up to `wait` (at most a day) for one that is sent or becomes
-    /// visible. Dropping the future gives back what it took.
+    /// Receives up to `max` messages (0 counts as 1) and hides them for the queue's visibility timeout. Without a
+    /// visible message it waits up to `wait` (at most one day). Dropping the future makes received messages visible
+    /// again.
     ///
     /// # Errors
-    /// The queue is not there.
+    /// The queue does not exist, or the database fails.
     pub async fn receive(
         &self,
         queue: &str,
         max: usize,
         wait: Duration,
     ) -> Result<Vec<ReceivedMessage>, BrokerError> {
-        self.receive_hiding(queue, max, wait, None).await
+        self.receive_with_visibility(queue, max, wait, None).await
     }
 
-    /// [`Broker::receive`] with a visibility time-out, in milliseconds, for these messages alone.
-    async fn receive_hiding(
+    /// [`Broker::receive`] with a visibility timeout in milliseconds for these messages.
+    async fn receive_with_visibility(
         &self,
         queue: &str,
         max: usize,
         wait: Duration,
-        hide_for: Option<i64>,
+        visibility_ms: Option<i64>,
     ) -> Result<Vec<ReceivedMessage>, BrokerError> {
         let deadline = Instant::now() + wait.min(MAX_WAIT);
         let signal = self.signal(queue);
         loop {
-            // In line before the look, so that what arrives between the look and the wait is not missed.
-            let mut rung = std::pin::pin!(signal.notified());
-            rung.as_mut().enable();
+            // Registered before the read, so that a message sent between the read and the wait is not missed.
+            let mut notified = std::pin::pin!(signal.notified());
+            notified.as_mut().enable();
             let (name, store, signal) = (queue.to_owned(), Arc::clone(&self.store), Arc::clone(&signal));
-            let (taken, found, now) = self
+            let (guard, found, now) = self
                 .run(move |open| {
                     let (mut found, now) = open.write(|tx, now| {
                         let queue = queues::get(tx, &name)?;
-                        Ok((messages::receive(tx, now, &queue, max.max(1), hide_for)?, now))
+                        Ok((messages::receive(tx, now, &queue, max.max(1), visibility_ms)?, now))
                     })?;
-                    let taken = Taken { messages: std::mem::take(&mut found.messages), store, signal };
-                    Ok((taken, found, now))
+                    let guard = ReceiveGuard { messages: std::mem::take(&mut found.messages), store, signal };
+                    Ok((guard, found, now))
                 })
                 .await?;
-            if let Some(dead_letters) = found.moved_to {
-                self.signal(&dead_letters).notify_waiters();
+            if let Some(dead_letter_queue) = found.moved_to {
+                self.signal(&dead_letter_queue).notify_waiters();
             }
-            let messages = taken.keep();
+            let messages = guard.disarm();
             if !messages.is_empty() || Instant::now() >= deadline {
                 return Ok(messages);
             }
             let until_visible = found.next_visible_at.map(|at| {
+                // A time in the past means a message that became visible since the read.
                 let pause = u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1);
                 Duration::from_millis(pause).min(MAX_WAIT)
             });
             let wake = until_visible.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
             tokio::select! {
-                () = rung => {}
+                () = notified => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
     }
 
-    /// Deletes messages by their receipts. One that is gone already is no error.
+    /// Deletes messages by their receipt handles. A message that no longer exists is no error.
     ///
     /// # Errors
-    /// The queue is not there, or a handle was not made here; then nothing is deleted.
+    /// The queue does not exist, or a handle is malformed; then nothing is deleted.
     pub fn delete(&self, queue: &str, receipt_handles: &[String]) -> Result<(), BrokerError> {
         let receipts = receipt_handles.iter().map(|h| Receipt::decode(h)).collect::<Result<Vec<_>, _>>()?;
         self.store().write(|tx, _| {
@@ -270,10 +271,11 @@ impl Broker {
         })
     }
 
-    /// Hides a message for `after` from now on; zero makes it visible at once. At most twelve hours.
+    /// Hides a message for `after`, at most twelve hours, from now on; zero makes it visible at once.
     ///
     /// # Errors
-    /// The queue or the message is not there, the receipt is not the message's latest, or the time-out ran out.
+    /// The queue or the message does not exist, the receipt is not the latest one, or the visibility timeout has
+    /// expired.
     pub fn change_visibility(
         &self,
         queue: &str,
@@ -281,20 +283,21 @@ impl Broker {
         after: Duration,
     ) -> Result<(), BrokerError> {
         let receipt = Receipt::decode(receipt_handle)?;
-        let hide_for = i64::try_from(after.min(MAX_VISIBILITY).as_millis()).unwrap_or(0);
+        // Twelve hours in milliseconds fit.
+        let visibility_ms = i64::try_from(after.min(MAX_VISIBILITY).as_millis()).unwrap_or(i64::MAX);
         self.store().write(|tx, now| {
             let queue = queues::get(tx, queue)?;
-            messages::change_visibility(tx, now, &queue, &receipt, hide_for)
+            messages::change_visibility(tx, now, &queue, &receipt, visibility_ms)
         })?;
         self.signal(queue).notify_waiters();
         Ok(())
     }
 
-    /// Makes everything in flight visible at once and returns how many messages that were. For the start: whoever
-    /// received before a kill is not alive any more.
+    /// Makes all messages in flight visible and returns their number. Called at the start, when no receiver of the
+    /// previous process is left.
     ///
     /// # Errors
-    /// Only the database's.
+    /// The database fails.
     pub fn release_in_flight(&self) -> Result<usize, BrokerError> {
         let released = self.store().write(|tx, now| messages::release_in_flight(tx, now))?;
         for signal in self.signals.lock().unwrap_or_else(PoisonError::into_inner).values() {
@@ -303,10 +306,10 @@ impl Broker {
         Ok(released)
     }
 
-    /// What every queue holds, by name; expired messages do not count.
+    /// The number of messages in every queue, by name, without expired messages.
     ///
     /// # Errors
-    /// Only the database's.
+    /// The database fails.
     pub fn depths(&self) -> Result<Vec<QueueDepth>, BrokerError> {
         self.store().write(|tx, now| {
             queues::list(tx, "")?
@@ -322,11 +325,11 @@ impl Broker {
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
-        // A panic within a transaction rolled it back, so what is behind a poisoned lock is sound.
+        // A panic within a transaction rolls it back, so the store behind a poisoned lock is consistent.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs work on the store where blocking is allowed: a commit may have to wait for a checkpoint's disk writes.
+    /// Runs `work` on a thread that may block: a commit may wait for the disk writes of a checkpoint.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, BrokerError> + Send + 'static,
@@ -338,51 +341,51 @@ impl Broker {
 
     fn signal(&self, queue: &str) -> Arc<Notify> {
         let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
-        // Requests may name any number of queues that do not exist.
-        if signals.len() >= MANY_SIGNALS {
+        // Clients can name any number of queues that do not exist.
+        if signals.len() >= MAX_SIGNALS {
             signals.retain(|_, signal| Arc::strong_count(signal) > 1);
         }
         Arc::clone(signals.entry(queue.to_owned()).or_default())
     }
 }
 
-/// Messages on their way from the database to whoever asked. When the asker goes away in between (a client that hangs
-/// up, a future that is dropped) they are as if never received, instead of hidden until their time-out.
-struct Taken {
+/// Undoes a receive when it is dropped before the caller has the messages (a closed connection, a dropped future).
+/// Otherwise they would stay hidden until their visibility timeout.
+struct ReceiveGuard {
     messages: Vec<ReceivedMessage>,
     store: Arc<Mutex<Store>>,
     signal: Arc<Notify>,
 }
 
-impl Taken {
-    fn keep(mut self) -> Vec<ReceivedMessage> {
+impl ReceiveGuard {
+    fn disarm(mut self) -> Vec<ReceivedMessage> {
         std::mem::take(&mut self.messages)
     }
 }
 
-impl Drop for Taken {
+impl Drop for ReceiveGuard {
     fn drop(&mut self) {
         if self.messages.is_empty() {
             return;
         }
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        let given_back = store.write(|tx, now| {
+        let undone = store.write(|tx, now| {
             self.messages.iter().try_for_each(|message| {
-                messages::give_back(tx, now, &Receipt::decode(&message.receipt_handle)?)
+                messages::undo_receive(tx, now, &Receipt::decode(&message.receipt_handle)?)
             })
         });
-        match given_back {
+        match undone {
             Ok(()) => self.signal.notify_waiters(),
-            // They come back by themselves when their visibility time-out is over.
+            // They become visible when their visibility timeout expires.
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "messages that nobody took were not given back"
+                "cannot undo the receive of a cancelled request"
             ),
         }
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is where the broker's clock comes from outside of tests")]
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the system clock")]
 fn system_time() -> i64 {
     Timestamp::now().as_millisecond()
 }

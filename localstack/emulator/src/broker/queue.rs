@@ -1,4 +1,4 @@
-//! A queue's settings: which attributes there are, what they may be, and what they mean.
+//! Queue attributes: names, valid values, defaults and meaning.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use super::error::{BrokerError, ErrorCode};
 use super::message::MAX_MESSAGE_BYTES;
 use crate::deployment::{ACCOUNT, REGION};
 
-/// Attributes that are whole numbers: name, value when not set, least, most.
+/// Attributes that are whole numbers: name, default, minimum, maximum.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html>
-const NUMBERS: [(&str, i64, i64, i64); 6] = [
+const NUMERIC_ATTRIBUTES: [(&str, i64, i64, i64); 6] = [
     (VISIBILITY_TIMEOUT, 30, 0, 43_200),
     (DELAY, 0, 0, 900),
     (RETENTION, 345_600, 60, 1_209_600),
@@ -19,26 +19,26 @@ const NUMBERS: [(&str, i64, i64, i64); 6] = [
     ("KmsDataKeyReusePeriodSeconds", 300, 60, 86_400),
 ];
 
-/// Attributes that are kept and answered but have no effect on one machine: nothing is encrypted here, and who may do
-/// what is asked of the authorizer.
-const KEPT: [&str; 3] = ["KmsMasterKeyId", "Policy", "SqsManagedSseEnabled"];
+/// Attributes that are stored and returned without effect: nothing is encrypted, and the authorizer decides about
+/// permissions.
+const INERT_ATTRIBUTES: [&str; 3] = ["KmsMasterKeyId", "Policy", "SqsManagedSseEnabled"];
 
-/// Seconds a message stays hidden after a receive.
+/// Seconds that a message stays hidden after a receive.
 pub(crate) const VISIBILITY_TIMEOUT: &str = "VisibilityTimeout";
-/// Seconds until a sent message can be received.
+/// Seconds until a sent message becomes visible.
 pub(crate) const DELAY: &str = "DelaySeconds";
-/// Seconds a message is kept.
+/// Seconds until a message expires.
 pub(crate) const RETENTION: &str = "MessageRetentionPeriod";
-/// Seconds a receive waits for a message.
+/// Seconds that a receive waits for a message.
 pub(crate) const WAIT: &str = "ReceiveMessageWaitTimeSeconds";
-/// Most bytes of a message.
+/// Maximum size of a message in bytes.
 pub(crate) const MAX_SIZE: &str = "MaximumMessageSize";
-/// Where messages go that nobody manages to process.
+/// The dead-letter queue and the maximum number of receives.
 pub(crate) const REDRIVE_POLICY: &str = "RedrivePolicy";
-/// Which queues may name this one in their redrive policy.
+/// The queues that may use this one as their dead-letter queue.
 pub(crate) const REDRIVE_ALLOW_POLICY: &str = "RedriveAllowPolicy";
 
-/// A queue as it is stored.
+/// A stored queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Queue {
     /// Row number.
@@ -49,18 +49,18 @@ pub(crate) struct Queue {
     pub(crate) attributes: BTreeMap<String, String>,
     /// Tags.
     pub(crate) tags: BTreeMap<String, String>,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the Unix epoch.
     pub(crate) created_at: i64,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the Unix epoch.
     pub(crate) modified_at: i64,
 }
 
-/// Where a message goes that was received too often.
+/// A redrive policy: the dead-letter queue of messages that were received too often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Redrive {
     /// Name of the dead-letter queue.
     pub(crate) target: String,
-    /// A message is received at most so many times.
+    /// Maximum number of receives before a message moves.
     pub(crate) max_receives: i64,
 }
 
@@ -70,22 +70,57 @@ impl Queue {
         arn(&self.name)
     }
 
-    /// A numeric attribute, its default included.
-    pub(crate) fn number(&self, attribute: &str) -> i64 {
-        let default = NUMBERS.iter().find(|(name, ..)| *name == attribute).map_or(0, |(_, value, ..)| *value);
-        self.attributes.get(attribute).and_then(|value| value.parse().ok()).unwrap_or(default)
+    /// The value of a numeric attribute, or its default.
+    ///
+    /// # Errors
+    /// The stored value is not a number.
+    pub(crate) fn number(&self, attribute: &str) -> Result<i64, BrokerError> {
+        match self.attributes.get(attribute) {
+            Some(value) => value.parse().map_err(|_| self.corrupt(attribute)),
+            None => Ok(NUMERIC_ATTRIBUTES
+                .iter()
+                .find(|(name, ..)| *name == attribute)
+                .map_or(0, |(_, default, ..)| *default)),
+        }
     }
 
-    /// The redrive policy, where there is one.
-    pub(crate) fn redrive(&self) -> Option<Redrive> {
-        let policy = self.attributes.get(REDRIVE_POLICY)?;
-        // It was checked when it was set.
-        parse_redrive(policy).ok()
+    /// Maximum size of a message in bytes.
+    ///
+    /// # Errors
+    /// The stored value is not a number.
+    pub(crate) fn max_message_bytes(&self) -> Result<usize, BrokerError> {
+        usize::try_from(self.number(MAX_SIZE)?).map_err(|_| self.corrupt(MAX_SIZE))
     }
 
-    /// Every attribute that is a setting, defaults included.
+    /// The redrive policy, if any.
+    ///
+    /// # Errors
+    /// The stored policy is malformed.
+    pub(crate) fn redrive(&self) -> Result<Option<Redrive>, BrokerError> {
+        let policy = self.attributes.get(REDRIVE_POLICY);
+        policy.map(|policy| parse_redrive(policy).map_err(|_| self.corrupt(REDRIVE_POLICY))).transpose()
+    }
+
+    /// Whether this queue may be the dead-letter queue of the source.
+    ///
+    /// # Errors
+    /// The stored `RedriveAllowPolicy` is malformed.
+    pub(crate) fn allows_redrive_from(&self, source_arn: &str) -> Result<bool, BrokerError> {
+        let Some(policy) = self.attributes.get(REDRIVE_ALLOW_POLICY) else { return Ok(true) };
+        match parse_redrive_allow(policy).map_err(|_| self.corrupt(REDRIVE_ALLOW_POLICY))? {
+            RedriveAllow::All => Ok(true),
+            RedriveAllow::None => Ok(false),
+            RedriveAllow::Queues(arns) => Ok(arns.iter().any(|arn| arn == source_arn)),
+        }
+    }
+
+    fn corrupt(&self, attribute: &str) -> BrokerError {
+        BrokerError::Corrupt(format!("attribute {attribute} of queue {}", self.name))
+    }
+
+    /// All configurable attributes with their values or defaults.
     pub(crate) fn settings(&self) -> BTreeMap<String, String> {
-        let mut all: BTreeMap<_, _> = NUMBERS[..5]
+        let mut all: BTreeMap<_, _> = NUMERIC_ATTRIBUTES[..5]
             .iter()
             .map(|(name, default, ..)| ((*name).to_owned(), default.to_string()))
             .chain([("SqsManagedSseEnabled".to_owned(), "true".to_owned())])
@@ -94,22 +129,23 @@ impl Queue {
         all
     }
 
-    /// The first of these attributes that differs from what the queue has.
-    pub(crate) fn difference<'a>(&self, wanted: &'a BTreeMap<String, String>) -> Option<&'a str> {
+    /// The first of these attributes whose value differs from the queue's.
+    pub(crate) fn difference<'a>(&self, requested: &'a BTreeMap<String, String>) -> Option<&'a str> {
         let settings = self.settings();
-        wanted.iter().find_map(|(name, value)| {
+        requested.iter().find_map(|(name, value)| {
             let same = settings.get(name).is_some_and(|has| has == value || same_json(has, value));
             (!same).then_some(name.as_str())
         })
     }
 }
 
+/// Compares two JSON documents by value; texts that are not JSON differ.
 fn same_json(one: &str, other: &str) -> bool {
     let parse = |text| serde_json::from_str::<Value>(text).ok();
     parse(one).is_some_and(|value| parse(other) == Some(value))
 }
 
-/// The ARN of the queue of that name.
+/// The ARN of the queue with this name.
 #[must_use]
 pub fn arn(name: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
@@ -122,10 +158,10 @@ pub(crate) fn name_of_arn(arn: &str) -> Option<&str> {
     (parts.next().is_none() && !name.is_empty()).then_some(name)
 }
 
-/// Refuses a name that SQS refuses, and FIFO queues, which this broker does not have.
+/// Validates a queue name; FIFO queues are not supported.
 pub(crate) fn check_name(name: &str) -> Result<(), BrokerError> {
     if name.ends_with(".fifo") {
-        return Err(BrokerError::refused(
+        return Err(BrokerError::rejected(
             ErrorCode::UnsupportedOperation,
             format!("'{name}' is a FIFO queue; this broker has standard queues only."),
         ));
@@ -135,37 +171,36 @@ pub(crate) fn check_name(name: &str) -> Result<(), BrokerError> {
     if fits {
         return Ok(());
     }
-    Err(BrokerError::refused(
+    Err(BrokerError::rejected(
         ErrorCode::InvalidParameterValue,
         "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
     ))
 }
 
-/// Refuses attributes that no queue has, and values that they cannot have. Whether a dead-letter queue exists is for
-/// the store to say.
+/// Validates names and values of attributes. The store checks that the dead-letter queue exists.
 pub(crate) fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), BrokerError> {
-    let invalid = |name: &str, why: &str| {
-        let message = format!("Invalid value for the parameter {name}. Reason: {why}");
-        BrokerError::refused(ErrorCode::InvalidAttributeValue, message)
+    let invalid = |name: &str, reason: &str| {
+        let message = format!("Invalid value for the parameter {name}. Reason: {reason}");
+        BrokerError::rejected(ErrorCode::InvalidAttributeValue, message)
     };
     for (name, value) in attributes {
-        if let Some((_, _, least, most)) = NUMBERS.iter().find(|(number, ..)| number == name) {
-            if !value.parse::<i64>().is_ok_and(|number| (*least..=*most).contains(&number)) {
-                return Err(invalid(name, &format!("It must be a whole number from {least} to {most}.")));
+        if let Some((_, _, min, max)) = NUMERIC_ATTRIBUTES.iter().find(|(number, ..)| number == name) {
+            if !value.parse::<i64>().is_ok_and(|number| (*min..=*max).contains(&number)) {
+                return Err(invalid(name, &format!("It must be a whole number from {min} to {max}.")));
             }
         } else if name == REDRIVE_POLICY {
             if !value.is_empty() {
-                parse_redrive(value).map_err(|why| invalid(name, why))?;
+                parse_redrive(value).map_err(|reason| invalid(name, reason))?;
             }
         } else if name == REDRIVE_ALLOW_POLICY {
             if !value.is_empty() {
-                parse_redrive_allow(value).map_err(|why| invalid(name, why))?;
+                parse_redrive_allow(value).map_err(|reason| invalid(name, reason))?;
             }
         } else if name == "FifoQueue" && value == "true" {
             let message = "This broker has standard queues only, no FIFO queues.";
-            return Err(BrokerError::refused(ErrorCode::UnsupportedOperation, message));
-        } else if !KEPT.contains(&name.as_str()) && name != "FifoQueue" {
-            return Err(BrokerError::refused(
+            return Err(BrokerError::rejected(ErrorCode::UnsupportedOperation, message));
+        } else if !INERT_ATTRIBUTES.contains(&name.as_str()) && name != "FifoQueue" {
+            return Err(BrokerError::rejected(
                 ErrorCode::InvalidAttributeName,
                 format!("Unknown Attribute {name}."),
             ));
@@ -174,7 +209,7 @@ pub(crate) fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<
     Ok(())
 }
 
-/// Reads a redrive policy; the count may be a number or text, as in SQS.
+/// Parses a redrive policy; `maxReceiveCount` may be a number or a string, as in SQS.
 pub(crate) fn parse_redrive(policy: &str) -> Result<Redrive, &'static str> {
     let policy: Value =
         serde_json::from_str(policy).map_err(|_| "Redrive policy is not a valid JSON map.")?;
@@ -191,15 +226,6 @@ pub(crate) fn parse_redrive(policy: &str) -> Result<Redrive, &'static str> {
     Ok(Redrive { target: target.to_owned(), max_receives })
 }
 
-/// Whether a dead-letter queue with this `RedriveAllowPolicy` lets the source use it.
-pub(crate) fn allows_redrive_from(policy: &str, source_arn: &str) -> bool {
-    match parse_redrive_allow(policy) {
-        Ok(RedriveAllow::All) => true,
-        Ok(RedriveAllow::None) | Err(_) => false,
-        Ok(RedriveAllow::Queues(arns)) => arns.iter().any(|arn| arn == source_arn),
-    }
-}
-
 enum RedriveAllow {
     All,
     None,
@@ -213,7 +239,8 @@ fn parse_redrive_allow(policy: &str) -> Result<RedriveAllow, &'static str> {
         Some("denyAll") => Ok(RedriveAllow::None),
         Some("byQueue") => {
             let arns = policy["sourceQueueArns"].as_array().ok_or("byQueue needs sourceQueueArns.")?;
-            Ok(RedriveAllow::Queues(arns.iter().filter_map(Value::as_str).map(str::to_owned).collect()))
+            let arns: Option<Vec<String>> = arns.iter().map(|arn| arn.as_str().map(str::to_owned)).collect();
+            Ok(RedriveAllow::Queues(arns.ok_or("sourceQueueArns must be a list of strings.")?))
         }
         _ => Err("redrivePermission must be allowAll, denyAll or byQueue."),
     }

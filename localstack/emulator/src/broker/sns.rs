@@ -17,7 +17,7 @@ use crate::deployment::ACCOUNT;
 mod publish;
 mod tags;
 
-/// The actions of SNS, for requests that do not say which service they are for.
+/// The actions of SNS, for requests without an API version or a signature.
 pub(crate) const ACTIONS: [&str; 17] = [
     "CreateTopic",
     "DeleteTopic",
@@ -38,10 +38,10 @@ pub(crate) const ACTIONS: [&str; 17] = [
     "ConfirmSubscription",
 ];
 
-/// Items on a page of a list, as in SNS.
+/// Maximum number of items on a page of a list, as in SNS.
 const PAGE: usize = 100;
 
-/// Does one operation; the answer is an object, empty where the operation answers nothing.
+/// Runs one operation; the output is an object, empty for an operation without output.
 pub(crate) async fn dispatch(
     broker: &Broker,
     caller: &Caller,
@@ -49,45 +49,45 @@ pub(crate) async fn dispatch(
     input: Value,
 ) -> Result<Value, BrokerError> {
     match operation {
-        "Publish" => publish::one(broker, caller, read(input)?).await,
-        "PublishBatch" => publish::batch(broker, caller, read(input)?).await,
-        "CreateTopic" => create(broker, caller, read(input)?).await,
-        "DeleteTopic" => delete(broker, caller, read(input)?).await,
-        "ListTopics" => list(broker, caller, read(input)?).await,
-        "GetTopicAttributes" => get_attributes(broker, caller, read(input)?).await,
-        "SetTopicAttributes" => set_attributes(broker, caller, read(input)?).await,
-        "Subscribe" => subscribe(broker, caller, read(input)?).await,
-        "Unsubscribe" => unsubscribe(broker, caller, read(input)?).await,
-        "ListSubscriptions" => list_subscriptions(broker, caller, read(input)?).await,
-        "ListSubscriptionsByTopic" => list_subscriptions_of(broker, caller, read(input)?).await,
-        "GetSubscriptionAttributes" => get_subscription(broker, caller, read(input)?).await,
-        "SetSubscriptionAttributes" => set_subscription(broker, caller, read(input)?).await,
-        "TagResource" => tags::tag(broker, caller, read(input)?).await,
-        "UntagResource" => tags::untag(broker, caller, read(input)?).await,
-        "ListTagsForResource" => tags::list(broker, caller, read(input)?).await,
-        "ConfirmSubscription" | "AddPermission" | "RemovePermission" => Err(BrokerError::refused(
+        "Publish" => publish::publish(broker, caller, parse(input)?).await,
+        "PublishBatch" => publish::publish_batch(broker, caller, parse(input)?).await,
+        "CreateTopic" => create(broker, caller, parse(input)?).await,
+        "DeleteTopic" => delete(broker, caller, parse(input)?).await,
+        "ListTopics" => list(broker, caller, parse(input)?).await,
+        "GetTopicAttributes" => get_attributes(broker, caller, parse(input)?).await,
+        "SetTopicAttributes" => set_attributes(broker, caller, parse(input)?).await,
+        "Subscribe" => subscribe(broker, caller, parse(input)?).await,
+        "Unsubscribe" => unsubscribe(broker, caller, parse(input)?).await,
+        "ListSubscriptions" => list_subscriptions(broker, caller, parse(input)?).await,
+        "ListSubscriptionsByTopic" => list_subscriptions_of(broker, caller, parse(input)?).await,
+        "GetSubscriptionAttributes" => get_subscription(broker, caller, parse(input)?).await,
+        "SetSubscriptionAttributes" => set_subscription(broker, caller, parse(input)?).await,
+        "TagResource" => tags::tag(broker, caller, parse(input)?).await,
+        "UntagResource" => tags::untag(broker, caller, parse(input)?).await,
+        "ListTagsForResource" => tags::list(broker, caller, parse(input)?).await,
+        "ConfirmSubscription" | "AddPermission" | "RemovePermission" => Err(BrokerError::rejected(
             ErrorCode::UnsupportedOperation,
-            format!("This broker does not have the operation {operation}."),
+            format!("This broker does not support the operation {operation}."),
         )),
-        _ => Err(BrokerError::refused(
+        _ => Err(BrokerError::rejected(
             ErrorCode::InvalidAction,
             format!("The action {operation} is not valid for this endpoint."),
         )),
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(input: Value) -> Result<T, BrokerError> {
+fn parse<T: serde::de::DeserializeOwned>(input: Value) -> Result<T, BrokerError> {
     wire::input(input, ErrorCode::InvalidParameter)
 }
 
-fn invalid(what: impl std::fmt::Display) -> BrokerError {
-    BrokerError::refused(ErrorCode::InvalidParameter, format!("Invalid parameter: {what}"))
+fn invalid(reason: impl std::fmt::Display) -> BrokerError {
+    BrokerError::rejected(ErrorCode::InvalidParameter, format!("Invalid parameter: {reason}"))
 }
 
-/// An input that names a topic and nothing else.
+/// Input of the operations whose only parameter is a topic.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct OneTopic {
+struct TopicInput {
     topic_arn: String,
 }
 
@@ -103,16 +103,19 @@ struct Create {
 
 async fn create(broker: &Broker, caller: &Caller, input: Create) -> Result<Value, BrokerError> {
     let arn = topic::arn(&input.name);
-    caller.allow("sns:CreateTopic", &arn)?;
+    caller.authorize("sns:CreateTopic", &arn)?;
     topic::check_name(&input.name)?;
     topic::check_attributes(&input.attributes)?;
-    let wanted = Topic { arn: arn.clone(), attributes: input.attributes, tags: tags::to_map(input.tags) };
+    let requested = Topic { arn: arn.clone(), attributes: input.attributes, tags: tags::to_map(input.tags) };
     broker
         .run(move |store| {
-            store.write(|tx, _| match topics::find(tx, &wanted.arn)? {
-                None => topics::put(tx, &wanted),
+            store.write(|tx, _| match topics::find(tx, &requested.arn)? {
+                None => topics::put(tx, &requested),
                 Some(existing)
-                    if wanted.attributes.iter().all(|(name, v)| existing.attributes.get(name) == Some(v)) =>
+                    if requested
+                        .attributes
+                        .iter()
+                        .all(|(name, v)| existing.attributes.get(name) == Some(v)) =>
                 {
                     Ok(())
                 }
@@ -123,8 +126,8 @@ async fn create(broker: &Broker, caller: &Caller, input: Create) -> Result<Value
     Ok(json!({ "TopicArn": arn }))
 }
 
-async fn delete(broker: &Broker, caller: &Caller, input: OneTopic) -> Result<Value, BrokerError> {
-    caller.allow("sns:DeleteTopic", &input.topic_arn)?;
+async fn delete(broker: &Broker, caller: &Caller, input: TopicInput) -> Result<Value, BrokerError> {
+    caller.authorize("sns:DeleteTopic", &input.topic_arn)?;
     broker.run(move |store| store.write(|tx, _| topics::delete(tx, &input.topic_arn))).await?;
     Ok(json!({}))
 }
@@ -136,22 +139,22 @@ struct List {
 }
 
 async fn list(broker: &Broker, caller: &Caller, input: List) -> Result<Value, BrokerError> {
-    caller.allow("sns:ListTopics", "*")?;
+    caller.authorize("sns:ListTopics", "*")?;
     let topics = broker.run(|store| topics::list(store.connection())).await?;
     let (page, next) = wire::page(topics, |arn| arn, input.next_token.as_deref(), PAGE);
     let topics: Vec<Value> = page.into_iter().map(|arn| json!({ "TopicArn": arn })).collect();
-    Ok(with_next(json!({ "Topics": topics }), next))
+    Ok(with_next_token(json!({ "Topics": topics }), next))
 }
 
-fn with_next(mut answer: Value, next: Option<String>) -> Value {
+fn with_next_token(mut output: Value, next: Option<String>) -> Value {
     if let Some(next) = next {
-        answer["NextToken"] = json!(next);
+        output["NextToken"] = json!(next);
     }
-    answer
+    output
 }
 
-async fn get_attributes(broker: &Broker, caller: &Caller, input: OneTopic) -> Result<Value, BrokerError> {
-    caller.allow("sns:GetTopicAttributes", &input.topic_arn)?;
+async fn get_attributes(broker: &Broker, caller: &Caller, input: TopicInput) -> Result<Value, BrokerError> {
+    caller.authorize("sns:GetTopicAttributes", &input.topic_arn)?;
     let (topic, subscriptions) = broker
         .run(move |store| {
             let topic = topics::get(store.connection(), &input.topic_arn)?;
@@ -185,7 +188,7 @@ struct SetAttribute {
 }
 
 async fn set_attributes(broker: &Broker, caller: &Caller, input: SetAttribute) -> Result<Value, BrokerError> {
-    caller.allow("sns:SetTopicAttributes", &input.topic_arn)?;
+    caller.authorize("sns:SetTopicAttributes", &input.topic_arn)?;
     broker
         .run(move |store| {
             store.write(|tx, _| {
@@ -210,7 +213,7 @@ struct Subscribe {
 }
 
 async fn subscribe(broker: &Broker, caller: &Caller, input: Subscribe) -> Result<Value, BrokerError> {
-    caller.allow("sns:Subscribe", &input.topic_arn)?;
+    caller.authorize("sns:Subscribe", &input.topic_arn)?;
     if input.protocol != "sqs" {
         return Err(invalid(format!("Protocol '{}': this broker delivers to sqs only", input.protocol)));
     }
@@ -235,23 +238,27 @@ async fn subscribe(broker: &Broker, caller: &Caller, input: Subscribe) -> Result
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct OneSubscription {
+struct SubscriptionInput {
     subscription_arn: String,
 }
 
-/// A subscription's ARN is its topic's with an id behind.
-fn topic_in(subscription_arn: &str) -> &str {
+/// The topic's ARN: a subscription's ARN is the topic's ARN, a colon and an id.
+fn topic_arn(subscription_arn: &str) -> &str {
     subscription_arn.rsplit_once(':').map_or(subscription_arn, |(topic, _)| topic)
 }
 
-async fn unsubscribe(broker: &Broker, caller: &Caller, input: OneSubscription) -> Result<Value, BrokerError> {
-    caller.allow("sns:Unsubscribe", topic_in(&input.subscription_arn))?;
+async fn unsubscribe(
+    broker: &Broker,
+    caller: &Caller,
+    input: SubscriptionInput,
+) -> Result<Value, BrokerError> {
+    caller.authorize("sns:Unsubscribe", topic_arn(&input.subscription_arn))?;
     broker.run(move |store| store.write(|tx, _| topics::unsubscribe(tx, &input.subscription_arn))).await?;
     Ok(json!({}))
 }
 
 async fn list_subscriptions(broker: &Broker, caller: &Caller, input: List) -> Result<Value, BrokerError> {
-    caller.allow("sns:ListSubscriptions", "*")?;
+    caller.authorize("sns:ListSubscriptions", "*")?;
     let all = broker.run(|store| topics::subscriptions(store.connection(), None)).await?;
     Ok(subscriptions_page(all, input.next_token.as_deref()))
 }
@@ -268,7 +275,7 @@ async fn list_subscriptions_of(
     caller: &Caller,
     input: ListOfTopic,
 ) -> Result<Value, BrokerError> {
-    caller.allow("sns:ListSubscriptionsByTopic", &input.topic_arn)?;
+    caller.authorize("sns:ListSubscriptionsByTopic", &input.topic_arn)?;
     let mut all = broker
         .run(move |store| {
             let topic = topics::get(store.connection(), &input.topic_arn)?;
@@ -293,15 +300,15 @@ fn subscriptions_page(all: Vec<Subscription>, after: Option<&str>) -> Value {
             })
         })
         .collect();
-    with_next(json!({ "Subscriptions": page }), next)
+    with_next_token(json!({ "Subscriptions": page }), next)
 }
 
 async fn get_subscription(
     broker: &Broker,
     caller: &Caller,
-    input: OneSubscription,
+    input: SubscriptionInput,
 ) -> Result<Value, BrokerError> {
-    caller.allow("sns:GetSubscriptionAttributes", topic_in(&input.subscription_arn))?;
+    caller.authorize("sns:GetSubscriptionAttributes", topic_arn(&input.subscription_arn))?;
     let subscription =
         broker.run(move |store| topics::subscription(store.connection(), &input.subscription_arn)).await?;
     let mut attributes: BTreeMap<String, String> = [
@@ -338,7 +345,7 @@ async fn set_subscription(
     caller: &Caller,
     input: SetSubscription,
 ) -> Result<Value, BrokerError> {
-    caller.allow("sns:SetSubscriptionAttributes", topic_in(&input.subscription_arn))?;
+    caller.authorize("sns:SetSubscriptionAttributes", topic_arn(&input.subscription_arn))?;
     broker
         .run(move |store| {
             store.write(|tx, _| {

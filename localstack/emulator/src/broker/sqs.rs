@@ -1,5 +1,4 @@
-//! SQS: operations on queues. Those on messages are in [`messages`], those on tags in
-//! [`tags`].
+//! SQS: operations on queues. Operations on messages are in [`messages`], on tags in [`tags`].
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Operations.html>
 
 use std::collections::BTreeMap;
@@ -18,8 +17,8 @@ use crate::deployment::ACCOUNT;
 mod messages;
 mod tags;
 
-/// Attributes that say how a queue is, not how it was set.
-const STATE: [&str; 6] = [
+/// Attributes computed from the queue's state.
+const STATE_ATTRIBUTES: [&str; 6] = [
     "QueueArn",
     "CreatedTimestamp",
     "LastModifiedTimestamp",
@@ -28,7 +27,7 @@ const STATE: [&str; 6] = [
     "ApproximateNumberOfMessagesDelayed",
 ];
 
-/// Does one operation; the answer is an object, empty where the operation answers nothing.
+/// Runs one operation; the output is an object, empty for an operation without output.
 pub(crate) async fn dispatch(
     broker: &Broker,
     caller: &Caller,
@@ -36,53 +35,53 @@ pub(crate) async fn dispatch(
     input: Value,
 ) -> Result<Value, BrokerError> {
     match operation {
-        "SendMessage" => messages::send(broker, caller, read(input)?).await,
-        "SendMessageBatch" => messages::send_batch(broker, caller, read(input)?).await,
-        "ReceiveMessage" => messages::receive(broker, caller, read(input)?).await,
-        "DeleteMessage" => messages::delete(broker, caller, read(input)?).await,
-        "DeleteMessageBatch" => messages::delete_batch(broker, caller, read(input)?).await,
-        "ChangeMessageVisibility" => messages::change_visibility(broker, caller, read(input)?).await,
+        "SendMessage" => messages::send(broker, caller, parse(input)?).await,
+        "SendMessageBatch" => messages::send_batch(broker, caller, parse(input)?).await,
+        "ReceiveMessage" => messages::receive(broker, caller, parse(input)?).await,
+        "DeleteMessage" => messages::delete(broker, caller, parse(input)?).await,
+        "DeleteMessageBatch" => messages::delete_batch(broker, caller, parse(input)?).await,
+        "ChangeMessageVisibility" => messages::change_visibility(broker, caller, parse(input)?).await,
         "ChangeMessageVisibilityBatch" => {
-            messages::change_visibility_batch(broker, caller, read(input)?).await
+            messages::change_visibility_batch(broker, caller, parse(input)?).await
         }
-        "CreateQueue" => create(broker, caller, read(input)?).await,
-        "GetQueueUrl" => get_url(broker, caller, read(input)?).await,
-        "GetQueueAttributes" => get_attributes(broker, caller, read(input)?).await,
-        "SetQueueAttributes" => set_attributes(broker, caller, read(input)?).await,
-        "ListQueues" => list(broker, caller, read(input)?).await,
-        "DeleteQueue" => delete(broker, caller, read(input)?).await,
-        "PurgeQueue" => purge(broker, caller, read(input)?).await,
-        "ListDeadLetterSourceQueues" => list_sources(broker, caller, read(input)?).await,
-        "StartMessageMoveTask" => start_move(broker, caller, read(input)?).await,
-        "ListMessageMoveTasks" => list_moves(broker, caller, read(input)?).await,
-        "TagQueue" => tags::tag(broker, caller, read(input)?).await,
-        "UntagQueue" => tags::untag(broker, caller, read(input)?).await,
-        "ListQueueTags" => tags::list(broker, caller, read(input)?).await,
-        "AddPermission" | "RemovePermission" | "CancelMessageMoveTask" => Err(BrokerError::refused(
+        "CreateQueue" => create(broker, caller, parse(input)?).await,
+        "GetQueueUrl" => get_url(broker, caller, parse(input)?).await,
+        "GetQueueAttributes" => get_attributes(broker, caller, parse(input)?).await,
+        "SetQueueAttributes" => set_attributes(broker, caller, parse(input)?).await,
+        "ListQueues" => list(broker, caller, parse(input)?).await,
+        "DeleteQueue" => delete(broker, caller, parse(input)?).await,
+        "PurgeQueue" => purge(broker, caller, parse(input)?).await,
+        "ListDeadLetterSourceQueues" => list_sources(broker, caller, parse(input)?).await,
+        "StartMessageMoveTask" => start_move(broker, caller, parse(input)?).await,
+        "ListMessageMoveTasks" => list_moves(broker, caller, parse(input)?).await,
+        "TagQueue" => tags::tag(broker, caller, parse(input)?).await,
+        "UntagQueue" => tags::untag(broker, caller, parse(input)?).await,
+        "ListQueueTags" => tags::list(broker, caller, parse(input)?).await,
+        "AddPermission" | "RemovePermission" | "CancelMessageMoveTask" => Err(BrokerError::rejected(
             ErrorCode::UnsupportedOperation,
-            format!("This broker does not have the operation {operation}."),
+            format!("This broker does not support the operation {operation}."),
         )),
-        _ => Err(BrokerError::refused(
+        _ => Err(BrokerError::rejected(
             ErrorCode::InvalidAction,
             format!("The action {operation} is not valid for this endpoint."),
         )),
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(input: Value) -> Result<T, BrokerError> {
+fn parse<T: serde::de::DeserializeOwned>(input: Value) -> Result<T, BrokerError> {
     wire::input(input, ErrorCode::InvalidParameterValue)
 }
 
 fn invalid(message: impl Into<String>) -> BrokerError {
-    BrokerError::refused(ErrorCode::InvalidParameterValue, message)
+    BrokerError::rejected(ErrorCode::InvalidParameterValue, message)
 }
 
-/// The queue's name in its URL, whatever address the caller knows this broker by.
-fn name_in(url: &str) -> Result<String, BrokerError> {
+/// The queue's name in its URL, with any host.
+fn queue_name(url: &str) -> Result<String, BrokerError> {
     match url.trim_end_matches('/').rsplit('/').next() {
         Some(name) if !name.is_empty() => Ok(name.to_owned()),
         Some(_) | None => {
-            Err(BrokerError::refused(ErrorCode::QueueDoesNotExist, "The specified queue does not exist."))
+            Err(BrokerError::rejected(ErrorCode::QueueDoesNotExist, "The specified queue does not exist."))
         }
     }
 }
@@ -93,10 +92,10 @@ impl Broker {
     }
 }
 
-/// An input that names a queue and nothing else.
+/// Input of the operations whose only parameter is a queue.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct OneQueue {
+pub(super) struct QueueInput {
     queue_url: String,
 }
 
@@ -111,7 +110,7 @@ struct Create {
 }
 
 async fn create(broker: &Broker, caller: &Caller, input: Create) -> Result<Value, BrokerError> {
-    caller.allow("sqs:CreateQueue", &queue::arn(&input.queue_name))?;
+    caller.authorize("sqs:CreateQueue", &queue::arn(&input.queue_name))?;
     let url = broker.queue_url(&input.queue_name);
     broker
         .run(move |store| {
@@ -122,7 +121,7 @@ async fn create(broker: &Broker, caller: &Caller, input: Create) -> Result<Value
                 queue::check_attributes(&input.attributes)?;
                 match queue.difference(&input.attributes) {
                     None => Ok(()),
-                    Some(attribute) => Err(BrokerError::refused(
+                    Some(attribute) => Err(BrokerError::rejected(
                         ErrorCode::QueueNameExists,
                         format!("A queue already exists with the same name and a different value for attribute {attribute}"),
                     )),
@@ -140,7 +139,7 @@ struct GetUrl {
 }
 
 async fn get_url(broker: &Broker, caller: &Caller, input: GetUrl) -> Result<Value, BrokerError> {
-    caller.allow("sqs:GetQueueUrl", &queue::arn(&input.queue_name))?;
+    caller.authorize("sqs:GetQueueUrl", &queue::arn(&input.queue_name))?;
     let queue = broker.run(move |store| queues::get(store.connection(), &input.queue_name)).await?;
     Ok(json!({ "QueueUrl": broker.queue_url(&queue.name) }))
 }
@@ -158,8 +157,8 @@ async fn get_attributes(
     caller: &Caller,
     input: GetAttributes,
 ) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:GetQueueAttributes", &queue::arn(&name))?;
+    let name = queue_name(&input.queue_url)?;
+    caller.authorize("sqs:GetQueueAttributes", &queue::arn(&name))?;
     let mut all = broker
         .run(move |store| {
             store.write(|tx, now| {
@@ -174,7 +173,7 @@ async fn get_attributes(
         for name in &input.attribute_names {
             let optional = [queue::REDRIVE_POLICY, queue::REDRIVE_ALLOW_POLICY, "Policy", "KmsMasterKeyId"];
             if !all.contains_key(name) && !optional.contains(&name.as_str()) {
-                return Err(BrokerError::refused(
+                return Err(BrokerError::rejected(
                     ErrorCode::InvalidAttributeName,
                     format!("Unknown Attribute {name}."),
                 ));
@@ -195,7 +194,7 @@ fn describe(queue: &Queue, counts: queues::Counts) -> BTreeMap<String, String> {
         counts.delayed.to_string(),
     ];
     let mut all = queue.settings();
-    all.extend(STATE.map(str::to_owned).into_iter().zip(state));
+    all.extend(STATE_ATTRIBUTES.map(str::to_owned).into_iter().zip(state));
     all
 }
 
@@ -211,8 +210,8 @@ async fn set_attributes(
     caller: &Caller,
     input: SetAttributes,
 ) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:SetQueueAttributes", &queue::arn(&name))?;
+    let name = queue_name(&input.queue_url)?;
+    caller.authorize("sqs:SetQueueAttributes", &queue::arn(&name))?;
     let signal = broker.signal(&name);
     broker
         .run(move |store| {
@@ -239,12 +238,12 @@ struct List {
 }
 
 async fn list(broker: &Broker, caller: &Caller, input: List) -> Result<Value, BrokerError> {
-    caller.allow("sqs:ListQueues", "*")?;
+    caller.authorize("sqs:ListQueues", "*")?;
     let queues = broker.run(move |store| queues::list(store.connection(), &input.queue_name_prefix)).await?;
     urls(broker, "QueueUrls", queues, input.max_results, input.next_token.as_deref())
 }
 
-/// A page of queue URLs under the name that the operation has for the list.
+/// A page of queue URLs; `list` is the name of the list in the operation's output.
 fn urls(
     broker: &Broker,
     list: &str,
@@ -263,19 +262,19 @@ fn urls(
     })
 }
 
-async fn delete(broker: &Broker, caller: &Caller, input: OneQueue) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:DeleteQueue", &queue::arn(&name))?;
+async fn delete(broker: &Broker, caller: &Caller, input: QueueInput) -> Result<Value, BrokerError> {
+    let name = queue_name(&input.queue_url)?;
+    caller.authorize("sqs:DeleteQueue", &queue::arn(&name))?;
     let signal = broker.signal(&name);
     broker.run(move |store| store.write(|tx, _| queues::delete(tx, &queues::get(tx, &name)?))).await?;
-    // Who waits for a message learns that there is no queue any more.
+    // Waiting receives fail because the queue does not exist.
     signal.notify_waiters();
     Ok(json!({}))
 }
 
-async fn purge(broker: &Broker, caller: &Caller, input: OneQueue) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:PurgeQueue", &queue::arn(&name))?;
+async fn purge(broker: &Broker, caller: &Caller, input: QueueInput) -> Result<Value, BrokerError> {
+    let name = queue_name(&input.queue_url)?;
+    caller.authorize("sqs:PurgeQueue", &queue::arn(&name))?;
     broker.run(move |store| store.write(|tx, _| stored::purge(tx, &queues::get(tx, &name)?))).await?;
     Ok(json!({}))
 }
@@ -290,15 +289,15 @@ struct ListSources {
 }
 
 async fn list_sources(broker: &Broker, caller: &Caller, input: ListSources) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:ListDeadLetterSourceQueues", &queue::arn(&name))?;
+    let name = queue_name(&input.queue_url)?;
+    caller.authorize("sqs:ListDeadLetterSourceQueues", &queue::arn(&name))?;
     let sources = broker
         .run(move |store| {
             let queue = queues::get(store.connection(), &name)?;
             queues::dead_letter_sources(store.connection(), &queue.name)
         })
         .await?;
-    // This operation alone writes its list with a small letter.
+    // Only this operation has a list in lower camel case.
     urls(broker, "queueUrls", sources, input.max_results, input.next_token.as_deref())
 }
 
@@ -311,17 +310,17 @@ struct StartMove {
 
 async fn start_move(broker: &Broker, caller: &Caller, input: StartMove) -> Result<Value, BrokerError> {
     for action in ["sqs:StartMessageMoveTask", "sqs:ReceiveMessage", "sqs:DeleteMessage"] {
-        caller.allow(action, &input.source_arn)?;
+        caller.authorize(action, &input.source_arn)?;
     }
     if let Some(destination) = &input.destination_arn {
-        caller.allow("sqs:SendMessage", destination)?;
+        caller.authorize("sqs:SendMessage", destination)?;
     }
-    let (task, reached) = broker
+    let (task, target_queues) = broker
         .run(move |store| {
             store.write(|tx, now| moves::start(tx, now, &input.source_arn, input.destination_arn.as_deref()))
         })
         .await?;
-    for name in reached {
+    for name in target_queues {
         broker.signal(&name).notify_waiters();
     }
     Ok(json!({ "TaskHandle": task.handle }))
@@ -336,7 +335,7 @@ struct ListMoves {
 }
 
 async fn list_moves(broker: &Broker, caller: &Caller, input: ListMoves) -> Result<Value, BrokerError> {
-    caller.allow("sqs:ListMessageMoveTasks", &input.source_arn)?;
+    caller.authorize("sqs:ListMessageMoveTasks", &input.source_arn)?;
     let max = input.max_results.unwrap_or(1);
     if !(1..=10).contains(&max) {
         return Err(invalid("Value for parameter MaxResults is invalid. Reason: Must be between 1 and 10."));

@@ -1,8 +1,8 @@
 //! The database: one SQLite file with queues, messages, topics and subscriptions.
 //!
-//! Every change is one transaction, in the write-ahead log before it is answered. With `synchronous=NORMAL` the log is
-//! handed to the operating system but not forced to the disk at each commit, so a commit outlives the process however it
-//! dies; what a power loss does to the last moments is out of scope for one machine's platform.
+//! Every change is one transaction, committed to the write-ahead log before the response. With `synchronous=NORMAL` the
+//! log reaches the operating system at each commit and is not flushed to the disk: a commit survives the end of the
+//! process, but the last commits before a power failure may be lost.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,19 +10,23 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::BrokerError;
+use crate::database_file::{DatabaseFileError, Schema};
 
 pub(crate) mod messages;
 pub(crate) mod moves;
 pub(crate) mod queues;
 pub(crate) mod topics;
 
-/// Tells the time: milliseconds since the epoch.
+/// The current time in milliseconds since the Unix epoch.
 pub(crate) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// Raised with each change of the tables that an older file would not survive.
+/// Incremented with each incompatible change of the tables.
 const SCHEMA_VERSION: i64 = 1;
 
-/// `messages_by_visibility` serves every receive and, holding `receives`, every count; `messages_by_age` serves expiry.
+/// Every database of this program has these tables.
+const TABLES: [&str; 4] = ["messages", "queues", "subscriptions", "topics"];
+
+/// `messages_by_visibility` covers receives and counts; `messages_by_age` covers expiry.
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS queues (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -79,26 +83,30 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the file, making it where there is none; without a path the database is in memory.
+    /// Opens the file and creates it where it is missing; without a path the database is in memory.
+    ///
+    /// # Errors
+    /// The file is not a database of this program and version, or cannot be opened.
     pub(crate) fn open(path: Option<&Path>, clock: Clock) -> Result<Self, BrokerError> {
-        let connection = match path {
-            Some(path) => Connection::open(path)?,
-            None => Connection::open_in_memory()?,
+        let Some(path) = path else {
+            return Self::initialize(Connection::open_in_memory()?, clock).map_err(BrokerError::Storage);
         };
-        // The statements of all operations stay prepared.
+        check_file(path)?;
+        let opened = Connection::open(path).and_then(|connection| Self::initialize(connection, clock));
+        opened.map_err(|source| DatabaseFileError::Unreadable { path: path.to_owned(), source }.into())
+    }
+
+    fn initialize(connection: Connection, clock: Clock) -> rusqlite::Result<Self> {
+        // Enough for the statements of all operations.
         connection.set_prepared_statement_cache_capacity(128);
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;
              PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY;",
         )?;
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if ![0, SCHEMA_VERSION].contains(&version) {
-            return Err(BrokerError::Corrupt(format!(
-                "its layout has version {version}, this program knows {SCHEMA_VERSION}"
-            )));
-        }
-        connection.execute_batch(SCHEMA)?;
-        connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        // One transaction, so that a kill leaves either no tables or all of them with their version.
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        ))?;
         Ok(Self { connection, clock })
     }
 
@@ -107,30 +115,40 @@ impl Store {
         (self.clock)()
     }
 
-    /// Reads outside a transaction.
+    /// The connection, for reads outside of a transaction.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// Does all of `work` or, when it fails, none of it. The second argument is the time of the transaction.
+    /// Runs `work` in one transaction, rolled back when it fails. The second argument is the transaction's time.
     pub(crate) fn write<T>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>, i64) -> Result<T, BrokerError>,
     ) -> Result<T, BrokerError> {
         let now = self.now();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let answer = work(&transaction, now)?;
+        let result = work(&transaction, now)?;
         transaction.commit()?;
-        Ok(answer)
+        Ok(result)
     }
 }
 
-/// Reads a map that was stored as JSON.
+/// Refuses a file that another program, or another version of this one, has written. The file is not changed.
+fn check_file(path: &Path) -> Result<(), DatabaseFileError> {
+    let Some(schema) = Schema::read(path)? else { return Ok(()) };
+    schema.require_tables(path, &TABLES)?;
+    match schema.version {
+        SCHEMA_VERSION => Ok(()),
+        found => Err(DatabaseFileError::Version { path: path.to_owned(), found, known: SCHEMA_VERSION }),
+    }
+}
+
+/// Decodes a stored JSON value.
 pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, BrokerError> {
     serde_json::from_str(text).map_err(|error| BrokerError::Corrupt(error.to_string()))
 }
 
-/// Writes a map as JSON.
+/// Encodes a value as JSON for storage.
 pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, BrokerError> {
     serde_json::to_string(value).map_err(|error| BrokerError::Corrupt(error.to_string()))
 }

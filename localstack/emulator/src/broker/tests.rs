@@ -1,4 +1,4 @@
-//! The broker as the SDKs see it over HTTP, and what it promises within the process.
+//! The broker through the AWS SDKs over HTTP, and its interface within the process.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -14,11 +14,13 @@ use serde_json::{Value, json};
 
 use super::{Authorize, Broker, queue_arn, topic_arn};
 
+mod database;
 mod durability;
 mod filters;
 mod protocol;
+mod publishing;
 
-/// A broker in memory behind a real socket, and the SDKs' clients for it.
+/// An in-memory broker on a TCP socket, with SDK clients.
 struct Server {
     broker: Arc<Broker>,
     url: String,
@@ -49,7 +51,7 @@ impl Server {
         create.send().await.unwrap().queue_url.unwrap()
     }
 
-    /// A topic with queues behind it.
+    /// Creates a topic with subscribed queues.
     async fn topic(&self, name: &str, subscribers: &[(&str, &[(&str, &str)])]) -> String {
         let topic = self.sns.create_topic().name(name).send().await.unwrap().topic_arn.unwrap();
         for (queue, attributes) in subscribers {
@@ -64,7 +66,7 @@ impl Server {
         topic
     }
 
-    /// Takes everything out of a queue.
+    /// Receives and deletes all messages of a queue.
     async fn drain(&self, queue: &str) -> Vec<super::ReceivedMessage> {
         let mut all = Vec::new();
         loop {
@@ -110,127 +112,11 @@ fn text(value: &str) -> SnsAttribute {
     SnsAttribute::builder().data_type("String").string_value(value).build().unwrap()
 }
 
-/// A clock that stands still until it is moved.
-fn stopped_clock() -> (Arc<AtomicI64>, super::store::Clock) {
+/// A manual clock, in milliseconds since the Unix epoch.
+fn manual_clock() -> (Arc<AtomicI64>, super::store::Clock) {
     let now = Arc::new(AtomicI64::new(1_700_000_000_000));
     let read = Arc::clone(&now);
     (now, Arc::new(move || read.load(Ordering::SeqCst)))
-}
-
-#[tokio::test]
-async fn raw_delivery_carries_attributes_and_the_filter_keeps_the_rest_out() {
-    let server = Server::start().await;
-    let policy = r#"{"type":["order.confirmed",{"prefix":"stock."}],"weight":[{"numeric":[">=",5]}]}"#;
-    let topic =
-        server.topic("t", &[("q", &[("RawMessageDelivery", "true"), ("FilterPolicy", policy)])]).await;
-    for (kind, weight) in
-        [("order.confirmed", "7"), ("stock.moved", "5.5"), ("order.paid", "7"), ("order.confirmed", "1")]
-    {
-        let weight = SnsAttribute::builder().data_type("Number").string_value(weight).build().unwrap();
-        server
-            .sns
-            .publish()
-            .topic_arn(&topic)
-            .message(kind)
-            .message_attributes("type", text(kind))
-            .message_attributes("weight", weight)
-            .send()
-            .await
-            .unwrap();
-    }
-    let got = server.drain("q").await;
-    assert_eq!(got.iter().map(|m| m.body.as_str()).collect::<Vec<_>>(), ["order.confirmed", "stock.moved"]);
-    assert_eq!(got[0].message_attributes["type"].string_value.as_deref(), Some("order.confirmed"));
-    assert_eq!(got[0].message_attributes["weight"].data_type, "Number");
-}
-
-#[tokio::test]
-async fn a_filter_on_bodies_passes_what_fits_in_an_envelope() {
-    let server = Server::start().await;
-    let policy = r#"{"kind":[{"anything-but":["x"]}],"nested":{"a":[{"exists":true}]}}"#;
-    let topic =
-        server.topic("t", &[("q", &[("FilterPolicyScope", "MessageBody"), ("FilterPolicy", policy)])]).await;
-    for body in
-        [r#"{"kind":"k","nested":{"a":1}}"#, r#"{"kind":"x","nested":{"a":1}}"#, r#"{"kind":"k"}"#, "text"]
-    {
-        server
-            .sns
-            .publish()
-            .topic_arn(&topic)
-            .message(body)
-            .subject("s")
-            .message_attributes("type", text("a & b"))
-            .send()
-            .await
-            .unwrap();
-    }
-    let got = server.drain("q").await;
-    assert_eq!(got.len(), 1);
-    let envelope: Value = serde_json::from_str(&got[0].body).unwrap();
-    assert_eq!(envelope["Type"], "Notification");
-    assert_eq!(envelope["TopicArn"], topic.as_str());
-    assert_eq!(envelope["Subject"], "s");
-    assert_eq!(envelope["Message"], r#"{"kind":"k","nested":{"a":1}}"#);
-    assert_eq!(envelope["MessageAttributes"]["type"], json!({ "Type": "String", "Value": "a & b" }));
-    assert!(got[0].message_attributes.is_empty());
-}
-
-#[tokio::test]
-async fn a_batch_of_publications_reports_each_entry() {
-    let server = Server::start().await;
-    let topic = server.topic("t", &[("q", &[("RawMessageDelivery", "true")])]).await;
-    let entry = |id: &str, message: &str| {
-        aws_sdk_sns::types::PublishBatchRequestEntry::builder().id(id).message(message).build().unwrap()
-    };
-    let answer = server
-        .sns
-        .publish_batch()
-        .topic_arn(&topic)
-        .publish_batch_request_entries(entry("good", "one"))
-        .publish_batch_request_entries(entry("empty", ""))
-        .publish_batch_request_entries(entry("also-good", "two"))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(answer.successful().len(), 2);
-    assert_eq!(answer.failed()[0].id(), "empty");
-    assert!(answer.failed()[0].sender_fault());
-    assert_eq!(answer.failed()[0].code(), "InvalidParameter");
-    assert_eq!(server.drain("q").await.len(), 2);
-}
-
-#[tokio::test]
-async fn two_thousand_publications_reach_every_queue_exactly_once() {
-    let server = Server::start().await;
-    let raw: &[(&str, &str)] = &[("RawMessageDelivery", "true")];
-    let topic = server.topic("t", &[("a", raw), ("b", raw), ("c", raw)]).await;
-    let batches = (0..200).map(|batch| {
-        let (sns, topic) = (server.sns.clone(), topic.clone());
-        async move {
-            let entries = (0..10).map(|entry| {
-                aws_sdk_sns::types::PublishBatchRequestEntry::builder()
-                    .id(entry.to_string())
-                    .message((batch * 10 + entry).to_string())
-                    .build()
-                    .unwrap()
-            });
-            let answer = sns
-                .publish_batch()
-                .topic_arn(topic)
-                .set_publish_batch_request_entries(Some(entries.collect()))
-                .send()
-                .await
-                .unwrap();
-            answer.successful().len()
-        }
-    });
-    let sent: usize = futures_util::future::join_all(batches).await.into_iter().sum();
-    assert_eq!(sent, 2_000);
-    for queue in ["a", "b", "c"] {
-        let bodies: Vec<String> = server.drain(queue).await.into_iter().map(|m| m.body).collect();
-        assert_eq!(bodies.len(), 2_000);
-        assert_eq!(bodies.into_iter().collect::<HashSet<_>>().len(), 2_000);
-    }
 }
 
 #[tokio::test]
@@ -243,7 +129,7 @@ async fn a_long_poll_wakes_when_a_message_is_sent() {
         tokio::spawn(
             async move { sqs.receive_message().queue_url(poll_url).wait_time_seconds(20).send().await },
         );
-    // Time for the poll to look into the empty queue and wait; were it too short, this would prove less but not fail.
+    // Time for the poll to find the queue empty and wait. If it is too short, the test still passes.
     assert!(tokio::time::timeout(Duration::from_millis(100), &mut poll).await.is_err());
     server.sqs.send_message().queue_url(&url).message_body("m").send().await.unwrap();
     let got = poll.await.unwrap().unwrap();
@@ -252,7 +138,7 @@ async fn a_long_poll_wakes_when_a_message_is_sent() {
 }
 
 #[tokio::test]
-async fn a_long_poll_without_a_message_answers_when_its_time_is_over() {
+async fn a_long_poll_without_a_message_returns_at_its_deadline() {
     let broker = Broker::open(None, String::new()).unwrap();
     broker.ensure_queue("q", &BTreeMap::new()).unwrap();
     let started = Instant::now();
@@ -261,7 +147,7 @@ async fn a_long_poll_without_a_message_answers_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_message_that_nobody_deletes_comes_back_and_then_goes_to_the_dead_letter_queue() {
+async fn an_undeleted_message_is_received_again_and_then_moves_to_the_dead_letter_queue() {
     let server = Server::start().await;
     server.queue("dead", &[]).await;
     let policy = redrive("dead", 2);
@@ -273,7 +159,7 @@ async fn a_message_that_nobody_deletes_comes_back_and_then_goes_to_the_dead_lett
         .await;
     server.sqs.send_message().queue_url(&url).message_body("poison").send().await.unwrap();
     for count in ["1", "2"] {
-        // The poll waits for the time-out of the receive before and is woken by it.
+        // The poll ends when the visibility timeout of the previous receive expires.
         let got = server
             .sqs
             .receive_message()
@@ -298,8 +184,8 @@ async fn a_message_that_nobody_deletes_comes_back_and_then_goes_to_the_dead_lett
 }
 
 #[tokio::test]
-async fn dead_letters_go_back_to_where_they_came_from() {
-    let (now, clock) = stopped_clock();
+async fn a_message_move_task_returns_dead_letters_to_their_source_queue() {
+    let (now, clock) = manual_clock();
     let server = Server::serve(Broker::open_with_clock(None, String::new(), clock).unwrap(), 0).await;
     server.queue("dead", &[]).await;
     let policy = redrive("dead", 1);
@@ -324,7 +210,7 @@ async fn dead_letters_go_back_to_where_they_came_from() {
 
 #[tokio::test]
 async fn only_the_latest_receipt_changes_visibility_and_any_receipt_deletes() {
-    let (now, clock) = stopped_clock();
+    let (now, clock) = manual_clock();
     let broker = Broker::open_with_clock(None, String::new(), clock).unwrap();
     broker.ensure_queue("q", &attributes(&[("VisibilityTimeout", "10")])).unwrap();
     let topic = broker.ensure_topic("t").unwrap();
@@ -351,8 +237,8 @@ async fn only_the_latest_receipt_changes_visibility_and_any_receipt_deletes() {
 }
 
 #[tokio::test]
-async fn delayed_and_expired_messages_keep_their_times() {
-    let (now, clock) = stopped_clock();
+async fn delay_and_retention_period_are_exact() {
+    let (now, clock) = manual_clock();
     let broker = Broker::open_with_clock(None, String::new(), clock).unwrap();
     broker.ensure_queue("q", &attributes(&[("MessageRetentionPeriod", "60")])).unwrap();
     let server = Server::serve(Arc::clone(&broker), 0).await;
@@ -368,7 +254,7 @@ async fn delayed_and_expired_messages_keep_their_times() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn receivers_side_by_side_never_get_the_same_message() {
+async fn concurrent_receivers_never_get_the_same_message() {
     let server = Server::start().await;
     let topic = server.topic("t", &[("q", &[("RawMessageDelivery", "true")])]).await;
     for number in 0..300 {
@@ -394,7 +280,7 @@ async fn receivers_side_by_side_never_get_the_same_message() {
 }
 
 #[tokio::test]
-async fn who_may_not_is_told_so_in_the_words_of_the_protocol() {
+async fn an_unauthorized_request_gets_the_error_of_its_protocol() {
     struct Only;
     impl Authorize for Only {
         fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String> {
@@ -423,18 +309,18 @@ async fn who_may_not_is_told_so_in_the_words_of_the_protocol() {
     assert_eq!(refused.into_service_error().meta().code(), Some("AccessDenied"));
 }
 
-/// For trying other clients by hand, and for the test that kills a process: serves at `BROKER_PORT` (any free port
-/// without) for `BROKER_SECONDS`, keeps its data at `BROKER_PATH` (in memory without) and writes its address to
+/// A broker process for manual tests and for the test that kills it: serves `BROKER_SECONDS` seconds at `BROKER_PORT`
+/// (default: a free port), stores its data at `BROKER_PATH` (default: in memory) and writes its URL to
 /// `BROKER_URL_FILE`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "serves until its time is over"]
+#[ignore = "a helper process, not a test"]
 async fn serve_for_a_while() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u16>().ok());
     let path = std::env::var_os("BROKER_PATH").map(std::path::PathBuf::from);
     let broker = Broker::open(path.as_deref(), String::new()).unwrap();
     let server = Server::serve(broker, number("BROKER_PORT").unwrap_or(0)).await;
     if let Some(file) = std::env::var_os("BROKER_URL_FILE").map(std::path::PathBuf::from) {
-        // Whoever waits for the file must not read half an address.
+        // Renamed, so that a reader never gets a partial URL.
         std::fs::write(file.with_extension("part"), &server.url).unwrap();
         std::fs::rename(file.with_extension("part"), file).unwrap();
     }

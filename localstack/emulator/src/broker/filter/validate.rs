@@ -1,19 +1,19 @@
-//! What a pattern may look like; asked when it is set, so that a typing error is not a silence later.
+//! Validation of patterns when they are set, so that a typing error is reported instead of matching nothing.
 
 use serde_json::{Map, Value};
 
 use super::{alternatives, parse_cidr};
 
-/// What a filter policy is held against.
+/// The part of a message that a filter policy matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// The message's attributes; such a policy is flat.
+    /// The message's attributes; the policy must be flat.
     MessageAttributes,
     /// The message's body, a JSON object.
     MessageBody,
 }
 
-/// Most combinations of values in a filter policy, and most keys.
+/// Maximum number of combinations of values and of keys in a filter policy.
 /// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>
 const MAX_COMBINATIONS: usize = 150;
 const MAX_KEYS: usize = 5;
@@ -26,19 +26,19 @@ pub(super) fn is_matcher(keyword: &str) -> bool {
     MATCHERS.contains(&keyword)
 }
 
-/// Checks a pattern of any depth.
+/// Validates a pattern of any depth.
 ///
 /// # Errors
-/// What is wrong and at which key.
+/// The reason and the key.
 pub fn validate(pattern: &Value) -> Result<(), String> {
     let object = pattern.as_object().ok_or("Filter policy must be a JSON object")?;
     check_object(object, "", true)
 }
 
-/// Checks a subscription's filter policy: a pattern within the limits of SNS, and flat where it is about attributes.
+/// Validates a subscription's filter policy: a pattern within the limits of SNS, and flat for message attributes.
 ///
 /// # Errors
-/// What is wrong and at which key.
+/// The reason and the key.
 pub fn validate_policy(policy: &Value, scope: Scope) -> Result<(), String> {
     let object = policy.as_object().ok_or("Filter policy must be a JSON object")?;
     check_object(object, "", scope == Scope::MessageBody)?;
@@ -88,7 +88,7 @@ fn check_object(object: &Map<String, Value>, path: &str, nested: bool) -> Result
             }
             Value::Array(matchers) => {
                 for matcher in matchers {
-                    check_matcher(matcher).map_err(|why| format!("{why} at {path}"))?;
+                    check_matcher(matcher).map_err(|reason| format!("{reason} at {path}"))?;
                 }
             }
             Value::Object(_) if !nested => {
@@ -114,47 +114,47 @@ fn check_matcher(matcher: &Value) -> Result<(), String> {
         Value::Array(_) => return Err("Match value must be String, number, true, false, or null".to_owned()),
         Value::Object(object) => object,
     };
-    let Some((keyword, wanted)) = object.iter().next().filter(|_| object.len() == 1) else {
+    let Some((keyword, expected)) = object.iter().next().filter(|_| object.len() == 1) else {
         return Err("Only one key allowed in match expression".to_owned());
     };
     match keyword.as_str() {
-        "exists" => wanted
+        "exists" => expected
             .is_boolean()
             .then_some(())
             .ok_or("exists match pattern must be either true or false".to_owned()),
-        "prefix" | "suffix" => check_affix(keyword, wanted),
-        "equals-ignore-case" | "wildcard" => check_text(keyword, wanted),
-        "cidr" => wanted
+        "prefix" | "suffix" => check_affix(keyword, expected),
+        "equals-ignore-case" | "wildcard" => check_text(keyword, expected),
+        "cidr" => expected
             .as_str()
             .and_then(parse_cidr)
             .map(|_| ())
             .ok_or("cidr must be an address block such as 10.0.0.0/24".to_owned()),
-        "numeric" => check_numeric(wanted),
-        "anything-but" => check_anything_but(wanted),
+        "numeric" => check_numeric(expected),
+        "anything-but" => check_anything_but(expected),
         other => Err(format!("Unrecognized match type {other}")),
     }
 }
 
-fn check_text(keyword: &str, wanted: &Value) -> Result<(), String> {
-    wanted
+fn check_text(keyword: &str, expected: &Value) -> Result<(), String> {
+    expected
         .as_str()
         .filter(|text| !text.is_empty())
         .map(|_| ())
         .ok_or_else(|| format!("{keyword} match pattern must be a non-empty string"))
 }
 
-/// Text, or `{"equals-ignore-case": text}`.
-fn check_affix(keyword: &str, wanted: &Value) -> Result<(), String> {
-    match wanted.as_object() {
+/// Accepts a string or `{"equals-ignore-case": string}`.
+fn check_affix(keyword: &str, expected: &Value) -> Result<(), String> {
+    match expected.as_object() {
         Some(object) if object.len() == 1 => {
             check_text(keyword, object.get("equals-ignore-case").unwrap_or(&Value::Null))
         }
-        Some(_) | None => check_text(keyword, wanted),
+        Some(_) | None => check_text(keyword, expected),
     }
 }
 
-fn check_anything_but(unwanted: &Value) -> Result<(), String> {
-    match unwanted {
+fn check_anything_but(excluded: &Value) -> Result<(), String> {
+    match excluded {
         Value::String(_) | Value::Number(_) => Ok(()),
         Value::Array(list) => {
             let fits = list.iter().all(Value::is_string) || list.iter().all(Value::is_number);
@@ -163,14 +163,14 @@ fn check_anything_but(unwanted: &Value) -> Result<(), String> {
             })
         }
         Value::Object(object) => match object.iter().next().filter(|_| object.len() == 1) {
-            Some((keyword, wanted))
+            Some((keyword, expected))
                 if ["prefix", "suffix", "equals-ignore-case", "wildcard"].contains(&keyword.as_str()) =>
             {
-                match wanted {
+                match expected {
                     Value::Array(list) if !list.is_empty() => {
-                        list.iter().try_for_each(|wanted| check_text(keyword, wanted))
+                        list.iter().try_for_each(|expected| check_text(keyword, expected))
                     }
-                    wanted => check_text(keyword, wanted),
+                    expected => check_text(keyword, expected),
                 }
             }
             Some(_) | None => Err("Unsupported anything-but pattern".to_owned()),

@@ -1,11 +1,11 @@
-//! SNS: publishing. One transaction writes a request's messages into all queues that want them, so that a publication is
-//! never half delivered, whatever happens to the process.
+//! SNS: publishing. One transaction writes a request's messages to all subscribed queues, so that a publication is never
+//! delivered to only some of them.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{invalid, read};
+use super::{invalid, parse};
 use crate::broker::Broker;
 use crate::broker::error::{BrokerError, ErrorCode};
 use crate::broker::http::Caller;
@@ -26,8 +26,8 @@ struct Message {
 }
 
 impl Message {
-    /// Refuses what SNS refuses, but for the size, which is a matter of the topic.
-    fn accept(self) -> Result<Publication, BrokerError> {
+    /// Validates everything except the size, whose limit is an attribute of the topic.
+    fn validate(self) -> Result<Publication, BrokerError> {
         if self.message.is_empty() {
             return Err(invalid("Empty message"));
         }
@@ -38,7 +38,7 @@ impl Message {
         check_attributes(&self.message_attributes, ErrorCode::InvalidParameter)?;
         let message = match self.message_structure.as_deref() {
             None | Some("") => self.message,
-            Some("json") => for_queues(&self.message)?,
+            Some("json") => sqs_text(&self.message)?,
             Some(other) => return Err(invalid(format!("MessageStructure: {other}"))),
         };
         Ok(Publication {
@@ -50,8 +50,8 @@ impl Message {
     }
 }
 
-/// Of a message with a text for each protocol, the one for queues.
-fn for_queues(message: &str) -> Result<String, BrokerError> {
+/// The text for SQS of a message with one text per protocol.
+fn sqs_text(message: &str) -> Result<String, BrokerError> {
     let texts: Value = serde_json::from_str(message)
         .map_err(|_| invalid("Message Structure - JSON message body failed to parse"))?;
     match (texts["default"].as_str(), texts["sqs"].as_str()) {
@@ -60,42 +60,47 @@ fn for_queues(message: &str) -> Result<String, BrokerError> {
     }
 }
 
-fn most_bytes(topic: &Topic) -> usize {
-    topic.attributes.get(MAX_SIZE).and_then(|bytes| bytes.parse().ok()).unwrap_or(DEFAULT_MAX_BYTES)
+fn max_message_bytes(topic: &Topic) -> Result<usize, BrokerError> {
+    let Some(bytes) = topic.attributes.get(MAX_SIZE) else { return Ok(DEFAULT_MAX_BYTES) };
+    bytes.parse().map_err(|_| BrokerError::Corrupt(format!("attribute {MAX_SIZE} of topic {}", topic.arn)))
 }
 
-fn check_size(publication: &Publication, most: usize) -> Result<(), BrokerError> {
-    if publication.size() > most { Err(invalid("Message too long")) } else { Ok(()) }
+fn check_size(publication: &Publication, max: usize) -> Result<(), BrokerError> {
+    if publication.size() > max { Err(invalid("Message too long")) } else { Ok(()) }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct PublishOne {
+pub(super) struct PublishInput {
     #[serde(alias = "TargetArn")]
     topic_arn: String,
     #[serde(flatten)]
     message: Message,
 }
 
-pub(super) async fn one(broker: &Broker, caller: &Caller, input: PublishOne) -> Result<Value, BrokerError> {
-    caller.allow("sns:Publish", &input.topic_arn)?;
-    let publication = input.message.accept()?;
+pub(super) async fn publish(
+    broker: &Broker,
+    caller: &Caller,
+    input: PublishInput,
+) -> Result<Value, BrokerError> {
+    caller.authorize("sns:Publish", &input.topic_arn)?;
+    let publication = input.message.validate()?;
     let message_id = publication.message_id.clone();
     let base_url = broker.base_url();
-    let reached = broker
+    let target_queues = broker
         .run(move |store| {
             store.write(|tx, now| {
                 let topic = topics::get(tx, &input.topic_arn)?;
-                check_size(&publication, most_bytes(&topic))?;
+                check_size(&publication, max_message_bytes(&topic)?)?;
                 topics::publish(tx, now, &topic.arn, &[publication], &base_url)
             })
         })
         .await?;
-    wake(broker, reached);
+    notify_receivers(broker, target_queues);
     Ok(json!({ "MessageId": message_id }))
 }
 
-fn wake(broker: &Broker, queues: Vec<String>) {
+fn notify_receivers(broker: &Broker, queues: Vec<String>) {
     for name in queues {
         broker.signal(&name).notify_waiters();
     }
@@ -115,55 +120,55 @@ struct Entry {
     id: String,
 }
 
-pub(super) async fn batch(
+pub(super) async fn publish_batch(
     broker: &Broker,
     caller: &Caller,
     input: PublishBatch,
 ) -> Result<Value, BrokerError> {
-    caller.allow("sns:Publish", &input.topic_arn)?;
+    caller.authorize("sns:Publish", &input.topic_arn)?;
     let mut entries = Vec::new();
     for entry in input.publish_batch_request_entries {
-        let Entry { id } = read(entry.clone())?;
-        // An entry that does not even read fails alone, as one that reads and is refused does.
-        entries.push((id, read::<Message>(entry).and_then(Message::accept)));
+        let Entry { id } = parse(entry.clone())?;
+        // A malformed entry fails alone, as an invalid one does.
+        entries.push((id, parse::<Message>(entry).and_then(Message::validate)));
     }
     wire::check_batch(entries.iter().map(|(id, _)| id.as_str()))?;
     let base_url = broker.base_url();
-    let (reached, answer) = broker
+    let (target_queues, output) = broker
         .run(move |store| {
             store.write(|tx, now| {
                 let topic = topics::get(tx, &input.topic_arn)?;
-                let most = most_bytes(&topic);
+                let max = max_message_bytes(&topic)?;
                 let total: usize =
                     entries.iter().filter_map(|(_, e)| e.as_ref().ok()).map(Publication::size).sum();
-                if total > most {
-                    return Err(BrokerError::refused(
+                if total > max {
+                    return Err(BrokerError::rejected(
                         ErrorCode::BatchRequestTooLong,
-                        format!("The batch request is too long: {total} bytes, at most {most}."),
+                        format!("The batch request is too long: {total} bytes, at most {max}."),
                     ));
                 }
-                let (mut successful, mut failed, mut accepted) = (Vec::new(), Vec::new(), Vec::new());
+                let (mut successful, mut failed, mut valid) = (Vec::new(), Vec::new(), Vec::new());
                 for (id, entry) in entries {
                     match entry {
                         Ok(publication) => {
                             successful.push(json!({ "Id": id, "MessageId": publication.message_id }));
-                            accepted.push(publication);
+                            valid.push(publication);
                         }
                         Err(error) => failed.push(failure(&id, &error)),
                     }
                 }
-                let reached = topics::publish(tx, now, &topic.arn, &accepted, &base_url)?;
-                Ok((reached, json!({ "Successful": successful, "Failed": failed })))
+                let target_queues = topics::publish(tx, now, &topic.arn, &valid, &base_url)?;
+                Ok((target_queues, json!({ "Successful": successful, "Failed": failed })))
             })
         })
         .await?;
-    wake(broker, reached);
-    Ok(answer)
+    notify_receivers(broker, target_queues);
+    Ok(output)
 }
 
-/// SNS's codes have no prefix.
+/// A failed entry of a batch response, with the codes of SNS, which have no prefix.
 fn failure(id: &str, error: &BrokerError) -> Value {
     let mut failure = wire::failed_entry(id, error);
-    failure["Code"] = json!(error.public().0.name());
+    failure["Code"] = json!(error.public_error().0.name());
     failure
 }

@@ -10,7 +10,7 @@ use crate::broker::error::BrokerError;
 use crate::broker::http::Caller;
 use crate::broker::store::topics;
 
-/// A tag as requests have it.
+/// A tag in a request.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Tag {
@@ -19,7 +19,7 @@ pub(super) struct Tag {
     value: String,
 }
 
-/// Tags as they are stored.
+/// Tags by key, for storage.
 pub(super) fn to_map(tags: Vec<Tag>) -> BTreeMap<String, String> {
     tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
 }
@@ -32,7 +32,7 @@ pub(super) struct TagInput {
 }
 
 pub(super) async fn tag(broker: &Broker, caller: &Caller, input: TagInput) -> Result<Value, BrokerError> {
-    caller.allow("sns:TagResource", &input.resource_arn)?;
+    caller.authorize("sns:TagResource", &input.resource_arn)?;
     broker
         .run(move |store| {
             store.write(|tx, _| {
@@ -53,7 +53,7 @@ pub(super) struct UntagInput {
 }
 
 pub(super) async fn untag(broker: &Broker, caller: &Caller, input: UntagInput) -> Result<Value, BrokerError> {
-    caller.allow("sns:UntagResource", &input.resource_arn)?;
+    caller.authorize("sns:UntagResource", &input.resource_arn)?;
     broker
         .run(move |store| {
             store.write(|tx, _| {
@@ -73,7 +73,7 @@ pub(super) struct ListTags {
 }
 
 pub(super) async fn list(broker: &Broker, caller: &Caller, input: ListTags) -> Result<Value, BrokerError> {
-    caller.allow("sns:ListTagsForResource", &input.resource_arn)?;
+    caller.authorize("sns:ListTagsForResource", &input.resource_arn)?;
     let topic = broker.run(move |store| topics::get(store.connection(), &input.resource_arn)).await?;
     let tags: Vec<Value> =
         topic.tags.into_iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{OneQueue, name_in};
+use super::{QueueInput, queue_name};
 use crate::broker::Broker;
 use crate::broker::error::BrokerError;
 use crate::broker::http::Caller;
@@ -20,8 +20,8 @@ pub(super) struct Tag {
 }
 
 pub(super) async fn tag(broker: &Broker, caller: &Caller, input: Tag) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:TagQueue", &queue::arn(&name))?;
+    let name = queue_name(&input.queue_url)?;
+    caller.authorize("sqs:TagQueue", &queue::arn(&name))?;
     broker
         .run(move |store| {
             store.write(|tx, _| {
@@ -43,8 +43,8 @@ pub(super) struct Untag {
 }
 
 pub(super) async fn untag(broker: &Broker, caller: &Caller, input: Untag) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:UntagQueue", &queue::arn(&name))?;
+    let name = queue_name(&input.queue_url)?;
+    caller.authorize("sqs:UntagQueue", &queue::arn(&name))?;
     broker
         .run(move |store| {
             store.write(|tx, _| {
@@ -58,9 +58,9 @@ pub(super) async fn untag(broker: &Broker, caller: &Caller, input: Untag) -> Res
     Ok(json!({}))
 }
 
-pub(super) async fn list(broker: &Broker, caller: &Caller, input: OneQueue) -> Result<Value, BrokerError> {
-    let name = name_in(&input.queue_url)?;
-    caller.allow("sqs:ListQueueTags", &queue::arn(&name))?;
+pub(super) async fn list(broker: &Broker, caller: &Caller, input: QueueInput) -> Result<Value, BrokerError> {
+    let name = queue_name(&input.queue_url)?;
+    caller.authorize("sqs:ListQueueTags", &queue::arn(&name))?;
     let queue = broker.run(move |store| queues::get(store.connection(), &name)).await?;
     Ok(json!({ "Tags": queue.tags }))
 }

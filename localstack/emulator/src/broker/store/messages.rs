@@ -1,4 +1,4 @@
-//! Messages: sent, received, hidden, deleted, expired, and moved aside when nobody manages to process them.
+//! Messages: send, receive, hide, delete, expire, and move to the dead-letter queue.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,19 @@ use crate::broker::error::{BrokerError, ErrorCode};
 use crate::broker::message::{NewMessage, Receipt, ReceivedMessage, md5_hex};
 use crate::broker::queue::{self, Queue};
 
-/// What one look into a queue brought.
+/// The result of one receive.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
-    /// The messages, now hidden from others.
+    /// The messages, now hidden from other receivers.
     pub(crate) messages: Vec<ReceivedMessage>,
-    /// The dead-letter queue that got messages instead.
+    /// The dead-letter queue, if messages moved there.
     pub(crate) moved_to: Option<String>,
-    /// When the next message becomes visible, in milliseconds since the epoch; none while there is none.
+    /// The time at which the next message becomes visible, in milliseconds since the Unix epoch; `None` for an empty
+    /// queue.
     pub(crate) next_visible_at: Option<i64>,
 }
 
-/// Puts a message, already checked, into a queue and returns its id.
+/// Inserts a validated message into a queue and returns its id.
 pub(crate) fn insert(
     c: &Connection,
     now: i64,
@@ -30,7 +31,10 @@ pub(crate) fn insert(
 ) -> Result<String, BrokerError> {
     let message_id = Uuid::new_v4().to_string();
     let attributes = if message.attributes.is_empty() { None } else { Some(to_json(&message.attributes)?) };
-    let delay = message.delay.unwrap_or_else(|| queue.number(queue::DELAY));
+    let delay = match message.delay {
+        Some(seconds) => seconds,
+        None => queue.number(queue::DELAY)?,
+    };
     c.prepare_cached(
         "INSERT INTO messages (queue, message_id, body, attributes, sender, trace_header, sent_at, visible_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -48,19 +52,23 @@ pub(crate) fn insert(
     Ok(message_id)
 }
 
-/// Takes up to `max` visible messages and hides them for that many milliseconds. A message that was received as often as
-/// the redrive policy allows goes to the dead-letter queue in the same transaction.
+/// Receives up to `max` visible messages and hides them for `visibility_ms` milliseconds, by default the queue's
+/// timeout. A message at the redrive policy's maximum of receives moves to the dead-letter queue in the same
+/// transaction.
 pub(crate) fn receive(
     c: &Connection,
     now: i64,
     queue: &Queue,
     max: usize,
-    hide_for: Option<i64>,
+    visibility_ms: Option<i64>,
 ) -> Result<Received, BrokerError> {
     expire(c, now, queue)?;
-    let hide_for = hide_for.unwrap_or_else(|| queue.number(queue::VISIBILITY_TIMEOUT).saturating_mul(1000));
-    let dead_letters = match queue.redrive() {
-        // A dead-letter queue that was deleted takes nothing; the messages stay.
+    let visibility_ms = match visibility_ms {
+        Some(visibility_ms) => visibility_ms,
+        None => queue.number(queue::VISIBILITY_TIMEOUT)?.saturating_mul(1000),
+    };
+    let dead_letter_queue = match queue.redrive()? {
+        // Without the dead-letter queue the messages stay.
         Some(redrive) => queues::find(c, &redrive.target)?.map(|target| (target, redrive.max_receives)),
         None => None,
     };
@@ -70,16 +78,16 @@ pub(crate) fn receive(
         let mut moved = 0;
         let all = found.len();
         for stored in found {
-            match &dead_letters {
-                Some((target, most)) if stored.receives >= *most => {
-                    move_aside(c, now, queue, target, stored.row)?;
+            match &dead_letter_queue {
+                Some((target, max_receives)) if stored.receives >= *max_receives => {
+                    move_to_dead_letter_queue(c, now, queue, target, stored.row)?;
                     received.moved_to = Some(target.name.clone());
                     moved += 1;
                 }
-                Some(_) | None => received.messages.push(stored.hand_out(c, now, queue, hide_for)?),
+                Some(_) | None => received.messages.push(stored.receive(c, now, queue, visibility_ms)?),
             }
         }
-        // A look that only cleared dead letters away may have hidden live ones behind them.
+        // A page of dead letters only may have other messages behind it.
         if moved == 0 || moved < all {
             break;
         }
@@ -92,7 +100,7 @@ pub(crate) fn receive(
     Ok(received)
 }
 
-/// A message as the table has it.
+/// A row of the table `messages`.
 struct Stored {
     row: i64,
     message_id: String,
@@ -132,33 +140,41 @@ fn visible(c: &Connection, now: i64, queue: &Queue, max: usize) -> Result<Vec<St
 }
 
 impl Stored {
-    fn hand_out(
+    /// Hides the message and counts the receive.
+    fn receive(
         self,
         c: &Connection,
         now: i64,
         queue: &Queue,
-        hide_for: i64,
+        visibility_ms: i64,
     ) -> Result<ReceivedMessage, BrokerError> {
         let receives = self.receives + 1;
         let first_received_at = self.first_received_at.unwrap_or(now);
         c.prepare_cached(
             "UPDATE messages SET visible_at = ?2, receives = ?3, first_received_at = ?4 WHERE id = ?1",
         )?
-        .execute(params![self.row, now.saturating_add(hide_for), receives, first_received_at])?;
-        let message_id: Uuid =
-            self.message_id.parse().map_err(|_| BrokerError::Corrupt("a message id".to_owned()))?;
+        .execute(params![
+            self.row,
+            now.saturating_add(visibility_ms),
+            receives,
+            first_received_at
+        ])?;
+        let message_id: Uuid = self
+            .message_id
+            .parse()
+            .map_err(|_| BrokerError::Corrupt(format!("message id {}", self.message_id)))?;
         let receipt = Receipt { queue: queue.id, row: self.row, message_id, receive: receives };
-        let always = [
+        let required = [
             ("ApproximateReceiveCount", receives.to_string()),
             ("SentTimestamp", self.sent_at.to_string()),
             ("SenderId", self.sender),
             ("ApproximateFirstReceiveTimestamp", first_received_at.to_string()),
         ];
-        let sometimes =
+        let optional =
             [("AWSTraceHeader", self.trace_header), ("DeadLetterQueueSourceArn", self.dead_letter_source)];
-        let attributes: BTreeMap<String, String> = always
+        let attributes: BTreeMap<String, String> = required
             .into_iter()
-            .chain(sometimes.into_iter().filter_map(|(name, value)| Some((name, value?))))
+            .chain(optional.into_iter().filter_map(|(name, value)| Some((name, value?))))
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         Ok(ReceivedMessage {
@@ -172,8 +188,14 @@ impl Stored {
     }
 }
 
-/// Into the dead-letter queue, keeping id and time of sending, so that retention counts from there as in SQS.
-fn move_aside(c: &Connection, now: i64, from: &Queue, to: &Queue, row: i64) -> Result<(), BrokerError> {
+/// Keeps the id and the time of sending, from which the retention period counts, as in SQS.
+fn move_to_dead_letter_queue(
+    c: &Connection,
+    now: i64,
+    from: &Queue,
+    to: &Queue,
+    row: i64,
+) -> Result<(), BrokerError> {
     c.prepare_cached(
         "UPDATE messages SET queue = ?2, dead_letter_source = ?3, visible_at = ?4, receives = 0,
                              first_received_at = NULL
@@ -183,8 +205,8 @@ fn move_aside(c: &Connection, now: i64, from: &Queue, to: &Queue, row: i64) -> R
     Ok(())
 }
 
-/// Deletes the message of a receipt. A message that is gone is no error, and an older receipt of the message serves as
-/// well, as it mostly does in a standard queue: whoever holds it did process the message.
+/// Deletes the message of a receipt. A deleted message is no error, and an older receipt of the message also deletes
+/// it, as in a standard queue: its holder has processed the message.
 pub(crate) fn delete(c: &Connection, queue: &Queue, receipt: &Receipt) -> Result<(), BrokerError> {
     if receipt.queue == queue.id {
         c.prepare_cached("DELETE FROM messages WHERE id = ?1 AND queue = ?2 AND message_id = ?3")?
@@ -193,14 +215,14 @@ pub(crate) fn delete(c: &Connection, queue: &Queue, receipt: &Receipt) -> Result
     Ok(())
 }
 
-/// Hides the message of a receipt for that many milliseconds from now. Only the latest receipt may: an older one would
-/// take the message out of the hands of whoever has it now.
+/// Hides the message of a receipt for `visibility_ms` milliseconds from now. Only the latest receipt is valid: an older
+/// one would change the timeout of the current receiver.
 pub(crate) fn change_visibility(
     c: &Connection,
     now: i64,
     queue: &Queue,
     receipt: &Receipt,
-    hide_for: i64,
+    visibility_ms: i64,
 ) -> Result<(), BrokerError> {
     let found: Option<(i64, i64)> = c
         .prepare_cached(
@@ -213,22 +235,22 @@ pub(crate) fn change_visibility(
     match found {
         Some((visible_at, receives)) if receives == receipt.receive && visible_at > now => {
             c.prepare_cached("UPDATE messages SET visible_at = ?2 WHERE id = ?1")?
-                .execute(params![receipt.row, now.saturating_add(hide_for)])?;
+                .execute(params![receipt.row, now.saturating_add(visibility_ms)])?;
             Ok(())
         }
-        Some(_) => Err(BrokerError::refused(
+        Some(_) => Err(BrokerError::rejected(
             ErrorCode::MessageNotInflight,
             "The message referred to is not in flight under this receipt handle.",
         )),
-        None => Err(BrokerError::refused(
+        None => Err(BrokerError::rejected(
             ErrorCode::InvalidParameterValue,
             "Value for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.",
         )),
     }
 }
 
-/// Undoes the receive that a receipt is of, unless the message went on since.
-pub(crate) fn give_back(c: &Connection, now: i64, receipt: &Receipt) -> Result<(), BrokerError> {
+/// Undoes the receive of a receipt, unless the message was received again since.
+pub(crate) fn undo_receive(c: &Connection, now: i64, receipt: &Receipt) -> Result<(), BrokerError> {
     c.prepare_cached(
         "UPDATE messages SET visible_at = ?5, receives = receives - 1,
                              first_received_at = iif(receives = 1, NULL, first_received_at)
@@ -250,15 +272,15 @@ pub(crate) fn purge(c: &Connection, queue: &Queue) -> Result<(), BrokerError> {
     Ok(())
 }
 
-/// Deletes what is older than the queue keeps it, in flight or not, as SQS does.
+/// Deletes messages older than the retention period, in flight or not, as SQS does.
 pub(crate) fn expire(c: &Connection, now: i64, queue: &Queue) -> Result<(), BrokerError> {
-    let oldest = now.saturating_sub(queue.number(queue::RETENTION).saturating_mul(1000));
+    let oldest = now.saturating_sub(queue.number(queue::RETENTION)?.saturating_mul(1000));
     c.prepare_cached("DELETE FROM messages WHERE queue = ?1 AND sent_at <= ?2")?
         .execute(params![queue.id, oldest])?;
     Ok(())
 }
 
-/// Makes everything visible that was received and not deleted; returns how many messages that were.
+/// Makes all messages in flight visible and returns their number.
 pub(crate) fn release_in_flight(c: &Connection, now: i64) -> Result<usize, BrokerError> {
     let released = c
         .prepare_cached("UPDATE messages SET visible_at = ?1 WHERE visible_at > ?1 AND receives > 0")?

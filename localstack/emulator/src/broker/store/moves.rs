@@ -1,4 +1,4 @@
-//! Message moves: dead letters go back to where they came from.
+//! Message move tasks: redrive of dead letters to their source queues.
 
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
@@ -7,37 +7,37 @@ use super::queues;
 use crate::broker::error::{BrokerError, ErrorCode};
 use crate::broker::queue::{self, Queue};
 
-/// A move of messages out of a dead-letter queue. It is over before it is answered, so none is ever under way.
+/// A redrive of a dead-letter queue. It completes within its request, so none is ever running.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Move {
-    /// What the caller knows it by.
+pub(crate) struct MoveTask {
+    /// Task handle.
     pub(crate) handle: String,
     /// ARN of the dead-letter queue.
     pub(crate) source: String,
-    /// ARN of the one destination; none means each message's own source.
+    /// ARN of the destination; `None` for the source queue of each message.
     pub(crate) destination: Option<String>,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the Unix epoch.
     pub(crate) started_at: i64,
-    /// Messages that moved.
+    /// Number of messages moved.
     pub(crate) moved: i64,
-    /// Messages that were there to be moved.
+    /// Number of messages in the dead-letter queue at the start.
     pub(crate) to_move: i64,
-    /// Why some did not move.
+    /// The reason if some messages did not move.
     pub(crate) failure: Option<String>,
 }
 
-/// Moves all visible messages of a dead-letter queue, which get new ids and a new time of sending, as in SQS.
-/// Returns the move and the names of the queues that got messages.
+/// Moves all visible messages of a dead-letter queue. They get new ids and a new time of sending, as in SQS.
+/// Returns the task and the names of the queues that received messages.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html>
 pub(crate) fn start(
     c: &Connection,
     now: i64,
     source_arn: &str,
     destination_arn: Option<&str>,
-) -> Result<(Move, Vec<String>), BrokerError> {
+) -> Result<(MoveTask, Vec<String>), BrokerError> {
     let source = by_arn(c, source_arn)?;
     if queues::dead_letter_sources(c, &source.name)?.is_empty() {
-        return Err(BrokerError::refused(
+        return Err(BrokerError::rejected(
             ErrorCode::InvalidParameterValue,
             "Source queue must be configured as a Dead Letter Queue.",
         ));
@@ -52,8 +52,8 @@ pub(crate) fn start(
     let to_move = i64::try_from(waiting.len()).unwrap_or(i64::MAX);
     let mut targets: Vec<Queue> = Vec::new();
     let mut moved = 0;
-    for (row, came_from) in waiting {
-        let target = match (&destination, came_from.as_deref().and_then(queue::name_of_arn)) {
+    for (row, source_queue) in waiting {
+        let target = match (&destination, source_queue.as_deref().and_then(queue::name_of_arn)) {
             (Some(queue), _) => Some(queue.clone()),
             (None, Some(name)) => match targets.iter().find(|known| known.name == name) {
                 Some(known) => Some(known.clone()),
@@ -73,16 +73,15 @@ pub(crate) fn start(
             targets.push(target);
         }
     }
-    let task = Move {
+    let task = MoveTask {
         handle: Uuid::new_v4().to_string(),
         source: source.arn(),
         destination: destination.map(|queue| queue.arn()),
         started_at: now,
         moved,
         to_move,
-        failure: (moved < to_move).then(|| {
-            "Some messages were not moved here by a redrive policy, or their queue is gone.".to_owned()
-        }),
+        failure: (moved < to_move)
+            .then(|| "Some messages have no source queue, or it was deleted.".to_owned()),
     };
     c.prepare_cached(
         "INSERT INTO moves (handle, source, destination, started_at, moved, to_move, failure)
@@ -100,11 +99,11 @@ pub(crate) fn start(
     Ok((task, targets.into_iter().map(|queue| queue.name).collect()))
 }
 
-/// The latest moves out of a queue, newest first.
-pub(crate) fn list(c: &Connection, source_arn: &str, max: i64) -> Result<Vec<Move>, BrokerError> {
+/// The latest tasks of a dead-letter queue, newest first.
+pub(crate) fn list(c: &Connection, source_arn: &str, max: i64) -> Result<Vec<MoveTask>, BrokerError> {
     let source = by_arn(c, source_arn)?;
     let read = |row: &Row<'_>| {
-        Ok(Move {
+        Ok(MoveTask {
             handle: row.get(0)?,
             source: row.get(1)?,
             destination: row.get(2)?,
@@ -128,7 +127,7 @@ fn by_arn(c: &Connection, arn: &str) -> Result<Queue, BrokerError> {
         None => None,
     };
     found.ok_or_else(|| {
-        BrokerError::refused(
+        BrokerError::rejected(
             ErrorCode::ResourceNotFoundException,
             format!("The resource that you specified for the queue ARN '{arn}' doesn't exist."),
         )

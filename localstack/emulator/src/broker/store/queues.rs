@@ -1,4 +1,4 @@
-//! Queues: made, found, changed, dropped, counted.
+//! Queues: create, find, change, delete, count.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{from_json, to_json};
 use crate::broker::error::{BrokerError, ErrorCode};
-use crate::broker::queue::{self, Queue, REDRIVE_ALLOW_POLICY, REDRIVE_POLICY};
+use crate::broker::queue::{self, Queue, REDRIVE_POLICY};
 
 const COLUMNS: &str = "id, name, attributes, tags, created_at, modified_at";
 
@@ -27,18 +27,18 @@ fn queue_of((id, name, attributes, tags, created_at, modified_at): Columns) -> R
     })
 }
 
-/// How many messages a queue holds.
+/// The number of messages in a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Can be received now.
+    /// Messages that can be received now.
     pub(crate) visible: u64,
-    /// Received and not deleted, within their visibility time-out.
+    /// Messages that were received and not deleted, within their visibility timeout.
     pub(crate) in_flight: u64,
-    /// Sent with a delay that has not passed.
+    /// Messages whose delay has not passed.
     pub(crate) delayed: u64,
 }
 
-/// The queue of that name, or none.
+/// The queue with this name, if it exists.
 pub(crate) fn find(c: &Connection, name: &str) -> Result<Option<Queue>, BrokerError> {
     c.prepare_cached(&format!("SELECT {COLUMNS} FROM queues WHERE name = ?1"))?
         .query_row([name], columns)
@@ -47,31 +47,38 @@ pub(crate) fn find(c: &Connection, name: &str) -> Result<Option<Queue>, BrokerEr
         .transpose()
 }
 
-/// The queue of that name, or a refusal.
+/// The queue with this name.
+///
+/// # Errors
+/// `QueueDoesNotExist`.
 pub(crate) fn get(c: &Connection, name: &str) -> Result<Queue, BrokerError> {
     find(c, name)?.ok_or_else(|| {
-        BrokerError::refused(
+        BrokerError::rejected(
             ErrorCode::QueueDoesNotExist,
             format!("The specified queue does not exist: {name}."),
         )
     })
 }
 
-/// All queues by name, from that prefix on.
+/// All queues whose name starts with the prefix, sorted by name.
 pub(crate) fn list(c: &Connection, prefix: &str) -> Result<Vec<Queue>, BrokerError> {
     let mut statement = c.prepare_cached(&format!("SELECT {COLUMNS} FROM queues ORDER BY name"))?;
     let rows = statement.query_map([], columns)?.collect::<Result<Vec<_>, _>>()?;
     rows.into_iter().filter(|(_, name, ..)| name.starts_with(prefix)).map(queue_of).collect()
 }
 
-/// The queues whose redrive policy names that queue.
+/// The queues whose redrive policy names this queue.
 pub(crate) fn dead_letter_sources(c: &Connection, name: &str) -> Result<Vec<Queue>, BrokerError> {
-    let mut sources = list(c, "")?;
-    sources.retain(|source| source.redrive().is_some_and(|redrive| redrive.target == name));
+    let mut sources = Vec::new();
+    for queue in list(c, "")? {
+        if queue.redrive()?.is_some_and(|redrive| redrive.target == name) {
+            sources.push(queue);
+        }
+    }
     Ok(sources)
 }
 
-/// Makes a queue that does not exist.
+/// Creates a queue with a new name.
 pub(crate) fn insert(
     c: &Connection,
     now: i64,
@@ -85,11 +92,11 @@ pub(crate) fn insert(
     c.prepare_cached(
         "INSERT INTO queues (name, attributes, tags, created_at, modified_at) VALUES (?1, ?2, ?3, ?4, ?4)",
     )?
-    .execute(params![name, to_json(&set(attributes))?, to_json(tags)?, now])?;
+    .execute(params![name, to_json(&without_empty(attributes))?, to_json(tags)?, now])?;
     Ok(())
 }
 
-/// Sets the attributes of a queue to exactly these; what is not among them gets its default.
+/// Sets the attributes of a queue to exactly these; all others get their default.
 pub(crate) fn set_attributes(
     c: &Connection,
     now: i64,
@@ -97,11 +104,11 @@ pub(crate) fn set_attributes(
     attributes: &BTreeMap<String, String>,
 ) -> Result<(), BrokerError> {
     queue::check_attributes(attributes)?;
-    // A policy that stays may have lost its dead-letter queue since; that is no reason to refuse other changes.
+    // An unchanged policy is not checked: its dead-letter queue may have been deleted since.
     if attributes.get(REDRIVE_POLICY) != queue.attributes.get(REDRIVE_POLICY) {
         check_redrive(c, &queue.name, attributes)?;
     }
-    let attributes = set(attributes);
+    let attributes = without_empty(attributes);
     if attributes == queue.attributes {
         return Ok(());
     }
@@ -121,13 +128,13 @@ pub(crate) fn set_tags(
     Ok(())
 }
 
-/// Drops a queue with its messages.
+/// Deletes a queue with its messages.
 pub(crate) fn delete(c: &Connection, queue: &Queue) -> Result<(), BrokerError> {
     c.prepare_cached("DELETE FROM queues WHERE id = ?1")?.execute([queue.id])?;
     Ok(())
 }
 
-/// Counts the messages of a queue at that time.
+/// Counts the messages of a queue at the time `now`.
 pub(crate) fn count(c: &Connection, now: i64, queue: &Queue) -> Result<Counts, BrokerError> {
     let sql = "SELECT count(*) FILTER (WHERE visible_at <= ?2),
                       count(*) FILTER (WHERE visible_at > ?2 AND receives > 0),
@@ -139,12 +146,12 @@ pub(crate) fn count(c: &Connection, now: i64, queue: &Queue) -> Result<Counts, B
     Ok(Counts { visible, in_flight, delayed })
 }
 
-/// An empty value takes an attribute away.
-fn set(attributes: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+/// The attributes without those whose value is empty, which removes them.
+fn without_empty(attributes: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     attributes.iter().filter(|(_, value)| !value.is_empty()).map(|(n, v)| (n.clone(), v.clone())).collect()
 }
 
-/// Refuses a dead-letter queue that is missing or does not want these letters.
+/// Checks that the dead-letter queue exists and allows this source.
 fn check_redrive(
     c: &Connection,
     name: &str,
@@ -153,18 +160,16 @@ fn check_redrive(
     let Some(policy) = attributes.get(REDRIVE_POLICY).filter(|policy| !policy.is_empty()) else {
         return Ok(());
     };
-    let refuse = |why: &str| {
-        BrokerError::refused(
+    let rejected = |reason: &str| {
+        BrokerError::rejected(
             ErrorCode::InvalidParameterValue,
-            format!("Value {policy} for parameter RedrivePolicy is invalid. Reason: {why}"),
+            format!("Value {policy} for parameter RedrivePolicy is invalid. Reason: {reason}"),
         )
     };
-    let redrive = queue::parse_redrive(policy).map_err(refuse)?;
-    let target = find(c, &redrive.target)?.ok_or_else(|| refuse("Dead letter target does not exist."))?;
-    match target.attributes.get(REDRIVE_ALLOW_POLICY) {
-        Some(allow) if !queue::allows_redrive_from(allow, &queue::arn(name)) => {
-            Err(refuse("The dead-letter queue's RedriveAllowPolicy does not name this queue."))
-        }
-        Some(_) | None => Ok(()),
+    let redrive = queue::parse_redrive(policy).map_err(rejected)?;
+    let target = find(c, &redrive.target)?.ok_or_else(|| rejected("Dead letter target does not exist."))?;
+    if target.allows_redrive_from(&queue::arn(name))? {
+        return Ok(());
     }
+    Err(rejected("The dead-letter queue's RedriveAllowPolicy does not name this queue."))
 }

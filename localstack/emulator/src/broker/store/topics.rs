@@ -1,4 +1,4 @@
-//! Topics, subscriptions, and the one transaction that carries a publication into all queues that want it.
+//! Topics, subscriptions, and the delivery of a publication to all subscribed queues in one transaction.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use crate::broker::message::NewMessage;
 use crate::broker::queue::{self, Queue};
 use crate::broker::topic::{self, Publication, Subscription};
 
-/// A topic as it is stored.
+/// A stored topic.
 #[derive(Debug, Clone)]
 pub(crate) struct Topic {
-    /// Its ARN.
+    /// ARN of the topic.
     pub(crate) arn: String,
-    /// The attributes that were set.
+    /// The attributes that were set; all others have their default.
     pub(crate) attributes: BTreeMap<String, String>,
     /// Tags.
     pub(crate) tags: BTreeMap<String, String>,
 }
 
-/// The topic, or none.
+/// The topic, if it exists.
 pub(crate) fn find(c: &Connection, arn: &str) -> Result<Option<Topic>, BrokerError> {
     let found: Option<(String, String)> = c
         .prepare_cached("SELECT attributes, tags FROM topics WHERE arn = ?1")?
@@ -34,10 +34,13 @@ pub(crate) fn find(c: &Connection, arn: &str) -> Result<Option<Topic>, BrokerErr
     Ok(Some(Topic { arn: arn.to_owned(), attributes: from_json(&attributes)?, tags: from_json(&tags)? }))
 }
 
-/// The topic, or a refusal.
+/// The topic.
+///
+/// # Errors
+/// `NotFound`.
 pub(crate) fn get(c: &Connection, arn: &str) -> Result<Topic, BrokerError> {
     find(c, arn)?
-        .ok_or_else(|| BrokerError::refused(ErrorCode::NotFound, format!("Topic does not exist: {arn}")))
+        .ok_or_else(|| BrokerError::rejected(ErrorCode::NotFound, format!("Topic does not exist: {arn}")))
 }
 
 /// The ARNs of all topics.
@@ -47,7 +50,7 @@ pub(crate) fn list(c: &Connection) -> Result<Vec<String>, BrokerError> {
     Ok(arns)
 }
 
-/// Makes a topic, or changes its attributes and tags to exactly these.
+/// Creates a topic, or sets its attributes and tags to exactly these.
 pub(crate) fn put(c: &Connection, topic: &Topic) -> Result<(), BrokerError> {
     topic::check_attributes(&topic.attributes)?;
     c.prepare_cached(
@@ -58,7 +61,7 @@ pub(crate) fn put(c: &Connection, topic: &Topic) -> Result<(), BrokerError> {
     Ok(())
 }
 
-/// Drops a topic with its subscriptions; one that is not there is no error, as in SNS.
+/// Deletes a topic with its subscriptions; a missing topic is no error, as in SNS.
 pub(crate) fn delete(c: &Connection, arn: &str) -> Result<(), BrokerError> {
     c.prepare_cached("DELETE FROM topics WHERE arn = ?1")?.execute([arn])?;
     Ok(())
@@ -89,17 +92,20 @@ pub(crate) fn subscriptions(c: &Connection, topic: Option<&str>) -> Result<Vec<S
     rows.into_iter().map(subscription_of).collect()
 }
 
-/// The subscription with that ARN, or a refusal.
+/// The subscription with this ARN.
+///
+/// # Errors
+/// `NotFound`.
 pub(crate) fn subscription(c: &Connection, arn: &str) -> Result<Subscription, BrokerError> {
     c.prepare_cached("SELECT arn, topic, endpoint, attributes FROM subscriptions WHERE arn = ?1")?
         .query_row([arn], columns)
         .optional()?
         .map(subscription_of)
         .transpose()?
-        .ok_or_else(|| BrokerError::refused(ErrorCode::NotFound, "Subscription does not exist"))
+        .ok_or_else(|| BrokerError::rejected(ErrorCode::NotFound, "Subscription does not exist"))
 }
 
-/// The subscription of that queue to that topic, or none.
+/// The subscription of this queue to this topic, if it exists.
 pub(crate) fn subscription_between(
     c: &Connection,
     topic: &str,
@@ -114,7 +120,7 @@ pub(crate) fn subscription_between(
     .transpose()
 }
 
-/// Subscribes a queue to a topic, or changes the attributes of the subscription to exactly these. Returns its ARN.
+/// Subscribes a queue to a topic, or sets the attributes of the subscription to exactly these. Returns its ARN.
 pub(crate) fn subscribe(
     c: &Connection,
     topic: &str,
@@ -124,7 +130,7 @@ pub(crate) fn subscribe(
     get(c, topic)?;
     topic::check_subscription(attributes)?;
     if queue::name_of_arn(endpoint).is_none() {
-        return Err(BrokerError::refused(
+        return Err(BrokerError::rejected(
             ErrorCode::InvalidParameter,
             format!("Invalid parameter: SQS endpoint ARN: {endpoint}"),
         ));
@@ -141,13 +147,13 @@ pub(crate) fn subscribe(
     Ok(arn)
 }
 
-/// Ends a subscription; one that is not there is no error, as in SNS.
+/// Deletes a subscription; a missing one is no error, as in SNS.
 pub(crate) fn unsubscribe(c: &Connection, arn: &str) -> Result<(), BrokerError> {
     c.prepare_cached("DELETE FROM subscriptions WHERE arn = ?1")?.execute([arn])?;
     Ok(())
 }
 
-/// Puts publications into every queue that wants them and returns the names of the queues that got any.
+/// Inserts publications into every queue whose filter matches, and returns the names of these queues.
 pub(crate) fn publish(
     c: &Connection,
     now: i64,
@@ -155,38 +161,44 @@ pub(crate) fn publish(
     publications: &[Publication],
     base_url: &str,
 ) -> Result<Vec<String>, BrokerError> {
-    let mut reached = Vec::new();
+    let mut target_queues = Vec::new();
     for subscription in subscriptions(c, Some(topic))? {
-        let reader = subscription.reader();
-        let wanted: Vec<NewMessage> = publications
+        let rule = subscription.delivery_rule()?;
+        let matching: Result<Vec<NewMessage>, BrokerError> = publications
             .iter()
-            .filter(|publication| reader.wants(publication))
-            .map(|publication| reader.message(publication, &subscription, now, base_url))
+            .filter(|publication| rule.matches(publication))
+            .map(|publication| rule.message(publication, &subscription, now, base_url))
             .collect();
-        if wanted.is_empty() {
+        let matching = matching?;
+        if matching.is_empty() {
             continue;
         }
         let target = existing(c, subscription.queue())?;
-        let dead_letters = existing(c, subscription.dead_letter_queue().as_deref())?;
-        for message in wanted {
-            let into = [&target, &dead_letters].into_iter().flatten().find(|queue| takes(queue, &message));
-            match into {
+        let dead_letter_queue = existing(c, subscription.dead_letter_queue()?.as_deref())?;
+        for message in matching {
+            let mut accepting = None;
+            for queue in [&target, &dead_letter_queue].into_iter().flatten() {
+                if accepting.is_none() && accepts(queue, &message)? {
+                    accepting = Some(queue);
+                }
+            }
+            match accepting {
                 Some(queue) => {
                     messages::insert(c, now, queue, &message)?;
-                    if !reached.contains(&queue.name) {
-                        reached.push(queue.name.clone());
+                    if !target_queues.contains(&queue.name) {
+                        target_queues.push(queue.name.clone());
                     }
                 }
-                // SNS drops it as well; the publisher is not told.
+                // As in SNS, which reports nothing to the publisher.
                 None => tracing::warn!(
                     subscription = subscription.arn,
                     endpoint = subscription.endpoint,
-                    "a publication was dropped: its queue is gone or does not take such a message"
+                    "dropped a publication: its queue does not exist or does not accept the message"
                 ),
             }
         }
     }
-    Ok(reached)
+    Ok(target_queues)
 }
 
 fn existing(c: &Connection, name: Option<&str>) -> Result<Option<Queue>, BrokerError> {
@@ -196,7 +208,7 @@ fn existing(c: &Connection, name: Option<&str>) -> Result<Option<Queue>, BrokerE
     }
 }
 
-fn takes(queue: &Queue, message: &NewMessage) -> bool {
-    let most = usize::try_from(queue.number(queue::MAX_SIZE)).unwrap_or(usize::MAX);
-    message.check().is_ok() && message.size() <= most
+/// Whether the message is valid in SQS and not too large for the queue.
+fn accepts(queue: &Queue, message: &NewMessage) -> Result<bool, BrokerError> {
+    Ok(message.check().is_ok() && message.size() <= queue.max_message_bytes()?)
 }

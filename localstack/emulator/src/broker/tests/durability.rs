@@ -1,4 +1,4 @@
-//! What is still there when the process is not.
+//! Durability: restarts, kills, cancelled receives and transactions.
 
 use std::future::Future as _;
 
@@ -10,7 +10,7 @@ async fn send(broker: &Arc<Broker>, body: &str) {
 }
 
 #[tokio::test]
-async fn messages_in_flight_and_waiting_survive_a_restart() {
+async fn visible_and_in_flight_messages_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("broker.sqlite");
     {
@@ -32,7 +32,7 @@ async fn messages_in_flight_and_waiting_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn a_receipt_still_deletes_after_a_restart() {
+async fn a_receipt_handle_is_valid_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("broker.sqlite");
     let receipt = {
@@ -46,7 +46,7 @@ async fn a_receipt_still_deletes_after_a_restart() {
     assert_eq!(broker.release_in_flight().unwrap(), 0);
 }
 
-/// A broker in a process of its own: this test binary, told to run `serve_for_a_while`.
+/// A broker in another process, which runs `serve_for_a_while` of this test binary.
 struct Process {
     child: std::process::Child,
     url: String,
@@ -67,13 +67,13 @@ impl Process {
             match std::fs::read_to_string(&url_file) {
                 Ok(url) => break url,
                 Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(10)).await,
-                Err(error) => panic!("the broker's process did not start: {error}"),
+                Err(error) => panic!("the broker process did not start: {error}"),
             }
         };
         Self { child, url }
     }
 
-    /// SIGKILL: no destructor runs, nothing is flushed.
+    /// Sends SIGKILL: no destructor runs, nothing is flushed.
     fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -82,15 +82,15 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A failed test must leave no process behind; after `kill` there is none, and this does nothing.
+        // Ends the process of a failed test; after `kill` this does nothing.
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
-            eprintln!("the broker's process may still be there: {error}");
+            eprintln!("cannot end the broker process: {error}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_accepted_is_in_every_queue_after_a_kill() {
+async fn accepted_publications_are_in_every_queue_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("broker.sqlite");
     {
@@ -137,33 +137,33 @@ async fn what_was_accepted_is_in_every_queue_after_a_kill() {
         assert_eq!(bodies.len(), distinct.len(), "a message is there twice in {queue}");
         queues.push(distinct);
     }
-    assert_eq!(queues[0], queues[1], "a publication is half delivered");
+    assert_eq!(queues[0], queues[1], "a publication is in one queue only");
     let accepted = accepted.lock().unwrap();
     assert!(accepted.len() >= 200);
-    assert!(accepted.is_subset(&queues[0]), "a publication that was accepted is lost");
+    assert!(accepted.is_subset(&queues[0]), "an accepted publication is lost");
 }
 
 #[tokio::test]
-async fn a_receiver_that_goes_away_leaves_the_message_as_it_was() {
+async fn a_cancelled_receive_leaves_the_message_unchanged() {
     let broker = Broker::open(None, String::new()).unwrap();
     broker.ensure_queue("q", &BTreeMap::new()).unwrap();
     send(&broker, "m").await;
-    let mut gone = Box::pin(broker.receive("q", 1, Duration::ZERO));
+    let mut cancelled = Box::pin(broker.receive("q", 1, Duration::ZERO));
     std::future::poll_fn(|context| {
-        // The look into the database is under way and cannot end before the lock is free.
+        // The read of the database has started and cannot end before the lock is free.
         let lock = broker.store();
-        assert!(gone.as_mut().poll(context).is_pending());
+        assert!(cancelled.as_mut().poll(context).is_pending());
         drop(lock);
         std::task::Poll::Ready(())
     })
     .await;
-    drop(gone);
+    drop(cancelled);
     let got = broker.receive("q", 1, Duration::from_secs(10)).await.unwrap();
     assert_eq!(got[0].attributes["ApproximateReceiveCount"], "1");
 }
 
 #[test]
-fn provisioning_again_changes_nothing_and_drops_what_is_not_wanted_any_more() {
+fn repeated_provisioning_changes_nothing_and_deletes_obsolete_subscriptions() {
     let broker = Broker::open(None, String::new()).unwrap();
     for _ in 0..2 {
         broker.ensure_queue("q", &attributes(&[("VisibilityTimeout", "180")])).unwrap();
@@ -182,7 +182,7 @@ fn provisioning_again_changes_nothing_and_drops_what_is_not_wanted_any_more() {
 }
 
 #[test]
-fn a_publication_that_cannot_be_stored_everywhere_is_stored_nowhere() {
+fn a_publication_is_stored_in_all_queues_or_in_none() {
     let broker = Broker::open(None, String::new()).unwrap();
     let topic = broker.ensure_topic("t").unwrap();
     for queue in ["a", "b"] {
@@ -208,7 +208,7 @@ fn a_publication_that_cannot_be_stored_everywhere_is_stored_nowhere() {
 }
 
 #[test]
-fn every_receive_and_count_goes_by_an_index() {
+fn every_receive_and_count_uses_an_index() {
     let broker = Broker::open(None, String::new()).unwrap();
     let store = broker.store();
     for sql in [

@@ -1,4 +1,4 @@
-//! Patterns against documents, one line each.
+//! Event patterns: a table of patterns, documents and expected results.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::super::{MessageAttribute, MessageAttributes};
 use super::*;
 
 #[test]
-fn patterns_fit_the_documents_that_they_fit_in_aws() {
+fn patterns_match_the_same_documents_as_on_aws() {
     let table = [
         // Exact values.
         (json!({"a": ["x", "y"]}), json!({"a": "y"}), true),
@@ -90,14 +90,14 @@ fn patterns_fit_the_documents_that_they_fit_in_aws() {
             false,
         ),
     ];
-    for (pattern, document, fits) in table {
-        validate(&pattern).unwrap_or_else(|why| panic!("{pattern}: {why}"));
-        assert_eq!(matches(&pattern, &document), fits, "{pattern} and {document}");
+    for (pattern, document, expected) in table {
+        validate(&pattern).unwrap_or_else(|reason| panic!("{pattern}: {reason}"));
+        assert_eq!(matches(&pattern, &document), expected, "{pattern} and {document}");
     }
 }
 
 #[test]
-fn a_malformed_pattern_is_refused_when_it_is_set() {
+fn a_malformed_pattern_is_rejected_when_it_is_set() {
     for pattern in [
         json!([]),
         json!("x"),
@@ -133,7 +133,7 @@ fn a_malformed_pattern_is_refused_when_it_is_set() {
 }
 
 #[test]
-fn attributes_become_a_document_by_their_types() {
+fn attributes_are_converted_by_their_types() {
     let attribute = |data_type: &str, value: &str| MessageAttribute {
         data_type: data_type.to_owned(),
         string_value: Some(value.to_owned()),
@@ -184,9 +184,9 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_pattern_and_no_document_make_it_panic(pattern in any_json(), document in any_json()) {
-        let fits = matches(&pattern, &document);
-        prop_assert!(!fits || pattern.is_object());
+    fn no_pattern_and_no_document_cause_a_panic(pattern in any_json(), document in any_json()) {
+        let matched = matches(&pattern, &document);
+        prop_assert!(!matched || pattern.is_object());
         if validate(&pattern).is_err() {
             prop_assert!(validate_policy(&pattern, Scope::MessageBody).is_err());
         }

@@ -1,4 +1,4 @@
-//! The wire: digests, errors and answers of each protocol, word by word.
+//! The protocols: digests, errors and responses, byte by byte.
 
 use super::super::message::{md5_hex, md5_of_attributes};
 use super::super::{MAX_MESSAGE_BYTES, MessageAttribute, MessageAttributes};
@@ -7,18 +7,18 @@ use super::*;
 async fn form(server: &Server, path: &str, pairs: &[(&str, &str)]) -> (u16, String) {
     let body: String =
         form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs.iter().copied()).finish();
-    let answer = reqwest::Client::new()
+    let response = reqwest::Client::new()
         .post(format!("{}{path}", server.url))
         .header("content-type", "application/x-www-form-urlencoded")
         .body(body)
         .send()
         .await
         .unwrap();
-    (answer.status().as_u16(), answer.text().await.unwrap())
+    (response.status().as_u16(), response.text().await.unwrap())
 }
 
 async fn json_call(server: &Server, operation: &str, input: Value) -> (u16, HeaderMap, Value) {
-    let answer = reqwest::Client::new()
+    let response = reqwest::Client::new()
         .post(&server.url)
         .header("x-amz-target", format!("AmazonSQS.{operation}"))
         .header("content-type", "application/x-amz-json-1.0")
@@ -26,18 +26,18 @@ async fn json_call(server: &Server, operation: &str, input: Value) -> (u16, Head
         .send()
         .await
         .unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    (status, headers, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    (status, headers, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
 }
 
-/// The text of the first element of that name.
+/// The text of the first element with this name.
 fn element<'a>(xml: &'a str, name: &str) -> &'a str {
     let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {xml}"));
     rest.split_once(&format!("</{name}>")).unwrap().0
 }
 
 #[test]
-fn digests_are_the_ones_that_the_sdks_calculate() {
+fn digests_equal_those_of_the_sdks() {
     assert_eq!(md5_hex(b"This is a test message"), "fafb00f5732ab283681e124bf8747ed1");
     assert_eq!(md5_of_attributes(&MessageAttributes::new()), None);
     let attributes: MessageAttributes = [(
@@ -49,7 +49,7 @@ fn digests_are_the_ones_that_the_sdks_calculate() {
         },
     )]
     .into();
-    // Bytes put together by hand from the description: lengths, name, type, marker, length, value.
+    // Composed from the specification: lengths, name, type, marker, length, value.
     let mut bytes = Vec::new();
     for part in ["test_attribute_name_1", "String"] {
         bytes.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
@@ -62,7 +62,7 @@ fn digests_are_the_ones_that_the_sdks_calculate() {
 }
 
 #[tokio::test]
-async fn an_error_in_json_has_its_type_and_the_code_for_older_clients() {
+async fn a_json_error_has_its_type_and_the_query_code() {
     let server = Server::start().await;
     let (status, headers, body) =
         json_call(&server, "SendMessage", json!({ "QueueUrl": "http://x/1/none", "MessageBody": "m" })).await;
@@ -83,7 +83,7 @@ async fn an_error_in_json_has_its_type_and_the_code_for_older_clients() {
 }
 
 #[tokio::test]
-async fn older_clients_speak_forms_to_queues_and_read_xml() {
+async fn the_query_protocol_of_sqs_takes_forms_and_returns_xml() {
     let server = Server::start().await;
     let (status, xml) = form(
         &server,
@@ -177,7 +177,7 @@ async fn older_clients_speak_forms_to_queues_and_read_xml() {
 }
 
 #[tokio::test]
-async fn a_form_that_nests_without_end_is_refused() {
+async fn a_deeply_nested_form_is_rejected() {
     let server = Server::start().await;
     let key = vec!["a"; 100_000].join(".");
     let (status, _) = form(&server, "/", &[("Action", "ListQueues"), (&key, "x")]).await;
@@ -185,7 +185,7 @@ async fn a_form_that_nests_without_end_is_refused() {
 }
 
 #[tokio::test]
-async fn a_topic_can_be_looked_at_and_changed_through_the_sdk() {
+async fn a_topic_can_be_read_and_changed_with_the_sdk() {
     let server = Server::start().await;
     let topic = server.topic("t", &[("q", &[("RawMessageDelivery", "true")])]).await;
     assert_eq!(topic, topic_arn("t"));
@@ -260,7 +260,7 @@ async fn a_topic_can_be_looked_at_and_changed_through_the_sdk() {
 }
 
 #[tokio::test]
-async fn a_queue_can_be_looked_at_and_changed_through_the_sdk() {
+async fn a_queue_can_be_read_and_changed_with_the_sdk() {
     let server = Server::start().await;
     let url = server.queue("q", &[(QueueAttributeName::VisibilityTimeout, "5")]).await;
     assert_eq!(server.queue("q", &[(QueueAttributeName::VisibilityTimeout, "5")]).await, url);
@@ -323,7 +323,7 @@ async fn a_queue_can_be_looked_at_and_changed_through_the_sdk() {
 }
 
 #[tokio::test]
-async fn a_batch_reports_each_entry_and_refuses_what_is_too_much() {
+async fn a_batch_reports_each_entry_and_rejects_too_many_or_too_large_ones() {
     let server = Server::start().await;
     let url = server.queue("q", &[]).await;
     let entry = |id: &str, body: &str| {
@@ -331,10 +331,10 @@ async fn a_batch_reports_each_entry_and_refuses_what_is_too_much() {
     };
     let send =
         |entries: Vec<_>| server.sqs.send_message_batch().queue_url(&url).set_entries(Some(entries)).send();
-    let answer = send(vec![entry("a", "one"), entry("b", "bad \u{1}"), entry("c", "three")]).await.unwrap();
-    assert_eq!(answer.successful().len(), 2);
-    assert_eq!(answer.failed()[0].code(), "InvalidMessageContents");
-    assert_eq!(answer.successful()[0].md5_of_message_body(), md5_hex(b"one"));
+    let output = send(vec![entry("a", "one"), entry("b", "bad \u{1}"), entry("c", "three")]).await.unwrap();
+    assert_eq!(output.successful().len(), 2);
+    assert_eq!(output.failed()[0].code(), "InvalidMessageContents");
+    assert_eq!(output.successful()[0].md5_of_message_body(), md5_hex(b"one"));
 
     let error = send(Vec::new()).await.unwrap_err().into_service_error();
     assert!(error.is_empty_batch_request(), "{error:?}");
@@ -356,7 +356,7 @@ async fn a_batch_reports_each_entry_and_refuses_what_is_too_much() {
 }
 
 #[tokio::test]
-async fn binary_attributes_come_back_as_they_went() {
+async fn binary_attributes_are_received_unchanged() {
     let server = Server::start().await;
     let url = server.queue("q", &[]).await;
     let bytes = aws_sdk_sqs::primitives::Blob::new([0, 255, 7]);
@@ -379,10 +379,64 @@ async fn binary_attributes_come_back_as_they_went() {
     let message = &got.messages()[0];
     assert_eq!(message.message_attributes().unwrap()["blob"].binary_value(), Some(&bytes));
     assert_eq!(message.md5_of_message_attributes(), sent.md5_of_message_attributes());
-    // A receiver that asks for none gets none, and no digest of any.
+    // Without requested attributes there are neither attributes nor a digest.
     let receipt = message.receipt_handle().unwrap();
     server.broker.change_visibility("q", receipt, Duration::ZERO).unwrap();
     let got = server.sqs.receive_message().queue_url(&url).send().await.unwrap();
     assert!(got.messages()[0].message_attributes().is_none());
     assert!(got.messages()[0].md5_of_message_attributes().is_none());
+}
+
+#[tokio::test]
+async fn a_form_that_cannot_be_decoded_is_rejected() {
+    let server = Server::start().await;
+    server.queue("q", &[]).await;
+    for form in [
+        "MessageBody=%ff",
+        "MessageBody=%f0%9f",
+        "MessageBody=100%",
+        "MessageBody=%zz",
+        "MessageBody=m&MessageAttribute.1.Value.StringValue=a&MessageAttribute.1.Value.DataType=String",
+        "MessageBody=m&MessageAttribute.1=a&MessageAttribute.1.Name=b",
+        "MessageBody=m&MessageAttribute.1.Name=a&MessageAttribute.1.Value.DataType=Binary\
+         &MessageAttribute.1.Value.BinaryValue=%3F",
+    ] {
+        let response = reqwest::Client::new()
+            .post(format!("{}/000000000000/q", server.url))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("Action=SendMessage&Version=2012-11-05&{form}"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status().as_u16(), 400, "{form}");
+        assert_eq!(element(&response.text().await.unwrap(), "Type"), "Sender", "{form}");
+    }
+    assert!(server.drain("q").await.is_empty());
+    let (status, xml) = form(&server, "/", &[("Action", "ListQueues")]).await;
+    assert_eq!(status, 200, "{xml}");
+}
+
+#[tokio::test]
+async fn a_json_body_that_cannot_be_decoded_is_rejected() {
+    let server = Server::start().await;
+    let url = server.queue("q", &[]).await;
+    for body in [
+        format!(r#"{{"QueueUrl":"{url}","MessageBody":"a\ud83d"}}"#),
+        format!(r#"{{"QueueUrl":"{url}","MessageBody":1}}"#),
+        format!(
+            r#"{{"QueueUrl":"{url}","MessageBody":"m","MessageSystemAttributes":
+            {{"AWSTraceHeader":{{"DataType":"Binary","BinaryValue":"AA=="}}}}}}"#
+        ),
+        "[".to_owned(),
+    ] {
+        let response = reqwest::Client::new()
+            .post(&server.url)
+            .header("x-amz-target", "AmazonSQS.SendMessage")
+            .body(body.clone())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status().as_u16(), 400, "{body}");
+    }
+    assert!(server.drain("q").await.is_empty());
 }

@@ -1,10 +1,10 @@
-//! Answers of the query protocols, which are XML.
+//! XML responses of the query protocols.
 
 use serde_json::Value;
 
 use crate::broker::error::ErrorCode;
 
-/// Whose XML it is: SQS flattens lists and maps, SNS wraps them.
+/// The service's XML dialect: SQS flattens lists and maps, SNS wraps them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// <http://queue.amazonaws.com/doc/2012-11-05/>
@@ -29,8 +29,8 @@ impl Dialect {
     }
 }
 
-/// The answer to an action.
-pub(crate) fn answer(dialect: Dialect, action: &str, result: &Value, request_id: &str) -> String {
+/// The response of a successful action.
+pub(crate) fn response(dialect: Dialect, action: &str, result: &Value, request_id: &str) -> String {
     let mut out = Writer { dialect, action, text: String::new() };
     out.text
         .push_str(&format!("<?xml version=\"1.0\"?><{action}Response xmlns=\"{}\">", dialect.namespace()));
@@ -42,14 +42,14 @@ pub(crate) fn answer(dialect: Dialect, action: &str, result: &Value, request_id:
     out.text
 }
 
-/// The answer to an action that failed.
+/// The response of a failed action.
 pub(crate) fn error(dialect: Dialect, code: ErrorCode, message: &str, request_id: &str) -> String {
     let mut out = Writer { dialect, action: "", text: String::new() };
     out.text.push_str(&format!(
         "<?xml version=\"1.0\"?><ErrorResponse xmlns=\"{}\"><Error>",
         dialect.namespace()
     ));
-    out.leaf("Type", if code.is_senders_fault() { "Sender" } else { "Receiver" });
+    out.leaf("Type", if code.is_client_error() { "Sender" } else { "Receiver" });
     out.leaf("Code", dialect.code(code));
     out.leaf("Message", message);
     out.text.push_str("</Error>");
@@ -110,7 +110,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What SQS calls an element of the list of that name.
+    /// The name in SQS of an element of the list.
     fn item_name(&self, list: &str) -> String {
         match list {
             "Messages" => "Message".to_owned(),
@@ -136,7 +136,7 @@ impl Writer<'_> {
                 '<' => self.text.push_str("&lt;"),
                 '>' => self.text.push_str("&gt;"),
                 '"' => self.text.push_str("&quot;"),
-                // A reader would make a plain one of these into a line feed.
+                // An XML parser normalizes a literal carriage return to a line feed.
                 '\r' => self.text.push_str("&#xD;"),
                 other => self.text.push(other),
             }
