@@ -1,5 +1,5 @@
-//! Which permissions a DynamoDB request needs: what AWS checks, per table and index, transactions and batches
-//! taken apart.
+//! The permissions that AWS requires for a DynamoDB request, per table and index; transactions and batches require
+//! those of their elements.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,17 +7,17 @@ use serde_json::Value;
 
 use crate::arn;
 
-/// An action and the ARN that it is done to.
+/// An action on a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Need {
+pub(crate) struct Permission {
     pub(crate) action: String,
     pub(crate) resource: String,
 }
 
-/// What `operation` with this body needs. A body without a table needs the right to everything, and is refused
-/// by the database once the caller turns out to have it.
-pub(crate) fn needs(operation: &str, body: &Value) -> Vec<Need> {
-    let one = |resource: String| vec![need(operation, resource)];
+/// The permissions that `operation` with this body requires. A body without a table requires the permission for all
+/// tables, and is then rejected by the database.
+pub(crate) fn required_permissions(operation: &str, body: &Value) -> Vec<Permission> {
+    let one = |resource: String| vec![permission(operation, resource)];
     match operation {
         "Query" | "Scan" => match body["IndexName"].as_str() {
             Some(index) => one(arn::index(table_of(body).unwrap_or("*"), index)),
@@ -25,31 +25,31 @@ pub(crate) fn needs(operation: &str, body: &Value) -> Vec<Need> {
         },
         "BatchGetItem" | "BatchWriteItem" => {
             let tables = body["RequestItems"].as_object();
-            let needs: Vec<_> = tables
+            let permissions: Vec<_> = tables
                 .into_iter()
                 .flat_map(serde_json::Map::keys)
-                .map(|table| need(operation, arn::table(arn::table_name(table))))
+                .map(|table| permission(operation, arn::table(arn::table_name(table))))
                 .collect();
-            if needs.is_empty() { one(table_arn(body)) } else { needs }
+            if permissions.is_empty() { one(table_arn(body)) } else { permissions }
         }
         "TransactWriteItems" | "TransactGetItems" => {
             let elements = body["TransactItems"].as_array().into_iter().flatten();
-            let mut needs = Vec::new();
+            let mut permissions = Vec::new();
             for (kind, element) in elements.filter_map(Value::as_object).flatten() {
                 let action = match kind.as_str() {
                     "Put" => "PutItem",
                     "Update" => "UpdateItem",
                     "Delete" => "DeleteItem",
                     "Get" => "GetItem",
-                    // ConditionCheck; anything else is refused by the database.
+                    // ConditionCheck; the database rejects anything else.
                     _ => "ConditionCheckItem",
                 };
-                let need = need(action, table_arn(element));
-                if !needs.contains(&need) {
-                    needs.push(need);
+                let permission = permission(action, table_arn(element));
+                if !permissions.contains(&permission) {
+                    permissions.push(permission);
                 }
             }
-            if needs.is_empty() { one(table_arn(body)) } else { needs }
+            if permissions.is_empty() { one(table_arn(body)) } else { permissions }
         }
         "DescribeStream" | "GetShardIterator" => {
             one(arn::stream(body["StreamArn"].as_str().map_or("*", arn::table_name)))
@@ -60,8 +60,8 @@ pub(crate) fn needs(operation: &str, body: &Value) -> Vec<Need> {
     }
 }
 
-/// Whether the operation changes items, and so may have put records into a stream.
-pub(crate) fn writes(operation: &str) -> bool {
+/// Whether the operation changes items and may add stream records.
+pub(crate) fn is_write(operation: &str) -> bool {
     matches!(
         operation,
         "PutItem"
@@ -75,8 +75,8 @@ pub(crate) fn writes(operation: &str) -> bool {
     )
 }
 
-fn need(operation: &str, resource: String) -> Need {
-    Need { action: format!("dynamodb:{operation}"), resource }
+fn permission(operation: &str, resource: String) -> Permission {
+    Permission { action: format!("dynamodb:{operation}"), resource }
 }
 
 fn table_of(body: &Value) -> Option<&str> {
@@ -88,7 +88,8 @@ fn table_arn(body: &Value) -> String {
     arn::table(table_of(body).unwrap_or("*"))
 }
 
-/// The table whose stream an iterator reads: iterators are base64 of JSON that names it.
+/// The table whose stream an iterator reads: an iterator is base64 of JSON with its name. A malformed iterator, for
+/// which this is `None`, requires the permission for all streams.
 fn iterator_table(body: &Value) -> Option<String> {
     let iterator = STANDARD.decode(body["ShardIterator"].as_str()?).ok()?;
     let iterator: Value = serde_json::from_slice(&iterator).ok()?;
@@ -103,14 +104,14 @@ mod tests {
 
     fn flat(operation: &str, body: &Value) -> Vec<String> {
         let short = |arn: &str| arn.rsplit(':').next().unwrap().to_owned();
-        needs(operation, body)
+        required_permissions(operation, body)
             .iter()
-            .map(|need| format!("{} {}", need.action, short(&need.resource)))
+            .map(|permission| format!("{} {}", permission.action, short(&permission.resource)))
             .collect()
     }
 
     #[test]
-    fn each_request_needs_what_aws_checks() {
+    fn each_request_requires_the_permissions_of_aws() {
         let iterator = STANDARD.encode(r#"{"table_name":"a","shard_id":"s","position":0}"#);
         for (operation, body, expected) in [
             ("PutItem", json!({ "TableName": "a" }), vec!["dynamodb:PutItem table/a"]),

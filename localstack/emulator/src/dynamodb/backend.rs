@@ -1,4 +1,4 @@
-//! dynoxide's HTTP server on a loopback port, with a runtime of its own.
+//! The HTTP server of dynoxide on a loopback port, with its own runtime.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -8,10 +8,10 @@ use std::time::Duration;
 use dynoxide::Database;
 use tokio::sync::oneshot;
 
-/// Operations take turns at the database anyway; more threads would only wait in line.
+/// Operations on the database are serialized, so more threads do not help.
 const THREADS: usize = 4;
-/// A request takes milliseconds. Past this, something holds a connection open that nobody will use again.
-const STOP: Duration = Duration::from_secs(2);
+/// Longest wait for requests in flight at the end; a request takes milliseconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The running server.
 pub(super) struct Backend {
@@ -36,31 +36,31 @@ impl Backend {
             let served = runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| e.to_string())?;
                 let shutdown = async {
-                    // A sender that is gone means the same as one that has sent.
+                    // A dropped sender is the signal to stop.
                     stopped.await.unwrap_or_default();
                 };
                 dynoxide::server::serve_with_shutdown(listener, database, shutdown).await
             });
             if let Err(error) = served {
-                tracing::error!(error, "the DynamoDB server ended");
+                tracing::error!(error, "the DynamoDB server failed");
             }
-            runtime.shutdown_timeout(STOP);
+            runtime.shutdown_timeout(STOP_TIMEOUT);
         })?;
         Ok(Self { address, stop, thread })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets the requests in flight end, and waits for that.
+    /// Stops the server after the requests in flight.
     pub(super) async fn stop(self) {
         drop(self.stop);
         let thread = self.thread;
-        let joined = tokio::time::timeout(STOP, tokio::task::spawn_blocking(move || thread.join()));
+        let joined = tokio::time::timeout(STOP_TIMEOUT, tokio::task::spawn_blocking(move || thread.join()));
         if joined.await.is_err() {
-            tracing::warn!("the DynamoDB server did not end in time");
+            tracing::warn!("the DynamoDB server did not stop in time");
         }
     }
 }

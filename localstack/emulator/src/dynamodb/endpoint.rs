@@ -1,4 +1,4 @@
-//! One request: who may, what goes wrong on purpose, hand on, wake the readers of streams.
+//! The request handler: authorize, inject faults, forward to the database, notify the readers of streams.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Shared;
-use super::access::{needs, writes};
-use super::fault::{Call, Fault};
+use super::access::{is_write, required_permissions};
+use super::fault_injection::{Call, Fault};
 use crate::deployment::REGION;
 use crate::iam;
 
-/// DynamoDB takes requests of up to 16 MB.
+/// Maximum size of a request in bytes, as in DynamoDB.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 const JSON: &str = "application/x-amz-json-1.0";
-/// The checksum of an answer's body, which is not right any more once the body was changed.
+/// The checksum of a response's body, which a changed body invalidates.
 const CHECKSUM: &str = "x-amz-crc32";
 
-/// Operations whose answers hold ARNs and no items.
+/// Operations whose responses contain ARNs and no items.
 const DESCRIPTIONS: [&str; 6] =
     ["CreateTable", "DeleteTable", "DescribeStream", "DescribeTable", "ListStreams", "UpdateTable"];
 
@@ -33,13 +33,21 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn handle(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let operation = target.rsplit('.').next().unwrap_or_default();
-    // What is not JSON is for the database to refuse, in DynamoDB's words.
-    let parsed: Value = serde_json::from_slice(&body).unwrap_or_default();
-    for need in needs(operation, &parsed) {
-        if let Err(denied) = shared.iam.check(&headers, &need.action, &need.resource) {
-            tracing::warn!(%denied, "refused");
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    let Some((_, operation)) = target.and_then(|target| target.rsplit_once('.')) else {
+        let message = "The X-Amz-Target header is missing or malformed.";
+        return error(StatusCode::BAD_REQUEST, "UnknownOperationException", message);
+    };
+    let parsed: Value = match serde_json::from_slice(&body) {
+        Ok(parsed) => parsed,
+        Err(reason) => {
+            let message = format!("The request is not valid JSON: {reason}");
+            return error(StatusCode::BAD_REQUEST, "SerializationException", &message);
+        }
+    };
+    for permission in required_permissions(operation, &parsed) {
+        if let Err(denied) = shared.iam.check(&headers, &permission.action, &permission.resource) {
+            tracing::warn!(%denied, "request denied");
             return error(StatusCode::BAD_REQUEST, denied.code(), &denied.to_string());
         }
     }
@@ -53,28 +61,27 @@ async fn handle(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
     let intercept = shared.intercept();
     let call = Call { operation, caller: iam::caller(&headers), body: &parsed };
     if let Some(fault) = intercept.as_ref().and_then(|intercept| intercept.before(&call)) {
-        return fail(fault).await;
+        return inject(fault).await;
     }
-    let (response, succeeded) = match hand_on(&shared, operation, &headers, body).await {
-        Ok(answer) => answer,
+    let (response, succeeded) = match forward(&shared, operation, &headers, body).await {
+        Ok(forwarded) => forwarded,
         Err(reason) => {
-            tracing::error!(%reason, operation, "the database does not answer");
+            tracing::error!(%reason, operation, "the database did not respond");
             return error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "Internal server error");
         }
     };
     if succeeded {
-        if writes(operation) {
+        if is_write(operation) {
             shared.wake();
         }
         if let Some(fault) = intercept.and_then(|intercept| intercept.after(&call)) {
-            return fail(fault).await;
+            return inject(fault).await;
         }
     }
     response
 }
 
-/// The placeholder of an empty text among the key conditions of a query, which DynamoDB refuses and the embedded
-/// database does not.
+/// The placeholder of an empty string in the key condition of a query, which DynamoDB rejects and dynoxide accepts.
 fn empty_key<'a>(operation: &str, body: &'a Value) -> Option<&'a str> {
     if operation != "Query" {
         return None;
@@ -85,43 +92,52 @@ fn empty_key<'a>(operation: &str, body: &'a Value) -> Option<&'a str> {
     names.filter(|name| name.starts_with(':')).find(empty)
 }
 
-/// The database's answer, and whether it is a success.
-async fn hand_on(
+/// A request that the database did not complete.
+#[derive(Debug, thiserror::Error)]
+enum ForwardError {
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+    #[error("the response is not UTF-8: {0}")]
+    Encoding(#[from] std::str::Utf8Error),
+}
+
+/// Forwards a request; returns the response and whether it is a success.
+async fn forward(
     shared: &Shared,
     operation: &str,
     headers: &HeaderMap,
     body: Bytes,
-) -> Result<(Response, bool), reqwest::Error> {
+) -> Result<(Response, bool), ForwardError> {
     let mut headers = headers.clone();
     for name in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING] {
         headers.remove(name);
     }
-    let answer = shared.client.post(&shared.backend_url).headers(headers).body(body).send().await?;
-    let status = answer.status();
-    let mut headers = answer.headers().clone();
+    let response = shared.client.post(&shared.backend_url).headers(headers).body(body).send().await?;
+    let status = response.status();
+    let mut headers = response.headers().clone();
     headers.remove(TRANSFER_ENCODING);
-    let mut body = answer.bytes().await?;
+    let mut body = response.bytes().await?;
     if DESCRIPTIONS.contains(&operation) {
-        body = with_our_arns(&body);
+        body = with_region(&body)?;
         headers.remove(CONTENT_LENGTH);
         headers.remove(CHECKSUM);
     }
     Ok(((status, headers, body).into_response(), status.is_success()))
 }
 
-/// The database puts its own name where ARNs have the region.
-fn with_our_arns(body: &[u8]) -> Bytes {
-    let text = String::from_utf8_lossy(body);
-    let theirs = format!("arn:aws:dynamodb:{}:", dynoxide::streams::LOCAL_REGION);
-    text.replace(&theirs, &format!("arn:aws:dynamodb:{REGION}:")).into()
+/// Replaces the region in ARNs, which dynoxide fills with its own name.
+fn with_region(body: &[u8]) -> Result<Bytes, std::str::Utf8Error> {
+    let text = std::str::from_utf8(body)?;
+    let local = format!("arn:aws:dynamodb:{}:", dynoxide::streams::LOCAL_REGION);
+    Ok(text.replace(&local, &format!("arn:aws:dynamodb:{REGION}:")).into())
 }
 
-async fn fail(fault: Fault) -> Response {
+async fn inject(fault: Fault) -> Response {
     match fault {
         Fault::Error { status, code, message } => error(status, &code, &message),
         Fault::HangUp { after } => {
             tokio::time::sleep(after).await;
-            // A body that fails is how a handler makes the server drop the connection.
+            // An error in the body makes the server close the connection.
             let broken =
                 futures_util::stream::once(async { Err::<Bytes, _>(std::io::ErrorKind::BrokenPipe) });
             let broken = futures_util::StreamExt::map(broken, |item| item.map_err(std::io::Error::from));

@@ -1,25 +1,23 @@
-//! The DynamoDB and DynamoDB Streams endpoint: dynoxide, an embedded and conformance-tested DynamoDB on SQLite,
-//! behind a policy check.
+//! The DynamoDB and DynamoDB Streams endpoint: authorization in front of dynoxide, an embedded DynamoDB on SQLite.
 //!
 //! ```text
-//! endpoint   the HTTP handler: who may, what goes wrong on purpose, hand on, wake the streams
-//! access     which permissions a request needs
-//! fault      calls that go wrong on purpose
-//! provision  the deployment's tables
-//! history    the records of streams, in dynoxide's own file
-//! backend    dynoxide's own server on threads of its own
+//! endpoint         the HTTP handler: authorize, inject faults, forward, notify the readers of streams
+//! access           the permissions that a request requires
+//! fault_injection  calls that fail on purpose
+//! provision        the deployment's tables
+//! stream_records   stream records in the file of dynoxide
+//! backend          the server of dynoxide on its own threads
 //! ```
 //!
-//! The rule that is not obvious: dynoxide runs each operation to its end on the thread that took the request, so
-//! it must not share its threads with anything else. What decides how an operation answers is in its HTTP server
-//! and nowhere else, which is why requests go through that rather than through the functions of the library.
+//! dynoxide runs each operation on the thread of its request, so it must not share threads with other tasks. Only its
+//! HTTP server, and not its library, has the responses of DynamoDB, so requests go through that server.
 
 mod access;
 mod backend;
 mod endpoint;
-mod fault;
-mod history;
+mod fault_injection;
 mod provision;
+mod stream_records;
 #[cfg(test)]
 mod tests;
 
@@ -30,66 +28,79 @@ use std::time::Duration;
 use dynoxide::Database;
 use tokio::task::JoinHandle;
 
+use crate::database_file::{DatabaseFileError, Schema};
 use crate::deployment::Table;
 use crate::iam::Iam;
 
-pub use fault::{Call, Fault, Intercept};
+pub use fault_injection::{Call, Fault, Intercept};
 
-/// How often expired items are deleted. AWS takes up to days; readers must check the time themselves either way.
-const SWEEP: Duration = Duration::from_secs(5);
+/// Interval of the deletion of expired items. AWS takes up to days, so readers must check the time in any case.
+const TTL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why there is no database.
+/// Every database of dynoxide has these tables. It checks its schema version itself.
+const TABLES: [&str; 2] = ["_config", "_tables"];
+/// Longest time for one operation, so that a caller gets an error instead of waiting for ever.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A database that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DynamoDbError {
-    /// The file is not a database that this version can open.
-    #[error("cannot open {}: {source}", path.display())]
+    /// The file is not a database of this program. It was not changed.
+    #[error(transparent)]
+    File(#[from] DatabaseFileError),
+    /// The database cannot be opened.
+    #[error(
+        "cannot open the database {}: {source}; move it away or start with another --data folder", path.display()
+    )]
     Open {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of dynoxide.
         source: dynoxide::DynoxideError,
     },
-    /// The file cannot be prepared.
-    #[error("cannot prepare {}: {source}", path.display())]
-    Prepare {
+    /// Stream records cannot be indexed or deleted.
+    #[error("cannot change the stream records in {}: {source}", path.display())]
+    StreamRecords {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// The definition of a table is not one that DynamoDB takes.
-    #[error("DynamoDB would not take the table {table}: {message}")]
+    /// The definition of a table is invalid in DynamoDB.
+    #[error("DynamoDB would reject the table {table}: {message}")]
     Definition {
         /// The table.
         table: String,
-        /// In DynamoDB's words.
+        /// The message of DynamoDB.
         message: String,
     },
-    /// A table cannot be made.
-    #[error("the table {table}: {source}")]
+    /// A table cannot be read or created.
+    #[error("cannot read or create the table {table} in {}: {source}", path.display())]
     Table {
         /// The table.
         table: String,
-        /// Why not.
+        /// The file.
+        path: PathBuf,
+        /// The error of dynoxide.
         source: dynoxide::DynoxideError,
     },
-    /// A table is there already and is another one.
+    /// A table exists with another definition.
     #[error(
-        "the table {table} was made with another {parts} than the template has now; its data stays as it is. \
-         Put the template back, start with another --data folder, or delete this one"
+        "the table {table} was created with another {parts} than the template has now; its data was not changed. \
+         Restore the template, start with another --data folder, or delete this one"
     )]
     Different {
         /// The table.
         table: String,
-        /// What differs.
+        /// The properties that differ.
         parts: String,
     },
-    /// The database's server does not start.
-    #[error("the DynamoDB endpoint does not start: {0}")]
+    /// The server cannot be started.
+    #[error("cannot start the DynamoDB endpoint: {0}")]
     Server(std::io::Error),
 }
 
-/// Called after items were written.
+/// A callback after each write of items.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The database with its endpoint.
@@ -97,12 +108,12 @@ pub struct DynamoDb {
     path: PathBuf,
     database: Database,
     shared: Arc<Shared>,
-    /// None once it was stopped.
+    /// `None` after [`DynamoDb::stop`].
     backend: Mutex<Option<backend::Backend>>,
     sweeper: JoinHandle<()>,
 }
 
-/// What the endpoint's requests share.
+/// State of the request handlers.
 struct Shared {
     iam: Arc<Iam>,
     backend_url: String,
@@ -112,18 +123,18 @@ struct Shared {
 }
 
 impl DynamoDb {
-    /// Opens or makes the database in a file, with these tables, and starts its server.
+    /// Opens or creates the database file, creates missing tables, and starts the server.
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened, a table is not as the template has it, or no port is free.
+    /// The file is not a database of this program, a table differs from the template, or no port is free.
     pub async fn start(path: &Path, tables: &[Table], iam: Arc<Iam>) -> Result<Self, DynamoDbError> {
         let database = open(path)?;
         for table in tables {
-            provision::ensure(&database, table)?;
+            provision::ensure(&database, path, table)?;
         }
         let backend = backend::Backend::start(database.clone()).map_err(DynamoDbError::Server)?;
-        let client = reqwest::Client::builder().no_proxy().build();
+        let client = reqwest::Client::builder().no_proxy().timeout(FORWARD_TIMEOUT).build();
         let shared = Arc::new(Shared {
             iam,
             backend_url: format!("http://{}/", backend.address()),
@@ -131,7 +142,7 @@ impl DynamoDb {
             wake: OnceLock::new(),
             intercept: RwLock::new(None),
         });
-        let sweeper = tokio::spawn(sweep(database.clone(), Arc::clone(&shared)));
+        let sweeper = tokio::spawn(delete_expired_items(database.clone(), Arc::clone(&shared)));
         Ok(Self { path: path.to_owned(), database, shared, backend: Mutex::new(Some(backend)), sweeper })
     }
 
@@ -140,35 +151,35 @@ impl DynamoDb {
         endpoint::router(Arc::clone(&self.shared))
     }
 
-    /// The database itself, for readers of streams inside the platform.
+    /// The database, for the stream readers of the platform.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Deletes the records of a table's stream, except for the last minute's; for when everybody has read them.
+    /// Deletes the records of a table's stream that are older than a minute. All readers must have read them.
     ///
     /// # Errors
     ///
-    /// Only the file's.
+    /// The file cannot be written.
     pub async fn trim_stream(&self, table: &str) -> Result<usize, DynamoDbError> {
         let (path, table) = (self.path.clone(), table.to_owned());
-        let trimmed = tokio::task::spawn_blocking(move || history::trim(&path, &table)).await;
+        let trimmed = tokio::task::spawn_blocking(move || stream_records::trim(&path, &table)).await;
         trimmed
             .map_err(|error| DynamoDbError::Server(std::io::Error::other(error)))?
-            .map_err(|source| DynamoDbError::Prepare { path: self.path.clone(), source })
+            .map_err(|source| DynamoDbError::StreamRecords { path: self.path.clone(), source })
     }
 
-    /// Has `wake` called after every write; the first one set stays.
+    /// Sets the callback after every write; later calls have no effect.
     pub fn set_wake(&self, wake: Wake) {
         self.shared.wake.get_or_init(|| wake);
     }
 
-    /// Has calls go wrong on purpose from now on; none ends it.
+    /// Sets or removes the fault injection.
     pub fn set_intercept(&self, intercept: Option<Arc<dyn Intercept>>) {
         *self.shared.intercept.write().unwrap_or_else(PoisonError::into_inner) = intercept;
     }
 
-    /// Answers the requests in flight, and no more of them.
+    /// Stops the server after the requests in flight.
     pub async fn stop(&self) {
         self.sweeper.abort();
         let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -180,7 +191,7 @@ impl DynamoDb {
 
 impl Drop for DynamoDb {
     fn drop(&mut self) {
-        // It holds the database open. The server ends by itself once nobody can stop it any more.
+        // The task keeps the database open. The server stops when its handle is dropped.
         self.sweeper.abort();
     }
 }
@@ -198,19 +209,23 @@ impl Shared {
 }
 
 fn open(path: &Path) -> Result<Database, DynamoDbError> {
+    if let Some(schema) = Schema::read(path)? {
+        schema.require_tables(path, &TABLES)?;
+    }
     let failed = |source| DynamoDbError::Open { path: path.to_owned(), source };
     let database = Database::new(&path.to_string_lossy()).map_err(failed)?;
-    // The library's only way to set PRAGMA synchronous: these two leave it at NORMAL. With its write-ahead log a
-    // commit then survives the end of the process, though perhaps not a power cut, and costs no fsync.
+    // These two calls set PRAGMA synchronous to NORMAL, for which there is no other function. With the write-ahead log,
+    // a commit then survives the end of the process, but possibly not a power failure, and costs no fsync.
     database.enable_bulk_loading().map_err(failed)?;
     database.disable_bulk_loading().map_err(failed)?;
-    history::index(path).map_err(|source| DynamoDbError::Prepare { path: path.to_owned(), source })?;
+    stream_records::create_index(path)
+        .map_err(|source| DynamoDbError::StreamRecords { path: path.to_owned(), source })?;
     Ok(database)
 }
 
-/// Deletes expired items for as long as the platform runs.
-async fn sweep(database: Database, shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(SWEEP);
+/// Deletes expired items (time to live) until the task is aborted.
+async fn delete_expired_items(database: Database, shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(TTL_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -218,11 +233,11 @@ async fn sweep(database: Database, shared: Arc<Shared>) {
         match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
             Ok(Ok(0)) => {}
             Ok(Ok(deleted)) => {
-                tracing::debug!(deleted, "expired items deleted");
+                tracing::debug!(deleted, "deleted expired items");
                 shared.wake();
             }
-            Ok(Err(error)) => tracing::warn!(%error, "expired items cannot be deleted"),
-            Err(error) => tracing::warn!(%error, "the deletion of expired items broke off"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot delete expired items"),
+            Err(error) => tracing::warn!(%error, "the deletion of expired items ended early"),
         }
     }
 }

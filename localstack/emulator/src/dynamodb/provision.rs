@@ -1,7 +1,8 @@
-//! Tables of the deployment in the database: made when they are missing, left alone when they are as the
-//! template has them, and never changed behind anybody's back.
+//! Creates missing tables of the deployment and compares existing ones with the template. Existing tables are never
+//! changed.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use dynoxide::Database;
 use dynoxide::actions::create_table::CreateTableRequest;
@@ -13,40 +14,42 @@ use serde_json::Value;
 use super::DynamoDbError;
 use crate::deployment::Table;
 
-/// What two descriptions of a table have to agree on, and the words to compare it in.
+/// The properties of a table that must equal the template's.
 const COMPARED: [&str; 4] =
     ["AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes"];
 
-/// Makes the database hold this table.
-pub(super) fn ensure(database: &Database, table: &Table) -> Result<(), DynamoDbError> {
-    let failed = |source| DynamoDbError::Table { table: table.name.clone(), source };
+/// Creates the table, or compares it with the existing one.
+pub(super) fn ensure(database: &Database, path: &Path, table: &Table) -> Result<(), DynamoDbError> {
+    let failed = |source| DynamoDbError::Table { table: table.name.clone(), path: path.to_owned(), source };
     let existing = database.describe_table(DescribeTableRequest { table_name: table.name.clone() });
     match existing {
         Ok(response) => {
-            let response = serde_json::to_value(response).map_err(|e| malformed(table, &e))?;
+            let response = serde_json::to_value(response).map_err(|e| invalid_definition(table, &e))?;
             compare(table, &response["Table"])?;
         }
         Err(dynoxide::DynoxideError::ResourceNotFoundException(_)) => {
             let request: CreateTableRequest =
-                serde_json::from_value(table.create.clone()).map_err(|e| malformed(table, &e))?;
+                serde_json::from_value(table.create.clone()).map_err(|e| invalid_definition(table, &e))?;
             database.create_table(request).map_err(failed)?;
         }
         Err(error) => return Err(failed(error)),
     }
-    expire(database, table).map_err(failed)
+    enable_time_to_live(database, table).map_err(failed)
 }
 
-/// The request that the template makes is not one that DynamoDB would take.
-fn malformed(table: &Table, error: &serde_json::Error) -> DynamoDbError {
-    // How the database marks its own messages among the deserializer's.
+/// The error for a definition that is invalid in DynamoDB.
+fn invalid_definition(table: &Table, error: &serde_json::Error) -> DynamoDbError {
+    // The prefix marks messages of the database among those of the deserializer.
     let message = error.to_string();
     let message = message.strip_prefix("VALIDATION:").unwrap_or(&message);
     DynamoDbError::Definition { table: table.name.clone(), message: message.to_owned() }
 }
 
 fn compare(table: &Table, found: &Value) -> Result<(), DynamoDbError> {
-    let mut different: Vec<&str> =
-        COMPARED.into_iter().filter(|part| essence(&table.create[*part]) != essence(&found[*part])).collect();
+    let mut different: Vec<&str> = COMPARED
+        .into_iter()
+        .filter(|part| normalized(&table.create[*part]) != normalized(&found[*part]))
+        .collect();
     let view = |description: &Value| {
         description["StreamSpecification"]["StreamViewType"].as_str().map(str::to_owned)
     };
@@ -59,16 +62,16 @@ fn compare(table: &Table, found: &Value) -> Result<(), DynamoDbError> {
     Err(DynamoDbError::Different { table: table.name.clone(), parts: different.join(", ") })
 }
 
-/// A list of definitions without order, and without what the description adds to them.
-fn essence(list: &Value) -> BTreeSet<String> {
-    const ESSENTIAL: [&str; 6] =
+/// A list of definitions as a set, without the fields that only the description has.
+fn normalized(list: &Value) -> BTreeSet<String> {
+    const FIELDS: [&str; 6] =
         ["AttributeName", "AttributeType", "KeyType", "IndexName", "KeySchema", "Projection"];
     let reduced = |item: &Value| -> String {
         let item = item.as_object().into_iter().flatten();
         let parts: BTreeSet<String> = item
-            .filter(|(name, _)| ESSENTIAL.contains(&name.as_str()))
+            .filter(|(name, _)| FIELDS.contains(&name.as_str()))
             .map(|(name, value)| match value {
-                Value::Array(_) => format!("{name}={:?}", essence(value)),
+                Value::Array(_) => format!("{name}={:?}", normalized(value)),
                 other => format!("{name}={other}"),
             })
             .collect();
@@ -77,7 +80,7 @@ fn essence(list: &Value) -> BTreeSet<String> {
     list.as_array().into_iter().flatten().map(reduced).collect()
 }
 
-fn expire(database: &Database, table: &Table) -> Result<(), dynoxide::DynoxideError> {
+fn enable_time_to_live(database: &Database, table: &Table) -> Result<(), dynoxide::DynoxideError> {
     let Some(attribute) = &table.ttl_attribute else { return Ok(()) };
     let described =
         database.describe_time_to_live(DescribeTimeToLiveRequest { table_name: table.name.clone() })?;

@@ -1,4 +1,4 @@
-//! The endpoint as the SDK sees it.
+//! The endpoint through the AWS SDK.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -122,7 +122,7 @@ async fn count(client: &Client) -> i32 {
 }
 
 #[tokio::test]
-async fn a_function_does_what_its_policy_allows_and_is_refused_the_rest() {
+async fn a_function_is_allowed_what_its_policy_allows_and_denied_the_rest() {
     let running = running().await;
     let putter = running.putter();
     put(&putter, "a").await.unwrap();
@@ -133,7 +133,7 @@ async fn a_function_does_what_its_policy_allows_and_is_refused_the_rest() {
     assert!(message.contains("assumed-role/erp-putter"), "{message}");
     assert!(message.contains(&format!("dynamodb:Scan on resource: {}", arn::table(TABLE))), "{message}");
 
-    // A transaction is checked by what it does.
+    // A transaction requires the permissions of its elements.
     let item = |kind: &str| {
         let put =
             Put::builder().table_name(TABLE).item("pk", text(kind)).item("sk", text("x")).build().unwrap();
@@ -158,7 +158,7 @@ async fn a_function_does_what_its_policy_allows_and_is_refused_the_rest() {
 }
 
 #[tokio::test]
-async fn a_query_for_an_empty_key_is_refused_as_on_aws() {
+async fn a_query_for_an_empty_key_is_rejected_as_on_aws() {
     let running = running().await;
     let query = |sk: &str| {
         let query = running.owner().query().table_name(TABLE).expression_attribute_values(":pk", text("a"));
@@ -173,18 +173,18 @@ async fn a_query_for_an_empty_key_is_refused_as_on_aws() {
 }
 
 #[tokio::test]
-async fn a_write_wakes_the_readers_of_streams_and_a_read_does_not() {
+async fn a_write_notifies_the_readers_of_streams_and_a_read_does_not() {
     let running = running().await;
-    let woken = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&woken);
+    let notified = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&notified);
     running.dynamodb.set_wake(Arc::new(move || {
         counter.fetch_add(1, Ordering::SeqCst);
     }));
     let owner = running.owner();
     count(&owner).await;
-    assert_eq!(woken.load(Ordering::SeqCst), 0);
+    assert_eq!(notified.load(Ordering::SeqCst), 0);
     put(&owner, "a").await.unwrap();
-    assert_eq!(woken.load(Ordering::SeqCst), 1);
+    assert_eq!(notified.load(Ordering::SeqCst), 1);
 
     let described = owner.describe_table().table_name(TABLE).send().await.unwrap();
     let described = described.table().unwrap();
@@ -192,7 +192,7 @@ async fn a_write_wakes_the_readers_of_streams_and_a_read_does_not() {
     assert!(described.latest_stream_arn().unwrap().starts_with(&arn::table(TABLE)));
 }
 
-/// Lets the first matching call go wrong.
+/// Injects a fault into the first matching call.
 struct Once(Mutex<Option<(&'static str, bool, Fault)>>);
 
 impl Once {
@@ -215,7 +215,7 @@ impl Intercept for Once {
 }
 
 #[tokio::test]
-async fn a_call_can_be_made_to_fail_before_it_runs_or_after_it_succeeded() {
+async fn a_fault_can_be_injected_before_a_call_runs_or_after_it_succeeded() {
     let running = running().await;
     let owner = running.owner();
     let throttled = Fault::Error {
@@ -230,12 +230,12 @@ async fn a_call_can_be_made_to_fail_before_it_runs_or_after_it_succeeded() {
     let hang_up = Fault::HangUp { after: Duration::from_millis(10) };
     running.dynamodb.set_intercept(Some(Arc::new(Once(Mutex::new(Some(("PutItem", true, hang_up)))))));
     put(&owner, "a").await.unwrap_err();
-    assert_eq!(count(&owner).await, 1, "it ran, and nobody was told");
+    assert_eq!(count(&owner).await, 1, "it ran, and the response was lost");
     put(&owner, "a").await.unwrap();
 }
 
 #[tokio::test]
-async fn items_survive_a_restart_and_a_changed_table_is_refused() {
+async fn items_survive_a_restart_and_a_changed_table_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dynamodb.sqlite");
     let start = |table: Table| {
@@ -257,7 +257,7 @@ async fn items_survive_a_restart_and_a_changed_table_is_refused() {
 }
 
 #[tokio::test]
-async fn an_expired_item_goes() {
+async fn an_expired_item_is_deleted() {
     let running = running().await;
     let owner = running.owner();
     let expired = AttributeValue::N("1".to_owned());
@@ -272,4 +272,106 @@ async fn an_expired_item_goes() {
         .unwrap();
     running.dynamodb.database().sweep_ttl().unwrap();
     assert_eq!(count(&owner).await, 0);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_a_database_of_dynoxide_is_refused_and_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = |name: &str, sql: &str| {
+        let path = folder.path().join(name);
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        path
+    };
+    let garbage = folder.path().join("garbage");
+    std::fs::write(&garbage, "garbage\n".repeat(1_000)).unwrap();
+    let short = folder.path().join("short");
+    std::fs::write(&short, "x").unwrap();
+    let newer = folder.path().join("newer");
+    Database::new(&newer.to_string_lossy()).unwrap();
+    rusqlite::Connection::open(&newer)
+        .unwrap()
+        .execute_batch("UPDATE _config SET value = '999' WHERE key = 'schema_version'")
+        .unwrap();
+    for (path, reason) in [
+        (garbage, "is not an SQLite database"),
+        (short, "is not an SQLite database"),
+        (sqlite("foreign", "CREATE TABLE songs (title)"), "of another program (tables: songs)"),
+        (newer, "999"),
+    ] {
+        let before = std::fs::read(&path).unwrap();
+        let started = DynamoDb::start(&path, &[table(&[])], Arc::new(Iam::for_tests(&[]))).await;
+        let Err(error) = started else { panic!("{} was opened", path.display()) };
+        let message = error.to_string();
+        assert!(message.contains(path.to_str().unwrap()) && message.contains(reason), "{message}");
+        assert!(message.contains("move it away") && message.contains("--data"), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_decoded_is_rejected_for_every_caller() {
+    let running = running().await;
+    let call = |key: String, target: Option<&'static str>, body: &'static str| {
+        let mut request = reqwest::Client::new().post(&running.url).body(body);
+        if let Some(target) = target {
+            request = request.header("x-amz-target", target);
+        }
+        request
+            .header("authorization", format!("AWS4-HMAC-SHA256 Credential={key}/d/r/s/aws4_request"))
+            .send()
+    };
+    let keys = [running.iam.owner(), running.iam.credentials("Putter").unwrap()];
+    for key in keys.map(|keys| keys.access_key_id.clone()) {
+        for (target, body, code) in [
+            (Some("DynamoDB_20120810.PutItem"), "[", "SerializationException"),
+            (Some("DynamoDB_20120810.PutItem"), r#"{"TableName":"a\ud83d"}"#, "SerializationException"),
+            (Some("DynamoDB_20120810.PutItem"), "", "SerializationException"),
+            (Some("PutItem"), "{}", "UnknownOperationException"),
+            (None, "{}", "UnknownOperationException"),
+        ] {
+            let response = call(key.clone(), target, body).await.unwrap();
+            assert_eq!(response.status(), 400, "{target:?} {body}");
+            let response: Value = response.json().await.unwrap();
+            assert!(response["__type"].as_str().unwrap().ends_with(code), "{target:?} {body}: {response}");
+        }
+    }
+}
+
+/// A helper process of the next test. It fills a database whose file size is limited and reads it again.
+#[tokio::test]
+#[ignore = "a helper process, not a test"]
+async fn fill_a_limited_disk() {
+    let running = running().await;
+    let owner = running.owner();
+    let filler = "x".repeat(100_000);
+    let mut written = 0;
+    let error = loop {
+        let item = owner.put_item().table_name(TABLE).item("pk", text(&written.to_string()));
+        match item.item("sk", text("x")).item("filler", text(&filler)).send().await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code(), Some("InternalServerError"), "{}", DisplayErrorContext(&error));
+    assert_eq!(error.raw_response().unwrap().status().as_u16(), 500);
+    let read = owner.get_item().table_name(TABLE).key("pk", text("0")).key("sk", text("x")).send().await;
+    assert!(read.unwrap().item().is_some(), "an item from before is readable");
+    running.dynamodb.stop().await;
+}
+
+/// Limits the size of files for a process, with the effect of a full disk: a write fails with an error.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_full_disk_is_an_error_response_and_items_stay_readable() {
+    // The signal of a write beyond the limit is ignored, so that the write returns an error. Blocks are of 512 bytes
+    // or 1 KiB: a limit of 1 or 2 MiB.
+    let script =
+        "trap '' XFSZ; ulimit -f 2048; exec \"$0\" --ignored --exact dynamodb::tests::fill_a_limited_disk";
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", script]).arg(std::env::current_exe().unwrap()).kill_on_drop(true);
+    let output = tokio::time::timeout(Duration::from_secs(60), command.output());
+    let output = output.await.expect("a write on a full disk hangs").unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
 }

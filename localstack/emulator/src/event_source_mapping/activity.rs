@@ -1,20 +1,20 @@
-//! What is in flight, and how far behind the streams are; so that a test can wait until nothing happens any more.
+//! Batches in flight and progress of the stream readers, so that a test can wait until all mappings are idle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
-/// How far a stream's reader is.
+/// The progress of a stream reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamStatus {
-    /// Logical id of the function and name of its event, with a point between them.
+    /// Logical id of the function, a dot, and name of its event.
     pub trigger: String,
     /// Physical name of the table.
     pub table: String,
-    /// Records that were read and are not done.
+    /// Number of records that were read and not yet processed.
     pub pending: usize,
-    /// Whether it has read to the end since the last write.
+    /// Whether the reader has reached the end of the stream since the last write.
     pub caught_up: bool,
 }
 
@@ -24,38 +24,38 @@ pub(super) struct InFlight(Arc<AtomicUsize>);
 
 impl InFlight {
     /// Counts one batch until the guard is dropped.
-    pub(super) fn begin(&self) -> Busy {
+    pub(super) fn begin(&self) -> InFlightGuard {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Busy(Arc::clone(&self.0))
+        InFlightGuard(Arc::clone(&self.0))
     }
 
-    /// How many there are.
+    /// The number of batches in flight.
     pub(super) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
 
 /// A batch in flight.
-pub(super) struct Busy(Arc<AtomicUsize>);
+pub(super) struct InFlightGuard(Arc<AtomicUsize>);
 
-impl Drop for Busy {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// Counts the writes to all tables, and wakes whoever waits for the next one.
+/// Counts the writes to all tables and notifies the stream readers.
 #[derive(Debug, Clone)]
 pub(super) struct Writes(watch::Sender<u64>);
 
 impl Writes {
     pub(super) fn new() -> Self {
-        // From one, so that a reader that never read is behind.
+        // Starts at one, so that a reader before its first read is behind.
         Self(watch::Sender::new(1))
     }
 
-    /// Something was written.
-    pub(super) fn happened(&self) {
+    /// Counts a write.
+    pub(super) fn record(&self) {
         self.0.send_modify(|count| *count = count.wrapping_add(1));
     }
 
@@ -68,21 +68,21 @@ impl Writes {
     }
 }
 
-/// How far a reader is, told by the reader.
+/// Progress, updated by the reader.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pending: AtomicUsize,
-    /// The count of writes before the last read that found nothing.
+    /// The count of writes before the last read without records.
     read: AtomicU64,
 }
 
 impl Progress {
-    /// So many records were read and are not done.
+    /// Sets the number of records that were read and not yet processed.
     pub(super) fn pending(&self, records: usize) {
         self.pending.store(records, Ordering::SeqCst);
     }
 
-    /// There was nothing left to read when there had been so many writes.
+    /// Records that the stream was read to its end after this number of writes.
     pub(super) fn caught_up(&self, writes: u64) {
         self.pending.store(0, Ordering::SeqCst);
         self.read.store(writes, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Starts and stops everything that drives functions, and says whether anything is going on.
+//! Starts and stops all mappings, and reports whether they are idle.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,58 +15,58 @@ use super::checkpoint::Checkpoint;
 use super::queue::QueueReader;
 use super::schedule::Schedule;
 use super::stream::StreamReader;
-use super::stream_batch::Rules;
+use super::stream_batch::RetryPolicy;
 use crate::broker::{Broker, BrokerError};
 use crate::deployment::{Trigger, TriggerSource};
 use crate::lambda::Invoke;
 
-/// How triggers are run on this machine.
+/// Settings of all mappings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Folder of the checkpoints of streams; made when it is not there.
+    /// Folder of the streams' checkpoints; created if it is missing.
     pub checkpoints: PathBuf,
-    /// Most batches of one queue at once; a smaller `MaximumConcurrency` wins. More than the function has
-    /// environments would only wait.
+    /// Maximum number of concurrent batches of one queue, unless `MaximumConcurrency` is smaller. Batches beyond the
+    /// function's environments only wait.
     pub concurrency: usize,
-    /// Between two looks at a stream when nobody calls [`Mappings::wake`].
+    /// Interval between reads of a stream without a call of [`Mappings::wake`].
     pub poll: Duration,
-    /// How long a message that failed is hidden, by its receives.
+    /// Visibility timeout of a failed message, by its number of receives.
     pub redelivery: Backoff,
-    /// How long a stream waits after a batch that failed, by the failures in a row.
+    /// Delay after a failed batch of a stream, by the number of consecutive failures.
     pub retry: Backoff,
 }
 
 impl Settings {
-    /// The settings that suit a laptop, with checkpoints in that folder.
+    /// Settings for a laptop, with checkpoints in this folder.
     pub fn new(checkpoints: impl Into<PathBuf>) -> Self {
         Self {
             checkpoints: checkpoints.into(),
             concurrency: 4,
             poll: Duration::from_millis(200),
-            // Ten receives, after which a message is given up, take about a quarter of a minute.
-            redelivery: Backoff { first: Duration::from_millis(500), most: Duration::from_secs(2) },
-            retry: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(10) },
+            // Ten receives, after which a message moves to the dead-letter queue, take about 15 s.
+            redelivery: Backoff { first: Duration::from_millis(500), max: Duration::from_secs(2) },
+            retry: Backoff { first: Duration::from_millis(100), max: Duration::from_secs(10) },
         }
     }
 }
 
-/// Everything that drives functions besides the API.
+/// All running event source mappings and schedules.
 pub struct Mappings {
     stop: CancellationToken,
     tasks: TaskTracker,
     in_flight: InFlight,
     writes: Writes,
     streams: Vec<(String, String, Arc<Progress>)>,
-    /// Names of the queues that are read.
+    /// Names of the queues with a mapping.
     queues: Vec<String>,
     broker: Arc<Broker>,
 }
 
 impl Mappings {
-    /// Starts every trigger; inside a Tokio runtime.
+    /// Starts all triggers on the current Tokio runtime.
     ///
     /// # Errors
-    /// When the folder of checkpoints cannot be made.
+    /// The folder of checkpoints cannot be created, or a checkpoint cannot be read.
     pub fn start(
         settings: &Settings,
         triggers: &[Trigger],
@@ -134,16 +134,18 @@ impl Mappings {
             } => {
                 let progress = Arc::new(Progress::default());
                 self.streams.push((name.clone(), table.clone(), Arc::clone(&progress)));
+                let checkpoint = Checkpoint::open(&settings.checkpoints, &name)?;
                 let reader = StreamReader {
                     function,
                     table,
                     batch_size,
                     filters,
                     report_item_failures,
-                    rules: Rules { bisect, maximum_retries },
+                    retry_policy: RetryPolicy { bisect, maximum_retries },
                     retry: settings.retry,
                     poll: settings.poll,
-                    checkpoint: Checkpoint::open(&settings.checkpoints, &name)?,
+                    position: checkpoint.load()?,
+                    checkpoint,
                     database: database.clone(),
                     functions,
                     in_flight,
@@ -159,18 +161,18 @@ impl Mappings {
         Ok(())
     }
 
-    /// Has every stream looked at now: something was written to a table.
+    /// Notifies all stream readers of a write to a table.
     pub fn wake(&self) {
-        self.writes.happened();
+        self.writes.record();
     }
 
-    /// Batches that functions have in their hands.
+    /// The number of batches that functions are processing.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.count()
     }
 
-    /// How far the reader of each stream is.
+    /// The progress of each stream reader.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamStatus> {
         let status = |(trigger, table, progress): &(String, String, Arc<Progress>)| {
@@ -179,26 +181,26 @@ impl Mappings {
         self.streams.iter().map(status).collect()
     }
 
-    /// Whether nothing is going on: every stream was read to its end since the last write, no queue that is read
-    /// here holds a message, not even a hidden one, and no batch is in flight. Writes count as soon as
-    /// [`wake`](Self::wake) is called for them.
+    /// Whether all mappings are idle: every stream was read to its end since the last write, no queue with a mapping
+    /// has messages, visible or hidden, and no batch is in flight. A write counts once [`wake`](Self::wake) is called
+    /// for it.
     ///
     /// # Errors
-    /// When the broker cannot count its messages.
+    /// The broker cannot count its messages.
     pub fn is_idle(&self) -> Result<bool, BrokerError> {
-        let streams_are_done = || self.streams().iter().all(|stream| stream.caught_up);
-        // What is in a stream goes to a queue, and what comes out of a queue may be written to a table: looked at in
-        // this order, nothing gets past.
-        if !streams_are_done() {
+        let streams_caught_up = || self.streams().iter().all(|stream| stream.caught_up);
+        // Stream records become messages, and messages may cause writes. In this order, no event is missed between
+        // the checks.
+        if !streams_caught_up() {
             return Ok(false);
         }
         let depths = self.broker.depths()?;
         let mut read = depths.iter().filter(|depth| self.queues.contains(&depth.name));
         let queues_are_empty = read.all(|depth| depth.visible + depth.in_flight + depth.delayed == 0);
-        Ok(queues_are_empty && self.in_flight() == 0 && streams_are_done())
+        Ok(queues_are_empty && self.in_flight() == 0 && streams_caught_up())
     }
 
-    /// Stops everything, after the invocations in flight. Stop this before the functions.
+    /// Stops all mappings after the invocations in flight. Must be called before the functions stop.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();

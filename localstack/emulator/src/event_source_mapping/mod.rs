@@ -1,26 +1,25 @@
-//! What drives functions besides the API: queues, streams and schedules.
+//! Event source mappings and schedules: invoke functions with messages, stream records and on a schedule.
 //!
 //! ```text
-//! mappings     starts and stops all of it, and says whether anything is going on
-//! queue        a queue's messages in batches to a function
-//! queue_event  the event it sends
-//! stream       a table's stream to a function, in order, from a durable checkpoint
-//! stream_batch what becomes of a batch: retry, split, give up; no I/O
-//! stream_event the event it sends, and which records pass the filters
-//! checkpoint   how far a stream was read, in a file
-//! schedule     a function every so often
-//! failures     which items of a batch a function says it could not do
-//! backoff      how long to wait before the next attempt
-//! activity     what is in flight, and how far behind the streams are
+//! mappings        starts and stops all mappings; reports whether they are idle
+//! queue           delivers messages of a queue in batches
+//! queue_event     the event of a batch of messages
+//! stream          delivers records of a table's stream, in order, from a durable checkpoint
+//! stream_batch    decides after each attempt: retry, split or discard; no I/O
+//! stream_event    the event of a batch of records, and its filters
+//! checkpoint      the position in a stream, in a file
+//! schedule        invokes a function at a fixed interval
+//! batch_response  the outcome of a batch
+//! backoff         delay before the next attempt
+//! activity        batches in flight, and progress of the stream readers
 //! ```
 //!
-//! The rule that is not obvious: everything here is delivered at least once. A message is deleted, and a stream's
-//! checkpoint is moved, only after the function succeeded.
+//! Delivery is at least once: a message is deleted, and a checkpoint moved, only after the function succeeded.
 
 mod activity;
 mod backoff;
+mod batch_response;
 mod checkpoint;
-mod failures;
 mod mappings;
 mod queue;
 mod queue_event;

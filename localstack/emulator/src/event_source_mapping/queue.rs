@@ -1,8 +1,8 @@
-//! A queue's messages in batches to a function.
+//! Delivers messages of a queue in batches to a function.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 //!
-//! One thing differs from AWS: a message that failed is hidden for a moment that grows with its receives, where AWS
-//! waits for the queue's visibility time-out; on one machine nobody wants to wait three minutes for the next attempt.
+//! Unlike on AWS, a failed message is hidden for a short delay that grows with its number of receives, and not for the
+//! queue's visibility timeout of some minutes, so that retries are fast during development.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,24 +15,23 @@ use tokio_util::task::TaskTracker;
 
 use super::activity::InFlight;
 use super::backoff::Backoff;
-use super::failures::{self, Ended};
+use super::batch_response::{self, BatchOutcome};
 use super::queue_event;
 use crate::broker::{Broker, BrokerError, ReceivedMessage};
 use crate::lambda::{Invoke, InvokeError};
 
-/// How long one look at the queue waits for a message; also the longest a stop waits for it, because a look that is
-/// broken off might take messages with it.
-const LOOK: Duration = Duration::from_millis(500);
-/// Until the next look after one that failed.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Longest wait of one receive, and thus of a stop: a receive is never cancelled.
+const RECEIVE_WAIT: Duration = Duration::from_millis(500);
+/// Delay after a failed receive.
+const ERROR_DELAY: Duration = Duration::from_secs(1);
 
-/// A queue that drives a function.
+/// The mapping of a queue to a function.
 pub(super) struct QueueReader {
     pub(super) function: String,
     pub(super) queue_arn: String,
     pub(super) batch_size: usize,
     pub(super) batching_window: Duration,
-    /// Most batches at once.
+    /// Maximum number of concurrent batches.
     pub(super) concurrency: usize,
     pub(super) report_item_failures: bool,
     pub(super) redelivery: Backoff,
@@ -42,53 +41,57 @@ pub(super) struct QueueReader {
 }
 
 impl QueueReader {
-    /// The name in the ARN.
+    /// The queue's name.
     fn queue(&self) -> &str {
         self.queue_arn.rsplit(':').next().unwrap_or(&self.queue_arn)
     }
 
-    /// Reads until it is told to stop; batches in flight are in `tasks` then.
+    /// Receives and delivers batches until `stop`; batches in flight continue in `tasks`.
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken, tasks: TaskTracker) {
         let slots = Arc::new(Semaphore::new(self.concurrency.max(1)));
         while let Some(Ok(slot)) = stop.run_until_cancelled(Arc::clone(&slots).acquire_owned()).await {
-            let messages = match self.gather().await {
+            let messages = match self.receive_batch().await {
                 Ok(messages) => messages,
                 Err(error) => {
-                    tracing::error!(queue = self.queue(), %error, "the queue cannot be read");
-                    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+                    tracing::error!(queue = self.queue(), %error, "cannot receive from the queue");
+                    stop.run_until_cancelled(tokio::time::sleep(ERROR_DELAY)).await;
                     continue;
                 }
             };
             if messages.is_empty() {
                 continue;
             }
-            let busy = self.in_flight.begin();
+            let in_flight = self.in_flight.begin();
             let reader = Arc::clone(&self);
             if stop.is_cancelled() {
-                reader.put_back(messages, |_| Duration::ZERO).await;
+                reader.make_visible_after(messages, |_| Duration::ZERO).await;
                 return;
             }
             tasks.spawn(async move {
                 reader.deliver(messages).await;
-                drop((busy, slot));
+                drop((in_flight, slot));
             });
         }
     }
 
-    /// The next batch, or nothing when nothing comes for a while.
-    async fn gather(&self) -> Result<Vec<ReceivedMessage>, BrokerError> {
-        let mut batch = self.broker.receive(self.queue(), self.batch_size, LOOK).await?;
+    /// The next batch; empty after [`RECEIVE_WAIT`] without a message.
+    async fn receive_batch(&self) -> Result<Vec<ReceivedMessage>, BrokerError> {
+        let mut batch = self.broker.receive(self.queue(), self.batch_size, RECEIVE_WAIT).await?;
         let began = Instant::now();
         while !batch.is_empty() && batch.len() < self.batch_size {
             let left = self.batching_window.saturating_sub(began.elapsed());
             if left.is_zero() {
                 break;
             }
-            match self.broker.receive(self.queue(), self.batch_size - batch.len(), left.min(LOOK)).await {
+            match self
+                .broker
+                .receive(self.queue(), self.batch_size - batch.len(), left.min(RECEIVE_WAIT))
+                .await
+            {
                 Ok(more) => batch.extend(more),
-                // What was gathered is in our hands already.
+                // The messages received so far are delivered.
                 Err(error) => {
-                    tracing::warn!(queue = self.queue(), %error, "the batch stays short");
+                    tracing::warn!(queue = self.queue(), %error, "cannot complete the batch");
                     break;
                 }
             }
@@ -96,42 +99,48 @@ impl QueueReader {
         Ok(batch)
     }
 
-    /// Gives messages to the function, in more than one part where they are too large for one event.
+    /// Invokes the function with the messages, in several events if they are too large for one.
     async fn deliver(&self, messages: Vec<ReceivedMessage>) {
         let mut parts = vec![messages];
         while let Some(mut messages) = parts.pop() {
             match self.invoke(&messages).await {
-                Ended::Done => self.delete(messages).await,
-                Ended::Without(failed) => self.settle(messages, &failed).await,
-                Ended::TooLarge if messages.len() > 1 => {
+                BatchOutcome::Succeeded => self.delete(messages).await,
+                BatchOutcome::PartiallyFailed(failed) => self.apply_partial_failure(messages, &failed).await,
+                BatchOutcome::TooLarge if messages.len() > 1 => {
                     let second = messages.split_off(messages.len() / 2);
                     parts.extend([second, messages]);
                 }
-                Ended::TooLarge => self.fail(messages, "the message is too large for an event").await,
-                Ended::Failed(reason) => self.fail(messages, &reason).await,
-                Ended::NotRun(InvokeError::Stopping) => self.put_back(messages, |_| Duration::ZERO).await,
-                Ended::NotRun(error) => self.fail(messages, &error.to_string()).await,
+                BatchOutcome::TooLarge => self.fail(messages, "the message is too large for an event").await,
+                BatchOutcome::Failed(reason) => self.fail(messages, &reason).await,
+                BatchOutcome::NotInvoked(InvokeError::Stopping) => {
+                    self.make_visible_after(messages, |_| Duration::ZERO).await
+                }
+                BatchOutcome::NotInvoked(error) => self.fail(messages, &error.to_string()).await,
             }
         }
     }
 
-    async fn invoke(&self, messages: &[ReceivedMessage]) -> Ended {
+    async fn invoke(&self, messages: &[ReceivedMessage]) -> BatchOutcome {
         let event = queue_event::event(&self.queue_arn, messages).to_string();
         let invoked = self.functions.invoke(&self.function, Bytes::from(event)).await;
-        failures::read(invoked, self.report_item_failures, messages.iter().map(|message| &message.message_id))
+        batch_response::outcome(
+            invoked,
+            self.report_item_failures,
+            messages.iter().map(|message| &message.message_id),
+        )
     }
 
-    async fn settle(&self, messages: Vec<ReceivedMessage>, failed: &BTreeSet<String>) {
-        let (failed, done): (Vec<_>, Vec<_>) =
+    async fn apply_partial_failure(&self, messages: Vec<ReceivedMessage>, failed: &BTreeSet<String>) {
+        let (failed, processed): (Vec<_>, Vec<_>) =
             messages.into_iter().partition(|message| failed.contains(&message.message_id));
-        self.delete(done).await;
-        self.fail(failed, "the function says so").await;
+        self.delete(processed).await;
+        self.fail(failed, "named in the batch response").await;
     }
 
     async fn fail(&self, messages: Vec<ReceivedMessage>, reason: &str) {
         let (queue, function, count) = (self.queue(), &self.function, messages.len());
-        tracing::warn!(queue, function, messages = count, reason, "messages failed");
-        self.put_back(messages, |message| self.redelivery.after(receives(message))).await;
+        tracing::warn!(queue, function, messages = count, reason, "failed messages will be received again");
+        self.make_visible_after(messages, |message| self.redelivery.after(receives(message))).await;
     }
 
     async fn delete(&self, messages: Vec<ReceivedMessage>) {
@@ -139,26 +148,33 @@ impl QueueReader {
         self.with_broker(move |broker, queue| broker.delete(queue, &handles)).await;
     }
 
-    async fn put_back(&self, messages: Vec<ReceivedMessage>, after: impl Fn(&ReceivedMessage) -> Duration) {
+    async fn make_visible_after(
+        &self,
+        messages: Vec<ReceivedMessage>,
+        after: impl Fn(&ReceivedMessage) -> Duration,
+    ) {
         for message in messages {
             let (after, handle) = (after(&message), message.receipt_handle);
             self.with_broker(move |broker, queue| broker.change_visibility(queue, &handle, after)).await;
         }
     }
 
-    /// Does something to the queue on a thread that may wait for the disk. What goes wrong is only logged: the
-    /// messages come back when their visibility time-out is over.
+    /// Changes the queue on a thread that may block. Errors are only logged, because the messages become visible when
+    /// their visibility timeout expires.
     async fn with_broker(&self, act: impl FnOnce(&Broker, &str) -> Result<(), BrokerError> + Send + 'static) {
         let (broker, queue) = (Arc::clone(&self.broker), self.queue().to_owned());
-        let acted = tokio::task::spawn_blocking(move || act(&broker, &queue)).await;
-        match acted {
+        let result = tokio::task::spawn_blocking(move || act(&broker, &queue)).await;
+        match result {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(queue = self.queue(), %error, "messages cannot be settled"),
-            Err(error) => tracing::error!(queue = self.queue(), %error, "messages cannot be settled"),
+            Ok(Err(error)) => {
+                tracing::error!(queue = self.queue(), %error, "cannot delete or release messages")
+            }
+            Err(error) => tracing::error!(queue = self.queue(), %error, "cannot delete or release messages"),
         }
     }
 }
 
+/// The number of receives. The broker always sets the attribute; 1 stands for the shortest delay.
 fn receives(message: &ReceivedMessage) -> u32 {
     message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
 }

@@ -1,4 +1,4 @@
-//! The event that Lambda makes of messages.
+//! The Lambda event of a batch of messages.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event>
 
 use base64::Engine as _;
@@ -30,7 +30,7 @@ fn record(queue_arn: &str, message: &ReceivedMessage) -> Value {
     })
 }
 
-/// The lists are always there and always empty: SQS never got to have lists.
+/// The lists are required and always empty: SQS has no list values.
 fn attribute(attribute: &MessageAttribute) -> Value {
     let mut value =
         json!({ "stringListValues": [], "binaryListValues": [], "dataType": attribute.data_type });
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_event_is_the_one_that_lambda_makes() {
+    fn the_event_has_the_format_of_lambda() {
         let attribute = |data_type: &str, text: Option<&str>, bytes: Option<&[u8]>| MessageAttribute {
             data_type: data_type.into(),
             string_value: text.map(str::to_owned),

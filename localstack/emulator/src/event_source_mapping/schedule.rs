@@ -1,4 +1,5 @@
-//! A function every so often. <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html>
+//! Invokes a function at a fixed interval.
+//! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html>
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use crate::deployment::{ACCOUNT, REGION};
 use crate::lambda::clock::timestamp;
 use crate::lambda::{Invocation, Invoke};
 
-/// A schedule. A run that takes longer than the time between two makes the next one late; they never overlap.
+/// A schedule. Runs never overlap: a run longer than the interval delays the next one.
 pub(super) struct Schedule {
     pub(super) function: String,
-    /// Of the rule.
+    /// Name of the rule.
     pub(super) name: String,
     pub(super) every: Duration,
     pub(super) input: Option<String>,
@@ -25,21 +26,23 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Runs until it is told to stop; the first run comes after one interval. What fails is logged and not tried again.
+    /// Invokes the function until `stop`, first after one interval. Failures are logged and not retried.
     pub(super) async fn run(self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(self.every)).await.is_some() {
-            let busy = self.in_flight.begin();
+            let in_flight = self.in_flight.begin();
             let event = self.input.clone().unwrap_or_else(|| self.event());
             match self.functions.invoke(&self.function, Bytes::from(event)).await {
                 Ok(Invocation { function_error: None, .. }) => {}
                 Ok(failed) => tracing::error!(
                     schedule = self.name,
                     error = %String::from_utf8_lossy(&failed.payload),
-                    "a scheduled run failed"
+                    "a scheduled invocation failed"
                 ),
-                Err(error) => tracing::error!(schedule = self.name, %error, "a scheduled run did not happen"),
+                Err(error) => {
+                    tracing::error!(schedule = self.name, %error, "a scheduled invocation was not started")
+                }
             }
-            drop(busy);
+            drop(in_flight);
         }
     }
 

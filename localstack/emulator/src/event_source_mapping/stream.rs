@@ -1,4 +1,4 @@
-//! A table's stream to a function, in order, from a durable checkpoint.
+//! Delivers records of a table's stream to a function, in order, from a durable checkpoint.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
 
 use std::io;
@@ -17,39 +17,43 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::{InFlight, Progress};
 use super::backoff::Backoff;
+use super::batch_response;
 use super::checkpoint::Checkpoint;
-use super::failures;
-use super::stream_batch::{Next, Part, Rules};
+use super::stream_batch::{Batch, NextStep, RetryPolicy};
 use super::stream_event::{self, Record};
 use crate::arn;
 use crate::lambda::Invoke;
 
-/// Most records of one read.
-const READ: usize = 1000;
+/// Maximum number of records per read.
+const MAX_RECORDS: usize = 1000;
 
-/// Why a stream cannot be read.
+/// A failed read of a stream.
 #[derive(Debug, Error)]
 enum ReadError {
     #[error("the database: {0}")]
     Database(#[from] DynoxideError),
     #[error("a record: {0}")]
     Record(#[from] serde_json::Error),
-    #[error("the read broke off: {0}")]
-    Broken(#[from] tokio::task::JoinError),
+    #[error("the database returned no shard iterator")]
+    NoIterator,
+    #[error("the read ended early: {0}")]
+    Task(#[from] tokio::task::JoinError),
 }
 
-/// A stream that drives a function. A stream here is one shard, read from its beginning (`TRIM_HORIZON`).
+/// The mapping of a stream to a function. A stream has one shard, read from its beginning (`TRIM_HORIZON`).
 pub(super) struct StreamReader {
     pub(super) function: String,
     pub(super) table: String,
     pub(super) batch_size: usize,
     pub(super) filters: Vec<Value>,
     pub(super) report_item_failures: bool,
-    pub(super) rules: Rules,
+    pub(super) retry_policy: RetryPolicy,
     pub(super) retry: Backoff,
-    /// Between two looks at the stream when nobody says that something was written.
+    /// Interval between reads without a notification of a write.
     pub(super) poll: Duration,
     pub(super) checkpoint: Checkpoint,
+    /// The sequence number at the checkpoint; `None` for the beginning.
+    pub(super) position: Option<String>,
     pub(super) database: Database,
     pub(super) functions: Arc<dyn Invoke>,
     pub(super) in_flight: InFlight,
@@ -57,18 +61,9 @@ pub(super) struct StreamReader {
 }
 
 impl StreamReader {
-    /// Reads until it is told to stop, after the invocation in flight.
+    /// Reads and delivers records until `stop`, after the invocation in flight.
     pub(super) async fn run(self, mut writes: watch::Receiver<u64>, stop: CancellationToken) {
-        let saved = match self.checkpoint.load() {
-            Ok(saved) => saved,
-            // Starting over would be right too, for everything is delivered at least once; but who lost a
-            // checkpoint should hear of it.
-            Err(error) => {
-                tracing::error!(table = self.table, %error, "the checkpoint cannot be read");
-                None
-            }
-        };
-        let mut position = saved.clone();
+        let mut position = self.position.clone();
         let mut failures = 0;
         while !stop.is_cancelled() {
             let seen = *writes.borrow_and_update();
@@ -92,19 +87,19 @@ impl StreamReader {
                 }
                 Err(error) => {
                     failures += 1;
-                    tracing::error!(table = self.table, %error, "the stream cannot be read");
+                    tracing::error!(table = self.table, %error, "cannot read the stream");
                     stop.run_until_cancelled(tokio::time::sleep(self.retry.after(failures))).await;
                 }
             }
         }
-        // What passed no filter moves the checkpoint only here: reading it again does no harm, and saves a write
-        // to the disk for each record that nobody wants.
-        if let Some(position) = position.filter(|position| saved.as_ref() != Some(position)) {
+        // Records without a matching filter move the checkpoint only here, which saves a write to the disk for each of
+        // them. Reading them again after a kill has no effect.
+        if let Some(position) = position.filter(|position| self.position.as_ref() != Some(position)) {
             self.save(position).await;
         }
     }
 
-    /// The records after a position, on a thread that may wait for the disk.
+    /// The records after a position, read on a thread that may block.
     async fn read(&self, after: Option<String>) -> Result<Vec<Record>, ReadError> {
         let (database, table) = (self.database.clone(), self.table.clone());
         tokio::task::spawn_blocking(move || {
@@ -118,8 +113,8 @@ impl StreamReader {
                 sequence_number: after,
             })?;
             let found = database.get_records(GetRecordsRequest {
-                shard_iterator: iterator.shard_iterator.unwrap_or_default(),
-                limit: Some(READ),
+                shard_iterator: iterator.shard_iterator.ok_or(ReadError::NoIterator)?,
+                limit: Some(MAX_RECORDS),
             })?;
             let records = found.records.iter().map(|record| Record::new(&table, record));
             Ok(records.collect::<Result<_, _>>()?)
@@ -127,11 +122,12 @@ impl StreamReader {
         .await?
     }
 
-    /// Delivers what passes the filters, batch after batch. Break when it was told to stop before everything was done.
+    /// Delivers the records that match a filter, one batch at a time. Breaks when `stop` comes before the last batch.
     async fn deliver_all(&self, records: Vec<Record>, stop: &CancellationToken) -> ControlFlow<()> {
-        let wanted: Vec<Record> = records.into_iter().filter(|record| record.passes(&self.filters)).collect();
-        let mut pending = wanted.len();
-        for batch in wanted.chunks(self.batch_size.max(1)) {
+        let matching: Vec<Record> =
+            records.into_iter().filter(|record| record.matches(&self.filters)).collect();
+        let mut pending = matching.len();
+        for batch in matching.chunks(self.batch_size.max(1)) {
             self.progress.pending(pending);
             if stop.is_cancelled() {
                 return ControlFlow::Break(());
@@ -142,30 +138,30 @@ impl StreamReader {
         ControlFlow::Continue(())
     }
 
-    /// Delivers one batch, in parts where that helps, for as long as it takes.
+    /// Delivers one batch, split if necessary, until it is processed or discarded.
     async fn deliver(&self, batch: Vec<Record>, stop: &CancellationToken) -> ControlFlow<()> {
-        // The next one is last.
-        let mut parts = vec![Part::new(batch)];
+        // A stack: the next batch is the last element.
+        let mut batches = vec![Batch::new(batch)];
         let mut failures = 0;
-        while let Some(part) = parts.pop() {
-            match self.attempt(part).await {
-                Next::Forward { done, rest } => {
-                    self.save(done).await;
+        while let Some(batch) = batches.pop() {
+            match self.attempt(batch).await {
+                NextStep::Advance { checkpoint, rest } => {
+                    self.save(checkpoint).await;
                     failures = u32::from(rest.is_some());
-                    parts.extend(rest);
+                    batches.extend(rest);
                 }
-                Next::Retry(again) => {
+                NextStep::Retry(retries) => {
                     failures += 1;
-                    parts.extend(again.into_iter().rev());
+                    batches.extend(retries.into_iter().rev());
                 }
-                Next::GiveUp { records, reason } => {
-                    self.give_up(&records, &reason).await;
+                NextStep::Discard { records, reason } => {
+                    self.discard(&records, &reason).await;
                     failures = 0;
                 }
             }
             if failures > 0 {
-                let pause = tokio::time::sleep(self.retry.after(failures));
-                if stop.run_until_cancelled(pause).await.is_none() {
+                let delay = tokio::time::sleep(self.retry.after(failures));
+                if stop.run_until_cancelled(delay).await.is_none() {
                     return ControlFlow::Break(());
                 }
             }
@@ -173,26 +169,26 @@ impl StreamReader {
         ControlFlow::Continue(())
     }
 
-    async fn attempt(&self, part: Part) -> Next {
-        let _busy = self.in_flight.begin();
-        let event = stream_event::event(&part.records).to_string();
+    async fn attempt(&self, batch: Batch) -> NextStep {
+        let _guard = self.in_flight.begin();
+        let event = stream_event::event(&batch.records).to_string();
         let invoked = self.functions.invoke(&self.function, Bytes::from(event)).await;
-        let numbers = part.records.iter().map(|record| &record.sequence_number);
-        let ended = failures::read(invoked, self.report_item_failures, numbers);
-        if ended != failures::Ended::Done {
-            let records = part.records.len();
+        let numbers = batch.records.iter().map(|record| &record.sequence_number);
+        let outcome = batch_response::outcome(invoked, self.report_item_failures, numbers);
+        if outcome != batch_response::BatchOutcome::Succeeded {
+            let records = batch.records.len();
             tracing::warn!(
                 table = self.table,
                 function = self.function,
                 records,
-                ?ended,
-                "stream records failed"
+                ?outcome,
+                "the delivery of stream records failed"
             );
         }
-        part.after(ended, self.rules)
+        batch.after(outcome, self.retry_policy)
     }
 
-    async fn give_up(&self, records: &[Record], reason: &str) {
+    async fn discard(&self, records: &[Record], reason: &str) {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return };
         tracing::error!(
             table = self.table,
@@ -200,17 +196,17 @@ impl StreamReader {
             from = first.sequence_number,
             to = last.sequence_number,
             reason,
-            "records are given up after too many attempts"
+            "discarded stream records after the maximum number of attempts"
         );
         self.save(last.sequence_number.clone()).await;
     }
 
-    /// Moves the checkpoint. Where that fails, what is done will be delivered again after a restart.
+    /// Moves the checkpoint. After a failure, processed records are delivered again at the next start.
     async fn save(&self, sequence_number: String) {
         let checkpoint = self.checkpoint.clone();
         let saved = tokio::task::spawn_blocking(move || checkpoint.save(&sequence_number)).await;
         if let Err(error) = saved.map_err(io::Error::other).and_then(std::convert::identity) {
-            tracing::error!(table = self.table, %error, "the checkpoint cannot be moved");
+            tracing::error!(table = self.table, %error, "cannot move the checkpoint");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The event that Lambda makes of stream records, and which records pass the filters.
+//! The Lambda event of a batch of stream records, and event filtering.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
 
 use serde_json::{Value, json};
@@ -7,16 +7,16 @@ use crate::arn;
 use crate::broker::filter;
 use crate::deployment::REGION;
 
-/// A record of a stream, as functions see it.
+/// A stream record in the format of the Lambda event.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Record {
-    /// Orders the records of a table.
+    /// The order of the records of a table.
     pub(super) sequence_number: String,
     json: Value,
 }
 
 impl Record {
-    /// The record as Lambda sends it: the database's own, from the region and the stream that it is said to be in.
+    /// Converts a record of the database and sets its region and event source.
     pub(super) fn new(
         table: &str,
         record: &dynoxide::actions::get_records::Record,
@@ -27,8 +27,8 @@ impl Record {
         Ok(Self { sequence_number: record.dynamodb.sequence_number.clone(), json })
     }
 
-    /// Whether one of the filters fits; without any, everything passes.
-    pub(super) fn passes(&self, filters: &[Value]) -> bool {
+    /// Whether one of the filters matches; without filters every record matches.
+    pub(super) fn matches(&self, filters: &[Value]) -> bool {
         filters.is_empty() || filters.iter().any(|filter| filter::matches(filter, &self.json))
     }
 

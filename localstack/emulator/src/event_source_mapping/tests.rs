@@ -1,4 +1,4 @@
-//! Queues and streams that drive functions which are closures; the broker and the database are the real ones.
+//! Event source mappings with the real broker and database, and closures as functions.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,27 +20,27 @@ use crate::lambda::sync::lock;
 use crate::lambda::testing::until;
 use crate::lambda::{Invocation, Invoke, InvokeError};
 
-/// What a function made up by a test returns for an event: a result, or an error.
-type Work = dyn Fn(&Value) -> Result<Value, String> + Send + Sync;
+/// A fake function: returns a result or an error for an event.
+type Handler = dyn Fn(&Value) -> Result<Value, String> + Send + Sync;
 
-struct Fake {
-    work: Box<Work>,
+struct FakeFunction {
+    handler: Box<Handler>,
     events: Mutex<Vec<Value>>,
     gate: Option<Notify>,
 }
 
-impl Fake {
-    fn new(work: impl Fn(&Value) -> Result<Value, String> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { work: Box::new(work), events: Mutex::default(), gate: None })
+impl FakeFunction {
+    fn new(handler: impl Fn(&Value) -> Result<Value, String> + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { handler: Box::new(handler), events: Mutex::default(), gate: None })
     }
 
-    /// Of each event, what its records are called.
+    /// The names of the records of each event.
     fn batches(&self) -> Vec<Vec<String>> {
         lock(&self.events).iter().map(names).collect()
     }
 }
 
-impl Invoke for Fake {
+impl Invoke for FakeFunction {
     fn invoke<'a>(
         &'a self,
         function: &'a str,
@@ -55,20 +55,20 @@ impl Invoke for Fake {
             if let Some(gate) = &self.gate {
                 gate.notified().await;
             }
-            let worked = (self.work)(&event);
+            let result = (self.handler)(&event);
             lock(&self.events).push(event);
             Ok(Invocation {
                 request_id: "r".into(),
-                function_error: worked.is_err().then(|| "Unhandled".into()),
+                function_error: result.is_err().then(|| "Unhandled".into()),
                 payload: Bytes::from(
-                    worked.unwrap_or_else(|error| json!({"errorMessage": error})).to_string(),
+                    result.unwrap_or_else(|error| json!({"errorMessage": error})).to_string(),
                 ),
             })
         })
     }
 }
 
-/// The bodies of messages, and the sort keys of stream records.
+/// The bodies of messages, or the keys of stream records.
 fn names(event: &Value) -> Vec<String> {
     let name = |record: &Value| {
         let name = record["body"].as_str().or_else(|| record["dynamodb"]["Keys"]["pk"]["S"].as_str());
@@ -77,7 +77,7 @@ fn names(event: &Value) -> Vec<String> {
     event["Records"].as_array().into_iter().flatten().map(name).collect()
 }
 
-/// A batch response that names the records which are called this.
+/// A batch response that names the records with this name.
 fn failures(event: &Value, bad: &str) -> Value {
     let records = event["Records"].as_array().into_iter().flatten().zip(names(event));
     let failed = records.filter(|(_, name)| name == bad).map(|(record, _)| {
@@ -87,13 +87,13 @@ fn failures(event: &Value, bad: &str) -> Value {
     json!({ "batchItemFailures": failed.collect::<Vec<_>>() })
 }
 
-struct Bench {
+struct TestBed {
     broker: Arc<Broker>,
     database: Database,
     folder: tempfile::TempDir,
 }
 
-impl Bench {
+impl TestBed {
     fn new() -> Self {
         let broker = Broker::open(None, "http://127.0.0.1:4566".into()).unwrap();
         broker.ensure_queue("dead", &BTreeMap::new()).unwrap();
@@ -113,12 +113,11 @@ impl Bench {
         Self { broker, database, folder: tempfile::tempdir().unwrap() }
     }
 
-    fn start(&self, source: TriggerSource, functions: &Arc<Fake>) -> Mappings {
-        let quick = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(10) };
-        // Long enough that a test which does not wake the reader runs out of patience.
+    fn start(&self, source: TriggerSource, functions: &Arc<FakeFunction>) -> Mappings {
+        let fast = Backoff { first: Duration::from_millis(1), max: Duration::from_millis(10) };
+        // Longer than the deadline of a test that does not notify the reader.
         let poll = Duration::from_secs(60);
-        let settings =
-            Settings { poll, redelivery: quick, retry: quick, ..Settings::new(self.folder.path()) };
+        let settings = Settings { poll, redelivery: fast, retry: fast, ..Settings::new(self.folder.path()) };
         let trigger = Trigger { function: "Worker".into(), name: "Work".into(), source };
         let functions = Arc::clone(functions) as Arc<dyn Invoke>;
         Mappings::start(&settings, &[trigger], functions, Arc::clone(&self.broker), &self.database).unwrap()
@@ -139,7 +138,7 @@ impl Bench {
         self.database.put_item(serde_json::from_value(item).unwrap()).unwrap();
     }
 
-    fn held(&self, queue: &str) -> u64 {
+    fn message_count(&self, queue: &str) -> u64 {
         let depths = self.broker.depths().unwrap();
         depths.iter().filter(|depth| depth.name == queue).map(|depth| depth.visible + depth.in_flight).sum()
     }
@@ -167,59 +166,59 @@ fn stream(filters: Vec<Value>, bisect: bool, maximum_retries: Option<u32>) -> Tr
 }
 
 async fn idle(mappings: &Mappings) {
-    until("nothing is going on", || mappings.is_idle().unwrap()).await;
+    until("the mappings are idle", || mappings.is_idle().unwrap()).await;
 }
 
 #[tokio::test]
-async fn what_the_function_did_is_deleted() {
-    let (bench, worker) = (Bench::new(), Fake::new(|_| Ok(Value::Null)));
+async fn processed_messages_are_deleted() {
+    let (bed, worker) = (TestBed::new(), FakeFunction::new(|_| Ok(Value::Null)));
     for body in ["a", "b", "c"] {
-        bench.send(body).await;
+        bed.send(body).await;
     }
-    let mappings = bench.start(queue(), &worker);
+    let mappings = bed.start(queue(), &worker);
     idle(&mappings).await;
     assert_eq!(worker.batches(), [["a", "b", "c"]]);
-    assert_eq!(bench.held("work"), 0);
+    assert_eq!(bed.message_count("work"), 0);
     mappings.stop().await;
 }
 
 #[tokio::test]
-async fn a_poison_message_fails_alone_and_ends_with_the_dead_letters() {
-    let (bench, worker) = (Bench::new(), Fake::new(|event| Ok(failures(event, "poison"))));
+async fn a_poison_message_fails_alone_and_moves_to_the_dead_letter_queue() {
+    let (bed, worker) = (TestBed::new(), FakeFunction::new(|event| Ok(failures(event, "poison"))));
     for body in ["a", "poison", "c"] {
-        bench.send(body).await;
+        bed.send(body).await;
     }
-    let mappings = bench.start(queue(), &worker);
+    let mappings = bed.start(queue(), &worker);
     idle(&mappings).await;
     assert_eq!(worker.batches(), [vec!["a", "poison", "c"], vec!["poison"], vec!["poison"]]);
-    assert_eq!(bench.held("dead"), 1);
+    assert_eq!(bed.message_count("dead"), 1);
     mappings.stop().await;
 }
 
 #[tokio::test]
-async fn after_a_function_error_or_a_nonsensical_answer_everything_comes_back() {
+async fn after_a_function_error_or_a_malformed_response_the_whole_batch_is_retried() {
     let attempts = AtomicUsize::new(0);
-    let worker = Fake::new(move |_| match attempts.fetch_add(1, Ordering::SeqCst) {
+    let worker = FakeFunction::new(move |_| match attempts.fetch_add(1, Ordering::SeqCst) {
         0 => Err("crashed".into()),
-        1 => Ok(json!({"batchItemFailures": [{"itemIdentifier": "a stranger"}]})),
+        1 => Ok(json!({"batchItemFailures": [{"itemIdentifier": "unknown"}]})),
         _ => Ok(json!({})),
     });
-    let bench = Bench::new();
-    bench.send("a").await;
-    let mappings = bench.start(queue(), &worker);
+    let bed = TestBed::new();
+    bed.send("a").await;
+    let mappings = bed.start(queue(), &worker);
     idle(&mappings).await;
     assert_eq!(worker.batches().len(), 3);
-    assert_eq!((bench.held("work"), bench.held("dead")), (0, 0));
+    assert_eq!((bed.message_count("work"), bed.message_count("dead")), (0, 0));
     mappings.stop().await;
 }
 
 #[tokio::test]
-async fn messages_that_are_too_large_together_go_one_by_one() {
-    let (bench, worker) = (Bench::new(), Fake::new(|_| Ok(Value::Null)));
+async fn a_batch_that_is_too_large_is_split() {
+    let (bed, worker) = (TestBed::new(), FakeFunction::new(|_| Ok(Value::Null)));
     for letter in ["a", "b", "c"] {
-        bench.send(&letter.repeat(400_000)).await;
+        bed.send(&letter.repeat(400_000)).await;
     }
-    let mappings = bench.start(queue(), &worker);
+    let mappings = bed.start(queue(), &worker);
     idle(&mappings).await;
     assert_eq!(worker.batches().iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
     mappings.stop().await;
@@ -227,30 +226,32 @@ async fn messages_that_are_too_large_together_go_one_by_one() {
 
 #[tokio::test]
 async fn a_stop_waits_for_the_batch_in_flight() {
-    let worker =
-        Fake { gate: Some(Notify::new()), ..Arc::into_inner(Fake::new(|_| Ok(Value::Null))).unwrap() };
-    let (bench, worker) = (Bench::new(), Arc::new(worker));
-    bench.send("a").await;
-    let mappings = bench.start(queue(), &worker);
-    until("it is in flight", || mappings.in_flight() == 1).await;
+    let worker = FakeFunction {
+        gate: Some(Notify::new()),
+        ..Arc::into_inner(FakeFunction::new(|_| Ok(Value::Null))).unwrap()
+    };
+    let (bed, worker) = (TestBed::new(), Arc::new(worker));
+    bed.send("a").await;
+    let mappings = bed.start(queue(), &worker);
+    until("the batch is in flight", || mappings.in_flight() == 1).await;
     assert!(!mappings.is_idle().unwrap());
     let mut stop = Box::pin(mappings.stop());
     assert!(futures_util::poll!(&mut stop).is_pending());
     worker.gate.as_ref().unwrap().notify_one();
     stop.await;
-    assert_eq!((bench.held("work"), mappings.in_flight()), (0, 0));
+    assert_eq!((bed.message_count("work"), mappings.in_flight()), (0, 0));
 }
 
 #[tokio::test]
-async fn records_come_in_order_through_the_filter_and_once_also_after_a_restart() {
-    let (bench, worker) = (Bench::new(), Fake::new(|_| Ok(Value::Null)));
+async fn matching_records_are_delivered_in_order_and_once_across_a_restart() {
+    let (bed, worker) = (TestBed::new(), FakeFunction::new(|_| Ok(Value::Null)));
     let filter = json!({"eventName": ["INSERT"], "dynamodb": {"NewImage": {"kind": {"S": ["event"]}}}});
     for (pk, kind) in
         [("1", "event"), ("2", "row"), ("3", "event"), ("4", "event"), ("5", "event"), ("6", "event")]
     {
-        bench.put(pk, kind);
+        bed.put(pk, kind);
     }
-    let mappings = bench.start(stream(vec![filter.clone()], true, None), &worker);
+    let mappings = bed.start(stream(vec![filter.clone()], true, None), &worker);
     idle(&mappings).await;
     assert_eq!(worker.batches(), [vec!["1", "3", "4", "5"], vec!["6"]]);
     let record = lock(&worker.events)[0]["Records"][0].clone();
@@ -263,31 +264,31 @@ async fn records_come_in_order_through_the_filter_and_once_also_after_a_restart(
             && record["dynamodb"]["ApproximateCreationDateTime"].is_f64()
     );
 
-    bench.put("7", "event");
+    bed.put("7", "event");
     mappings.wake();
     assert!(!mappings.streams()[0].caught_up);
     idle(&mappings).await;
     mappings.stop().await;
-    bench.put("8", "event");
-    let mappings = bench.start(stream(vec![filter], true, None), &worker);
+    bed.put("8", "event");
+    let mappings = bed.start(stream(vec![filter], true, None), &worker);
     idle(&mappings).await;
     assert_eq!(worker.batches()[2..], [["7"], ["8"]]);
     mappings.stop().await;
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_from_the_record_that_failed_and_never_past_it() {
+async fn a_stream_continues_at_the_failed_record() {
     let attempts = AtomicUsize::new(0);
-    let worker = Fake::new(move |event| match attempts.fetch_add(1, Ordering::SeqCst) {
+    let worker = FakeFunction::new(move |event| match attempts.fetch_add(1, Ordering::SeqCst) {
         0 => Ok(failures(event, "2")),
-        1 => Err("the lights went out".into()),
+        1 => Err("crashed".into()),
         _ => Ok(json!({"batchItemFailures": []})),
     });
-    let bench = Bench::new();
+    let bed = TestBed::new();
     for pk in ["1", "2", "3", "4", "5"] {
-        bench.put(pk, "event");
+        bed.put(pk, "event");
     }
-    let mappings = bench.start(stream(vec![], false, None), &worker);
+    let mappings = bed.start(stream(vec![], false, None), &worker);
     idle(&mappings).await;
     let expected = [vec!["1", "2", "3", "4"], vec!["2", "3", "4"], vec!["2", "3", "4"], vec!["5"]];
     assert_eq!(worker.batches(), expected);
@@ -295,14 +296,16 @@ async fn a_stream_goes_on_from_the_record_that_failed_and_never_past_it() {
 }
 
 #[tokio::test]
-async fn a_poisonous_record_is_given_up_and_the_rest_is_not() {
+async fn a_poison_record_is_discarded_alone() {
     let worker =
-        Fake::new(|event| if names(event).contains(&"3".into()) { Err("3".into()) } else { Ok(Value::Null) });
-    let bench = Bench::new();
+        FakeFunction::new(
+            |event| if names(event).contains(&"3".into()) { Err("3".into()) } else { Ok(Value::Null) },
+        );
+    let bed = TestBed::new();
     for pk in ["1", "2", "3", "4"] {
-        bench.put(pk, "event");
+        bed.put(pk, "event");
     }
-    let mappings = bench.start(stream(vec![], true, Some(1)), &worker);
+    let mappings = bed.start(stream(vec![], true, Some(1)), &worker);
     idle(&mappings).await;
     let expected =
         [vec!["1", "2", "3", "4"], vec!["1", "2"], vec!["3", "4"], vec!["3"], vec!["3"], vec!["4"]];
@@ -311,29 +314,45 @@ async fn a_poisonous_record_is_given_up_and_the_rest_is_not() {
 }
 
 #[tokio::test]
-async fn what_was_not_done_before_a_stop_is_done_after_it() {
-    let (bench, broken) = (Bench::new(), Fake::new(|_| Err("still broken".into())));
-    bench.put("1", "event");
-    let mappings = bench.start(stream(vec![], true, None), &broken);
-    until("it was tried", || broken.batches().len() > 2).await;
+async fn unprocessed_records_are_delivered_after_a_restart() {
+    let (bed, broken) = (TestBed::new(), FakeFunction::new(|_| Err("still broken".into())));
+    bed.put("1", "event");
+    let mappings = bed.start(stream(vec![], true, None), &broken);
+    until("it was attempted", || broken.batches().len() > 2).await;
     assert!(!mappings.streams()[0].caught_up && mappings.streams()[0].pending == 1);
     mappings.stop().await;
-    let repaired = Fake::new(|_| Ok(Value::Null));
-    let mappings = bench.start(stream(vec![], true, None), &repaired);
+    let repaired = FakeFunction::new(|_| Ok(Value::Null));
+    let mappings = bed.start(stream(vec![], true, None), &repaired);
     idle(&mappings).await;
     assert_eq!(repaired.batches(), [["1"]]);
     mappings.stop().await;
 }
 
 #[tokio::test]
-async fn a_schedule_runs_again_and_again() {
-    let worker = Fake::new(|event| {
+async fn a_schedule_invokes_its_function_repeatedly() {
+    let worker = FakeFunction::new(|event| {
         assert_eq!(event["detail-type"], "Scheduled Event");
         Ok(Value::Null)
     });
-    let bench = Bench::new();
+    let bed = TestBed::new();
     let mappings =
-        bench.start(TriggerSource::Schedule { every: Duration::from_millis(5), input: None }, &worker);
-    until("it ran", || worker.batches().len() >= 3).await;
+        bed.start(TriggerSource::Schedule { every: Duration::from_millis(5), input: None }, &worker);
+    until("it was invoked", || worker.batches().len() >= 3).await;
     mappings.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_checkpoint_prevents_the_start() {
+    let (bed, worker) = (TestBed::new(), FakeFunction::new(|_| Ok(Value::Null)));
+    bed.put("1", "event");
+    let file = bed.folder.path().join("Worker.Work.checkpoint");
+    std::fs::write(&file, "garbage").unwrap();
+    let settings = Settings::new(bed.folder.path());
+    let source = stream(vec![], true, None);
+    let trigger = Trigger { function: "Worker".into(), name: "Work".into(), source };
+    let functions = Arc::clone(&worker) as Arc<dyn Invoke>;
+    let started = Mappings::start(&settings, &[trigger], functions, Arc::clone(&bed.broker), &bed.database);
+    let Err(error) = started else { panic!("it started") };
+    assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "garbage");
 }

@@ -1,23 +1,23 @@
-//! The records of streams inside dynoxide's file: found quickly, and deleted once everybody has read them.
+//! Stream records in the file of dynoxide: an index for reads, and deletion of records that all readers have read.
 //!
-//! dynoxide never deletes one, and every write looks at all records of its table for the highest number, so that
-//! a table would get slower with every write to it. AWS deletes records after 24 hours whether or not they were
-//! read, because there a reader is always there; a laptop that was closed for a weekend must not lose events.
+//! dynoxide never deletes records, and every write scans the records of its table for the highest sequence number, so
+//! that writes would become slower and slower. AWS deletes records after 24 hours, read or not. Here unread records
+//! stay, because a laptop may be off for a weekend.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// Records are kept this long after everybody read them, for whoever wants to look.
-const KEPT_SECONDS: i64 = 60;
-/// Records deleted in one transaction, so that writers never wait long.
-const SLICE: usize = 1_000;
-/// Longest wait for a writer.
-const BUSY: Duration = Duration::from_secs(5);
+/// Seconds for which records that were read stay available for debugging.
+const RETENTION_SECONDS: i64 = 60;
+/// Number of records deleted in one transaction, so that writers never wait long.
+const CHUNK: usize = 1_000;
+/// Longest wait for the lock of a writer.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Lets a reader find its place without reading everything before it.
-pub(super) fn index(path: &Path) -> rusqlite::Result<()> {
+/// Creates the index with which a reader finds its position.
+pub(super) fn create_index(path: &Path) -> rusqlite::Result<()> {
     let connection = connect(path)?;
     connection.execute_batch(
         "CREATE INDEX IF NOT EXISTS localstack_stream_order
@@ -26,20 +26,20 @@ pub(super) fn index(path: &Path) -> rusqlite::Result<()> {
     close(connection)
 }
 
-/// Deletes the records of a table's stream that are not fresh; says how many.
+/// Deletes the records of a table's stream older than the retention; returns their number.
 pub(super) fn trim(path: &Path, table: &str) -> rusqlite::Result<usize> {
     let connection = connect(path)?;
     let mut deleted = 0;
     loop {
-        let slice = connection.execute(
+        let chunk = connection.execute(
             "DELETE FROM _stream_records WHERE id IN (
                  SELECT id FROM _stream_records
                  WHERE table_name = ?1 AND created_at < unixepoch() - ?2
                  LIMIT ?3)",
-            rusqlite::params![table, KEPT_SECONDS, SLICE],
+            rusqlite::params![table, RETENTION_SECONDS, CHUNK],
         )?;
-        deleted += slice;
-        if slice < SLICE {
+        deleted += chunk;
+        if chunk < CHUNK {
             break;
         }
     }
@@ -49,7 +49,7 @@ pub(super) fn trim(path: &Path, table: &str) -> rusqlite::Result<usize> {
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     Ok(connection)
 }
@@ -66,12 +66,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dynamodb.sqlite");
         dynoxide::Database::new(&path.to_string_lossy()).unwrap();
-        index(&path).unwrap();
+        create_index(&path).unwrap();
         (folder, path)
     }
 
     #[test]
-    fn a_place_in_a_stream_is_found_by_index() {
+    fn a_position_in_a_stream_is_found_with_the_index() {
         let (_folder, path) = database();
         let connection = connect(&path).unwrap();
         let query = "EXPLAIN QUERY PLAN
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_not_fresh_is_deleted() {
+    fn only_records_older_than_the_retention_are_deleted() {
         let (_folder, path) = database();
         let connection = connect(&path).unwrap();
         for (table, number, age) in [("a", 1, 100), ("a", 2, 100), ("a", 3, 0), ("a", 4, 100), ("b", 1, 100)]
