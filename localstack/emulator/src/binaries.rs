@@ -165,6 +165,7 @@ async fn known_binaries(workspace: &Path) -> std::io::Result<BTreeSet<String>> {
 }
 
 /// The Cargo that runs this program, or else the one on the path.
+#[expect(clippy::disallowed_methods, reason = "cargo sets it for the programs that it runs")]
 fn program() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }

@@ -51,6 +51,13 @@ impl Default for ReadTimeouts {
 #[error("the request body did not arrive in time")]
 pub(crate) struct BodyTimeout;
 
+impl BodyTimeout {
+    /// Whether it is the error or one of its sources.
+    pub(crate) fn is_source_of(error: &(dyn std::error::Error + 'static)) -> bool {
+        std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Self>())
+    }
+}
+
 /// How a listener serves its router.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {

@@ -1,4 +1,4 @@
-//! The token authorizer and its cache.
+//! The Lambda authorizer (TOKEN) and its cache.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-use-lambda-authorizer.html>
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,35 +11,35 @@ use futures_util::future::{BoxFuture, Shared};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::gateway_response::GatewayError;
 use super::policy::Policy;
-use super::refusal::Refusal;
 use crate::deployment;
 use crate::lambda::sync::lock;
 use crate::lambda::{Invocation, Invoke};
 
-/// Most tokens whose answers are kept.
+/// Maximum number of cached tokens.
 const CACHE_SIZE: usize = 10_000;
 
-/// What the authorizer says about a token.
+/// The authorizer's output for a token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Grant {
-    /// Who it is.
+pub(super) struct Authorization {
+    /// `principalId`.
     pub(super) principal_id: String,
-    /// What is handed to functions.
+    /// `context`, which functions receive.
     pub(super) context: BTreeMap<String, String>,
-    /// What the token may call.
+    /// `policyDocument`.
     pub(super) policy: Policy,
 }
 
-/// One answer, for everybody who asked while it was on its way and for as long as it is kept.
-type Answer = Shared<BoxFuture<'static, Result<Arc<Grant>, Refusal>>>;
+/// The output for one token, pending or cached, shared by all requests with the token.
+type SharedAuthorization = Shared<BoxFuture<'static, Result<Arc<Authorization>, GatewayError>>>;
 
-/// A function that tells who a token belongs to.
+/// A TOKEN authorizer.
 pub(super) struct Authorizer {
-    /// What the template says of it.
+    /// The template's settings.
     pub(super) settings: deployment::Authorizer,
     functions: Arc<dyn Invoke>,
-    cache: Mutex<HashMap<String, (Answer, Instant)>>,
+    cache: Mutex<HashMap<String, (SharedAuthorization, Instant)>>,
 }
 
 impl Authorizer {
@@ -47,44 +47,51 @@ impl Authorizer {
         Self { settings, functions, cache: Mutex::default() }
     }
 
-    /// Asks about a token. Whoever asks about the same token at the same time shares one invocation; a failure is
-    /// told to all of them and not kept.
+    /// Authorizes a token. Concurrent requests with the same token share one invocation. A failure is not cached.
     ///
     /// # Errors
-    /// What the gateway is to answer.
-    pub(super) async fn ask(&self, token: &str, method_arn: &str) -> Result<Arc<Grant>, Refusal> {
+    /// The gateway response to send.
+    pub(super) async fn authorize(
+        &self,
+        token: &str,
+        method_arn: &str,
+    ) -> Result<Arc<Authorization>, GatewayError> {
         if self.settings.cache.is_zero() {
             return self.invoke(token, method_arn).await;
         }
-        let answer = self.cached(token, method_arn);
-        let result = answer.clone().await;
+        let shared = self.cached(token, method_arn);
+        let result = shared.clone().await;
         if result.is_err() {
             let mut cache = lock(&self.cache);
-            if cache.get(token).is_some_and(|(cached, _)| cached.ptr_eq(&answer)) {
+            if cache.get(token).is_some_and(|(cached, _)| cached.ptr_eq(&shared)) {
                 cache.remove(token);
             }
         }
         result
     }
 
-    fn cached(&self, token: &str, method_arn: &str) -> Answer {
+    fn cached(&self, token: &str, method_arn: &str) -> SharedAuthorization {
         let mut cache = lock(&self.cache);
         match cache.get(token) {
-            Some((answer, asked)) if asked.elapsed() < self.settings.cache => return answer.clone(),
+            Some((shared, since)) if since.elapsed() < self.settings.cache => return shared.clone(),
             Some(_) | None => {}
         }
         if cache.len() >= CACHE_SIZE {
-            cache.retain(|_, (_, asked)| asked.elapsed() < self.settings.cache);
+            cache.retain(|_, (_, since)| since.elapsed() < self.settings.cache);
         }
         if cache.len() >= CACHE_SIZE {
             cache.clear();
         }
-        let answer = self.invoke(token, method_arn).shared();
-        cache.insert(token.to_owned(), (answer.clone(), Instant::now()));
-        answer
+        let shared = self.invoke(token, method_arn).shared();
+        cache.insert(token.to_owned(), (shared.clone(), Instant::now()));
+        shared
     }
 
-    fn invoke(&self, token: &str, method_arn: &str) -> BoxFuture<'static, Result<Arc<Grant>, Refusal>> {
+    fn invoke(
+        &self,
+        token: &str,
+        method_arn: &str,
+    ) -> BoxFuture<'static, Result<Arc<Authorization>, GatewayError>> {
         let event = json!({ "type": "TOKEN", "authorizationToken": token, "methodArn": method_arn });
         let functions = Arc::clone(&self.functions);
         let function = self.settings.function.clone();
@@ -92,33 +99,37 @@ impl Authorizer {
             match functions.invoke(&function, Bytes::from(event.to_string())).await {
                 Ok(invocation) => read(&invocation).map(Arc::new),
                 Err(error) => {
-                    tracing::warn!(function, %error, "the authorizer cannot be asked");
-                    Err(Refusal::AuthorizerFailure)
+                    tracing::warn!(function, %error, "the authorizer was not invoked");
+                    Err(GatewayError::AuthorizerFailure)
                 }
             }
         })
     }
 }
 
-/// An error of exactly this message is how an authorizer says 401.
+/// The error message with which an authorizer requests a 401 response.
 const UNAUTHORIZED: &str = "Unauthorized";
 
-fn read(invocation: &Invocation) -> Result<Grant, Refusal> {
+fn read(invocation: &Invocation) -> Result<Authorization, GatewayError> {
     if invocation.function_error.is_some() {
         let message = invocation.error_message();
         if message.as_deref() == Some(UNAUTHORIZED) {
-            return Err(Refusal::Unauthorized);
+            return Err(GatewayError::Unauthorized);
         }
         tracing::error!(request_id = invocation.request_id, message, "the authorizer failed");
-        return Err(Refusal::AuthorizerFailure);
+        return Err(GatewayError::AuthorizerFailure);
     }
     parse(&invocation.payload).map_err(|reason| {
-        tracing::error!(request_id = invocation.request_id, reason, "the authorizer's answer makes no sense");
-        Refusal::AuthorizerConfigurationError
+        tracing::error!(
+            request_id = invocation.request_id,
+            reason,
+            "the output of the authorizer is malformed"
+        );
+        GatewayError::AuthorizerConfigurationError
     })
 }
 
-fn parse(payload: &[u8]) -> Result<Grant, String> {
+fn parse(payload: &[u8]) -> Result<Authorization, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Output {
@@ -130,23 +141,23 @@ fn parse(payload: &[u8]) -> Result<Grant, String> {
     let output: Output = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
     let mut context = BTreeMap::new();
     for (name, value) in output.context.unwrap_or_default() {
-        let value = flat(&name, value)?;
+        let value = scalar(&name, value)?;
         context.insert(name, value);
     }
-    Ok(Grant {
+    Ok(Authorization {
         principal_id: output.principal_id,
         context,
         policy: Policy::parse(&output.policy_document).map_err(|error| error.to_string())?,
     })
 }
 
-/// Values reach functions as text; what is no single value is refused, as on AWS.
-fn flat(name: &str, value: Value) -> Result<String, String> {
+/// Converts a context value to a string. As on AWS, an array or an object is an error.
+fn scalar(name: &str, value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
         Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(format!("context.{name} is not a single value"))
+            Err(format!("context.{name} is not a string, number or boolean"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of a request: the `$context` variables.
+//! The `$context` variables of a request.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html>
 
 use std::collections::BTreeMap;
@@ -14,45 +14,45 @@ use uuid::Uuid;
 use crate::deployment::ACCOUNT;
 use crate::lambda::clock::timestamp;
 
-/// What the API is called where AWS has an id.
+/// The id of the API.
 pub(super) const API_ID: &str = "local";
 
-/// A request, apart from its headers and its body.
+/// The context of a request: everything except headers and body.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
     pub(super) request_id: String,
     pub(super) extended_request_id: String,
     pub(super) method: String,
-    /// As it was sent.
+    /// As sent by the client, percent-encoded.
     pub(super) path: String,
     pub(super) protocol: String,
-    /// The host that was called, without a port.
+    /// The requested host, without the port.
     pub(super) domain: String,
-    /// The port that was called, where it was named.
+    /// The requested port, if the `Host` header has one.
     pub(super) port: Option<u16>,
     pub(super) source_ip: IpAddr,
     pub(super) user_agent: Option<String>,
     pub(super) stage: String,
     pub(super) time: Timestamp,
-    /// The resource, once it is found.
+    /// Id and path of the resource, once it is matched.
     pub(super) resource: Option<(String, String)>,
-    /// What the authorizer said, once it did.
+    /// The caller, once authorized.
     pub(super) authorizer: Option<Caller>,
 }
 
-/// The caller, as the authorizer has it.
+/// The output of the authorizer for the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) principal_id: String,
     pub(super) context: BTreeMap<String, String>,
-    /// Milliseconds that the authorizer took.
+    /// Latency of the authorizer in milliseconds.
     pub(super) latency: u64,
 }
 
 impl Context {
     pub(super) fn new(request: &Parts, stage: &str) -> Self {
         let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
-        // Functions build URLs from the host, so only what is one may pass.
+        // Functions build URLs from the host, so it must be valid.
         let host: Option<Authority> = host.and_then(|host| host.parse().ok());
         let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
         let agent = request.headers.get(USER_AGENT);
@@ -73,12 +73,12 @@ impl Context {
         }
     }
 
-    /// When it came, as access logs write it.
+    /// The time of the request in the common log format.
     pub(super) fn request_time(&self) -> String {
         self.time.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string()
     }
 
-    /// The value of a `$context` variable, named without `$context.`; errors are no part of a request.
+    /// The value of a `$context` variable, named without `$context.`, except `error` variables.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let resource = self.resource.as_ref();
         match name {

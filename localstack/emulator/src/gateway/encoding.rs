@@ -1,13 +1,14 @@
-//! Percent-encoding, as far as a gateway decodes it.
+//! Percent-decoding of paths and queries.
 
 use std::borrow::Cow;
 
-/// Decodes a path segment. None where a `%` is not followed by two hexadecimal digits.
+/// Decodes a path segment; bytes that are not UTF-8 become U+FFFD, as on AWS. None if a `%` is not followed by two
+/// hexadecimal digits.
 pub(super) fn decode_segment(segment: &str) -> Option<String> {
     decode(segment, false)
 }
 
-/// The parameters of a query in their order; what is not well encoded is taken as it stands.
+/// The parameters of a query in their order. Malformed encoding is left as it is.
 pub(super) fn query_parameters(query: &str) -> Vec<(String, String)> {
     let lenient = |text: &str| decode(text, true).unwrap_or_else(|| text.to_owned());
     query
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_are_decoded_or_refused() {
+    fn segments_are_decoded_or_rejected() {
         for (segment, decoded) in [
             ("plain", Some("plain")),
             ("a%20b+c", Some("a b+c")),
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_keeps_its_order_and_what_it_repeats() {
+    fn a_query_keeps_order_and_repeated_parameters() {
         let parameters = query_parameters("a=1&b=x+y%26z&a=2&flag&&=nameless&bad=%zz");
         let expected =
             [("a", "1"), ("b", "x y&z"), ("a", "2"), ("flag", ""), ("", "nameless"), ("bad", "%zz")];

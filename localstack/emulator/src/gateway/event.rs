@@ -1,4 +1,4 @@
-//! The proxy event that a function gets.
+//! The Lambda proxy event.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-input-format>
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::context::{API_ID, Context};
 use super::encoding::query_parameters;
 use crate::deployment::ACCOUNT;
 
-/// What speaks of one connection, and so ends at the gateway.
+/// Hop-by-hop headers, which the gateway does not forward.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::TRANSFER_ENCODING,
@@ -25,7 +25,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// The proxy event of a request.
+/// Builds the proxy event of a request.
 pub(super) fn proxy(
     context: &Context,
     headers: &HeaderMap,
@@ -98,8 +98,8 @@ fn request_context(context: &Context) -> Value {
     value
 }
 
-/// The headers by name, with those that a gateway adds. What it says of the connection wins over what the client
-/// claims, for functions build URLs from it.
+/// The headers by name, including those that the gateway adds. `Host` and `X-Forwarded-*` of the gateway replace those
+/// of the client, because functions build URLs from them.
 fn forwarded(context: &Context, headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
     let kept = headers.iter().filter(|(name, _)| !HOP_BY_HOP.contains(name));
     let mut headers = grouped(
@@ -132,7 +132,7 @@ fn last_of_each(groups: &BTreeMap<String, Vec<String>>) -> Value {
     groups.iter().map(|(name, values)| (name.clone(), json!(values.last()))).collect()
 }
 
-/// Where there is nothing, the event has null.
+/// Null instead of an empty object, as in the events of AWS.
 fn or_null(value: Value) -> Value {
     if value.as_object().is_some_and(Map::is_empty) { Value::Null } else { value }
 }

@@ -1,4 +1,4 @@
-//! Whether the authorizer's policy lets a request through.
+//! Evaluates the authorizer's policy document.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>
 
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::iam::matches;
 
-/// The one action there is to allow or deny here.
+/// The action of an API request.
 const ACTION: &str = "execute-api:Invoke";
 
 /// A policy document.
@@ -45,30 +45,30 @@ impl Default for OneOrMany {
 }
 
 impl OneOrMany {
-    fn any(&self, fits: impl Fn(&str) -> bool) -> bool {
+    fn any(&self, matches: impl Fn(&str) -> bool) -> bool {
         match self {
-            Self::One(one) => fits(one),
-            Self::Many(many) => many.iter().any(|one| fits(one)),
+            Self::One(one) => matches(one),
+            Self::Many(many) => many.iter().any(|one| matches(one)),
         }
     }
 }
 
-/// What a policy says.
+/// The result of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Something allows it and nothing denies it.
+    /// A statement allows it and none denies it.
     Allowed,
-    /// Something denies it, whatever else allows it.
+    /// A statement denies it: an explicit deny.
     Denied,
-    /// Nothing speaks of it, and that is a no.
+    /// No statement applies: an implicit deny.
     NotAllowed,
 }
 
 impl Policy {
-    /// Reads a policy document.
+    /// Parses a policy document.
     ///
     /// # Errors
-    /// When it is not one that a gateway understands.
+    /// When it is not a supported policy document.
     pub(super) fn parse(document: &Value) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -88,13 +88,13 @@ impl Policy {
         }))
     }
 
-    /// Whether the method with this ARN may be called.
+    /// Decides whether the policy allows the method with this ARN.
     pub(super) fn decide(&self, method_arn: &str) -> Decision {
         let mut decision = Decision::NotAllowed;
-        for statement in self.0.iter().filter(|statement| statement.speaks_of(method_arn)) {
+        for statement in self.0.iter().filter(|statement| statement.applies_to(method_arn)) {
             match statement.effect {
                 Effect::Deny => return Decision::Denied,
-                // Conditions are not evaluated here, and what cannot be evaluated allows nothing.
+                // Conditions are not supported, so an Allow with a condition allows nothing.
                 Effect::Allow if statement.condition.is_none() => decision = Decision::Allowed,
                 Effect::Allow => {}
             }
@@ -104,7 +104,7 @@ impl Policy {
 }
 
 impl Statement {
-    fn speaks_of(&self, method_arn: &str) -> bool {
+    fn applies_to(&self, method_arn: &str) -> bool {
         let action = ACTION.to_ascii_lowercase();
         self.action.any(|pattern| matches(&pattern.to_ascii_lowercase(), &action))
             && self.resource.any(|pattern| matches(pattern, method_arn))
@@ -120,7 +120,7 @@ mod tests {
     const BASE: &str = "arn:aws:execute-api:us-east-1:000000000000:local/dev";
 
     #[test]
-    fn a_deny_wins_and_silence_is_a_no() {
+    fn an_explicit_deny_takes_precedence_and_the_default_is_deny() {
         let allow = |resource: &str| json!({"Effect": "Allow", "Action": ACTION, "Resource": resource});
         let deny = |resource: &str| json!({"Effect": "Deny", "Action": [ACTION], "Resource": [resource]});
         let everything = format!("{BASE}/*");
@@ -133,7 +133,7 @@ mod tests {
             ("allow, then deny", json!([allow(&everything), deny(&deletes)]), Decision::Denied),
             ("deny, then allow", json!([deny(&deletes), allow(&everything)]), Decision::Denied),
             (
-                "a deny of something else",
+                "a deny of another method",
                 json!([allow(&everything), deny(&format!("{BASE}/PUT/*"))]),
                 Decision::Allowed,
             ),
@@ -149,12 +149,12 @@ mod tests {
                 Decision::NotAllowed,
             ),
             (
-                "a condition does not soften a deny",
+                "a deny with a condition denies",
                 json!([allow("*"), {"Effect": "Deny", "Action": ACTION, "Resource": "*", "Condition": {}}]),
                 Decision::Denied,
             ),
             (
-                "NotAction is no action",
+                "NotAction is not supported",
                 json!([{"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}]),
                 Decision::NotAllowed,
             ),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_policy_is_refused() {
+    fn a_malformed_policy_is_an_error() {
         for document in [
             json!(null),
             json!({}),

@@ -1,7 +1,7 @@
-//! Which resource a path is, and which of its methods.
+//! Matches a path to a resource and a method.
 //!
-//! A resource is chosen by its path alone, the most specific first: at each segment a literal beats `{param}` and
-//! `{param}` beats `{proxy+}`. The method is looked for in that resource only, by its name and then as `ANY`.
+//! The path alone selects the resource, and the most specific one: in each segment a literal takes precedence over
+//! `{param}`, and `{param}` over `{proxy+}`. The method must be one of that resource, by its name or as `ANY`.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use crate::deployment::Route;
 #[derive(Debug, Default)]
 pub(super) struct Resources(Vec<Resource>);
 
-/// A path of the API with its methods.
+/// A resource of the API: a path with its methods.
 #[derive(Debug)]
 pub(super) struct Resource {
-    /// As the template has it, such as `/api/items/{id}`.
+    /// As in the template, such as `/api/items/{id}`.
     pub(super) path: String,
-    /// Stable as long as the template is.
+    /// A stable id, derived from the order in the template.
     pub(super) id: String,
     segments: Vec<Segment>,
     methods: BTreeMap<String, Route>,
 }
 
-/// In the order of preference.
+/// A segment of a resource's path, in the order of precedence.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Literal(String),
@@ -31,21 +31,21 @@ enum Segment {
     Rest(String),
 }
 
-/// A resource with the parameters of the path that led to it.
+/// A matched resource with its path parameters.
 #[derive(Debug)]
 pub(super) struct Match<'a> {
     /// The resource.
     pub(super) resource: &'a Resource,
-    /// Decoded.
+    /// Decoded path parameters.
     pub(super) parameters: BTreeMap<String, String>,
 }
 
-/// Why there is no resource for a path.
+/// The reason why no resource matches a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoMatch {
-    /// None of them has this path.
+    /// No resource has this path.
     Unknown,
-    /// It is no path that anything could have.
+    /// The path is malformed.
     Malformed,
 }
 
@@ -65,12 +65,11 @@ impl Resources {
         Self(resources.into_values().collect())
     }
 
-    /// Finds the resource of a path as it was sent. One trailing slash makes no difference, except to what the
-    /// function is told.
+    /// Matches a percent-encoded path. One trailing slash is ignored here, and stays in the event.
     ///
     /// # Errors
-    /// When there is none, or the path cannot be read in one way only: a broken percent-encoding, or a dot segment,
-    /// which whoever reads the path next would resolve.
+    /// When no resource matches, or the path is malformed: an invalid percent-encoding, or a dot segment, which a
+    /// function could resolve to another path.
     pub(super) fn find(&self, path: &str) -> Result<Match<'_>, NoMatch> {
         let path = path.strip_prefix('/').ok_or(NoMatch::Unknown)?;
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -93,17 +92,17 @@ impl Resources {
 }
 
 impl Resource {
-    /// The method of this name, or the one for any other.
+    /// The method of this name, or else `ANY`.
     pub(super) fn method(&self, name: &str) -> Option<&Route> {
         self.exact_method(name).or_else(|| self.exact_method("ANY"))
     }
 
-    /// The method of this name and no other.
+    /// The method of exactly this name.
     pub(super) fn exact_method(&self, name: &str) -> Option<&Route> {
         self.methods.get(name)
     }
 
-    /// Compares by kind; two that match the same path have equal literals.
+    /// The rank by kinds of segments: two resources that match the same path have equal literals.
     fn rank(&self) -> impl Iterator<Item = u8> {
         self.segments.iter().map(|segment| match segment {
             Segment::Literal(_) => 0,
@@ -112,8 +111,8 @@ impl Resource {
         })
     }
 
-    /// The parameters of a path that fits. Literals are compared as sent: an encoded letter is another path, to the
-    /// policy too.
+    /// The parameters of a path if it matches. Literals are compared in encoded form: an encoded letter is another path,
+    /// for the policy as well.
     fn parameters(&self, raw: &[&str], decoded: &[String]) -> Option<BTreeMap<String, String>> {
         let mut parameters = BTreeMap::new();
         let mut at = 0;
@@ -148,7 +147,7 @@ impl Segment {
     }
 }
 
-/// The segments of a path, which comes without its leading slash; the root has none.
+/// The segments of a path without its leading slash; the root has none.
 fn split(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').take(if path.is_empty() { 0 } else { usize::MAX })
 }
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn every_path_has_the_most_specific_resource() {
+    fn a_path_matches_the_most_specific_resource() {
         let resources = resources();
         for (path, expected, parameter) in [
             ("/", "/", None),
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_resource_has_is_not_found() {
+    fn an_unknown_or_malformed_path_matches_nothing() {
         let resources = resources();
         for (path, expected) in [
             ("/item", NoMatch::Unknown),
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_of_its_own_beats_any() {
+    fn an_exact_method_takes_precedence_over_any() {
         let resources = resources();
         let items = resources.find("/items").unwrap().resource;
         assert_eq!(items.method("GET").unwrap().function, "GET /items");

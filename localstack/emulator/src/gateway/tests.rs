@@ -1,4 +1,4 @@
-//! The gateway as a client sees it, with functions that are closures.
+//! Tests of the gateway's responses and events, with fake functions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use super::Gateway;
 use crate::deployment::{Api, Authorizer, Cors, GatewayResponse, Route};
 use crate::lambda::{Invocation, Invoke, InvokeError};
 
-/// Functions that a test makes up: `Echo` returns its event as the body of a 200, the others what they are named for.
+/// Fake functions: `Echo` returns its event as the body of a 200; the others do what their names describe.
 #[derive(Default)]
 struct Fake {
     authorizations: AtomicUsize,
-    authorizer_may_answer: Option<Notify>,
+    authorizer_gate: Option<Notify>,
 }
 
 impl Invoke for Fake {
@@ -39,13 +39,13 @@ impl Invoke for Fake {
                 "Echo" => Ok(returned(json!({"statusCode": 200, "body": event.to_string()}), false)),
                 "Authorizer" => {
                     self.authorizations.fetch_add(1, Ordering::SeqCst);
-                    if let Some(gate) = &self.authorizer_may_answer {
+                    if let Some(gate) = &self.authorizer_gate {
                         gate.notified().await;
                     }
                     Ok(match event["authorizationToken"].as_str().unwrap() {
-                        "Bearer clerk" => returned(grant(), false),
-                        "Bearer nobody" => returned(json!({"errorMessage": "Unauthorized"}), true),
-                        "Bearer nonsense" => returned(json!({"principalId": "x"}), false),
+                        "Bearer clerk" => returned(authorization(), false),
+                        "Bearer unknown" => returned(json!({"errorMessage": "Unauthorized"}), true),
+                        "Bearer malformed" => returned(json!({"principalId": "x"}), false),
                         other => returned(json!({"errorMessage": format!("Unauthorized {other}")}), true),
                     })
                 }
@@ -59,7 +59,7 @@ impl Invoke for Fake {
     }
 }
 
-fn grant() -> Value {
+fn authorization() -> Value {
     json!({
         "principalId": "clerk-1",
         "policyDocument": {"Version": "2012-10-17", "Statement": [
@@ -114,7 +114,7 @@ fn api() -> Api {
 
 fn gateway(fake: Fake) -> (Gateway, Arc<Fake>) {
     let fake = Arc::new(fake);
-    (Gateway::new(api(), Arc::clone(&fake) as Arc<dyn Invoke>).with_patience(Duration::from_millis(50)), fake)
+    (Gateway::new(api(), Arc::clone(&fake) as Arc<dyn Invoke>).with_timeout(Duration::from_millis(50)), fake)
 }
 
 fn request(method: &str, uri: &str, token: Option<&str>) -> Request<Body> {
@@ -130,7 +130,7 @@ async fn body(response: Response<Body>) -> Value {
 }
 
 #[tokio::test]
-async fn a_function_gets_the_event_that_aws_would_send() {
+async fn a_function_receives_the_event_of_aws() {
     let (gateway, _) = gateway(Fake::default());
     let request = Request::builder()
         .method("POST")
@@ -139,13 +139,13 @@ async fn a_function_gets_the_event_that_aws_would_send() {
         .header("accept", "text/html")
         .header("accept", "application/json")
         .header("connection", "keep-alive")
-        .header("x-forwarded-proto", "no scheme at all")
+        .header("x-forwarded-proto", "not a scheme")
         .header("x-forwarded-for", "10.0.0.1")
         .header("user-agent", "test")
         .body(Body::from(&b"{\"a\":1}"[..]))
         .unwrap();
     let response = gateway.handle(request).await;
-    assert!(!response.headers().contains_key("x-request-id"), "that is the functions' to say");
+    assert!(!response.headers().contains_key("x-request-id"), "functions set it");
     let request_id = response.headers()["x-amzn-requestid"].to_str().unwrap().to_owned();
     let event = body(response).await;
     let expected = json!({
@@ -177,7 +177,7 @@ async fn a_function_gets_the_event_that_aws_would_send() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_travel_as_base64() {
+async fn a_binary_body_is_sent_as_base64() {
     let (gateway, _) = gateway(Fake::default());
     let request =
         Request::builder().method("POST").uri("/items").body(Body::from(&[0xff, 0x00][..])).unwrap();
@@ -186,7 +186,7 @@ async fn bytes_that_are_no_text_travel_as_base64() {
 }
 
 #[tokio::test]
-async fn the_caller_reaches_the_function_as_text() {
+async fn the_authorizer_context_reaches_the_function_as_strings() {
     let (gateway, _) = gateway(Fake::default());
     let event = body(gateway.handle(request("GET", "/items/a%2Fb", Some("Bearer clerk"))).await).await;
     assert_eq!(event["path"], "/items/a%2Fb");
@@ -198,17 +198,17 @@ async fn the_caller_reaches_the_function_as_text() {
 }
 
 #[tokio::test]
-async fn everything_else_is_a_gateway_response() {
+async fn errors_are_gateway_responses() {
     let (gateway, fake) = gateway(Fake::default());
     for (method, path, token, status, detail) in [
-        ("GET", "/nothing", None, 403, "Missing Authentication Token"),
+        ("GET", "/unknown", None, 403, "Missing Authentication Token"),
         ("PUT", "/items/1", None, 403, "Missing Authentication Token"),
         ("GET", "/items/%zz", None, 400, "Bad Request"),
         ("GET", "/items/1", None, 401, "Unauthorized"),
         ("GET", "/items/1", Some(" "), 401, "Unauthorized"),
-        ("GET", "/items/1", Some("Bearer nobody"), 401, "Unauthorized"),
+        ("GET", "/items/1", Some("Bearer unknown"), 401, "Unauthorized"),
         ("GET", "/items/1", Some("Bearer broken"), 500, "Internal server error"),
-        ("GET", "/items/1", Some("Bearer nonsense"), 500, "Internal server error"),
+        ("GET", "/items/1", Some("Bearer malformed"), 500, "Internal server error"),
         (
             "DELETE",
             "/items/1/",
@@ -227,7 +227,11 @@ async fn everything_else_is_a_gateway_response() {
         assert!(response.headers().contains_key("x-amzn-requestid"), "{name}");
         assert_eq!(body(response).await, json!({"detail": detail, "instance": path}), "{name}");
     }
-    assert_eq!(fake.authorizations.load(Ordering::SeqCst), 4, "a missing token is not asked about");
+    assert_eq!(
+        fake.authorizations.load(Ordering::SeqCst),
+        4,
+        "a missing token does not invoke the authorizer"
+    );
 }
 
 #[tokio::test]
@@ -241,7 +245,7 @@ async fn a_body_has_a_limit() {
 }
 
 #[tokio::test]
-async fn a_preflight_is_answered_without_a_token_or_a_function() {
+async fn a_preflight_needs_no_token_and_no_function() {
     let (gateway, fake) = gateway(Fake::default());
     for path in ["/items", "/items/1"] {
         let response = gateway.handle(request("OPTIONS", path, None)).await;
@@ -250,29 +254,110 @@ async fn a_preflight_is_answered_without_a_token_or_a_function() {
         assert_eq!(response.headers()["access-control-max-age"], "3600");
         assert!(to_bytes(response.into_body(), 10).await.unwrap().is_empty());
     }
-    assert_eq!(gateway.handle(request("OPTIONS", "/nothing", None)).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(gateway.handle(request("OPTIONS", "/unknown", None)).await.status(), StatusCode::FORBIDDEN);
     assert_eq!(fake.authorizations.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
-async fn one_token_is_asked_about_once() {
-    let fake = Fake { authorizer_may_answer: Some(Notify::new()), ..Fake::default() };
+async fn one_token_invokes_the_authorizer_once() {
+    let fake = Fake { authorizer_gate: Some(Notify::new()), ..Fake::default() };
     let (gateway, fake) = gateway(fake);
     let requests =
         join_all((0..20).map(|_| gateway.handle(request("GET", "/items/1", Some("Bearer clerk")))));
-    fake.authorizer_may_answer.as_ref().unwrap().notify_one();
+    fake.authorizer_gate.as_ref().unwrap().notify_one();
     assert!(requests.await.iter().all(|response| response.status() == StatusCode::OK));
     let denied = gateway.handle(request("DELETE", "/items/1", Some("Bearer clerk"))).await;
-    assert_eq!(denied.status(), StatusCode::FORBIDDEN, "the policy kept is judged for each method");
+    assert_eq!(denied.status(), StatusCode::FORBIDDEN, "the cached policy is evaluated for each method");
     assert_eq!(fake.authorizations.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_kept() {
+async fn a_failed_authorization_is_not_cached() {
     let (gateway, fake) = gateway(Fake::default());
     for _ in 0..2 {
-        let response = gateway.handle(request("GET", "/items/1", Some("Bearer nobody"))).await;
+        let response = gateway.handle(request("GET", "/items/1", Some("Bearer unknown"))).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     }
     assert_eq!(fake.authorizations.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_utf_8_reaches_the_function_as_sent() {
+    let (gateway, _) = gateway(Fake::default());
+    let event = body(gateway.handle(request("GET", "/items/%ff", Some("Bearer clerk"))).await).await;
+    assert_eq!(event["path"], "/items/%ff");
+    assert_eq!(event["pathParameters"], json!({"id": "\u{fffd}"}));
+}
+
+#[tokio::test]
+async fn repeated_headers_reach_the_function() {
+    let (gateway, _) = gateway(Fake::default());
+    let request = Request::post("/items").header("host", "localhost:8000");
+    let request = request.header("idempotency-key", "first").header("idempotency-key", "second");
+    let event = body(gateway.handle(request.body(Body::empty()).unwrap()).await).await;
+    assert_eq!(event["multiValueHeaders"]["idempotency-key"], json!(["first", "second"]));
+    assert_eq!(event["headers"]["idempotency-key"], "second", "as on AWS, the last one");
+}
+
+#[tokio::test]
+async fn a_wrong_verb_reaches_the_any_route_whatever_its_headers() {
+    let (gateway, _) = gateway(Fake::default());
+    for (name, value) in [
+        ("idempotency-key", &b""[..]),
+        ("content-type", b"text/plain"),
+        ("content-encoding", b"gzip"),
+        ("if-match", b"not a tag"),
+        ("x-binary", b"\xff\xfe"),
+    ] {
+        let request = Request::builder().method("BREW").uri("/items").header("host", "localhost:8000");
+        let response = gateway.handle(request.header(name, value).body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), StatusCode::OK, "{name}");
+        assert_eq!(body(response).await["httpMethod"], "BREW", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_gateway_response_has_the_headers_of_the_template() {
+    let headers = [
+        ("Content-Type", "'application/problem+json'"),
+        ("Cache-Control", "'no-store'"),
+        ("X-Content-Type-Options", "'nosniff'"),
+        ("Access-Control-Expose-Headers", "'X-Request-Id'"),
+        ("X-Request-Id", "context.requestId"),
+    ];
+    let mut api = api();
+    for response in api.gateway_responses.values_mut() {
+        response.headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    }
+    let gateway = Gateway::new(api, Arc::new(Fake::default())).with_timeout(Duration::from_millis(50));
+    for (path, token) in [
+        ("/unknown", None),
+        ("/items/%zz", None),
+        ("/items/1", None),
+        ("/items/1", Some("Bearer malformed")),
+        ("/crash", None),
+        ("/malformed", None),
+        ("/slow", None),
+        ("/busy", None),
+    ] {
+        let response = gateway.handle(request("GET", path, token)).await;
+        for (name, value) in headers {
+            let expected = match value.strip_prefix('\'') {
+                Some(literal) => literal.trim_end_matches('\''),
+                None => response.headers()["x-amzn-requestid"].to_str().unwrap(),
+            };
+            assert_eq!(response.headers()[name], expected, "{path} {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_in_time_is_a_gateway_response() {
+    let (gateway, _) = gateway(Fake::default());
+    let late = futures_util::stream::once(async { Err::<Bytes, _>(crate::server::BodyTimeout) });
+    let request =
+        Request::post("/items").header("host", "localhost:8000").body(Body::from_stream(late)).unwrap();
+    let response = gateway.handle(request).await;
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(body(response).await["detail"], "Request Timeout");
 }

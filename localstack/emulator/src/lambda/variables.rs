@@ -16,6 +16,7 @@ const INHERITED: [&str; 4] = ["PATH", "RUST_LOG", "RUST_BACKTRACE", "SystemRoot"
 /// The variables that all environments of `function` share.
 ///
 /// The precedence is that of AWS: the template cannot override variables that Lambda sets.
+#[expect(clippy::disallowed_methods, reason = "passes variables on without a use of its own")]
 pub(super) fn of(config: &Config, function: &Function, executable: &Path) -> BTreeMap<String, String> {
     let mut variables: BTreeMap<String, String> =
         INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();

@@ -30,12 +30,13 @@ impl Data {
         match folder {
             Some(folder) => Self::lock(folder, None),
             None => {
-                let parent = std::env::temp_dir();
+                let parent = tempfile::env::temp_dir();
                 remove_leftovers(&parent);
                 let temporary = tempfile::Builder::new().prefix(EPHEMERAL_PREFIX).tempdir_in(&parent);
                 let temporary =
                     temporary.map_err(|source| StartError::Data { folder: parent.clone(), source })?;
-                Self::lock(&temporary.path().to_owned(), Some(temporary))
+                let folder = temporary.path().to_owned();
+                Self::lock(&folder, Some(temporary))
             }
         }
     }

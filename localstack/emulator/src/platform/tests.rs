@@ -89,7 +89,7 @@ async fn the_gateway_serves_and_a_stopped_platform_frees_its_port() {
     let platform = Platform::start(options(folder.path())).await.unwrap();
     let url = platform.base_url().to_owned();
     assert_eq!(
-        reqwest::get(format!("{url}/nowhere")).await.unwrap().status(),
+        client().get(format!("{url}/nowhere")).send().await.unwrap().status(),
         403,
         "API Gateway's own response"
     );
@@ -128,10 +128,16 @@ async fn an_ephemeral_platform_deletes_its_folder() {
     assert!(!data.exists());
 }
 
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap()
+}
+
 /// Calls SNS, SQS, DynamoDB and Lambda with an access key id; returns the status and the body of each.
 async fn call_each_service(platform: &Platform, key: &str) -> Vec<(u16, String)> {
-    let (endpoint, client) = (platform.aws_endpoint(), reqwest::Client::new());
-    let signature = format!("AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/any/aws4_request, SignedHeaders=host, Signature=0");
+    let (endpoint, client) = (platform.aws_endpoint(), client());
+    let signature = format!(
+        "AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/any/aws4_request, SignedHeaders=host, Signature=0"
+    );
     let json = "application/x-amz-json-1.0";
     let requests = [
         client.post(endpoint).body("Action=ListTopics&Version=2010-03-31"),
@@ -177,7 +183,7 @@ async fn a_request_for_another_host_is_refused_by_the_gateway_and_the_aws_endpoi
     let platform = Platform::start(options(folder.path())).await.unwrap();
     for url in [platform.base_url(), platform.aws_endpoint()] {
         let port = url.rsplit(':').next().unwrap();
-        let request = reqwest::Client::new().get(url).header("host", format!("rebound.example:{port}"));
+        let request = client().get(url).header("host", format!("rebound.example:{port}"));
         assert_eq!(request.send().await.unwrap().status(), 421, "{url}");
     }
     platform.stop().await;

@@ -1,4 +1,4 @@
-//! The HTTP answer out of what a function returned.
+//! Maps the result of a function to an HTTP response.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-output-format>
 
 use std::collections::BTreeMap;
@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What the gateway says itself about the connection and the body.
-const NOT_THE_FUNCTIONS: [HeaderName; 6] = [
+/// Headers that the gateway sets itself.
+const OVERWRITTEN: [HeaderName; 6] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TE,
@@ -23,7 +23,7 @@ const NOT_THE_FUNCTIONS: [HeaderName; 6] = [
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Proxy {
+struct ProxyResponse {
     status_code: Value,
     headers: Option<BTreeMap<String, Value>>,
     multi_value_headers: Option<BTreeMap<String, Vec<Value>>>,
@@ -31,12 +31,12 @@ struct Proxy {
     is_base64_encoded: Option<bool>,
 }
 
-/// Reads what a function returned.
+/// Parses the result of a function.
 ///
 /// # Errors
-/// Why it is not the answer of a proxy integration, for the log; the client is told nothing of it.
+/// The reason why it is not a proxy integration response, for the log only.
 pub(super) fn parse(payload: &[u8]) -> Result<Response, String> {
-    let proxy: Proxy = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+    let proxy: ProxyResponse = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
     let status = status(&proxy.status_code).ok_or_else(|| format!("statusCode {}", proxy.status_code))?;
     let mut headers = headers(&proxy)?;
     let text = proxy.body.unwrap_or_default();
@@ -54,16 +54,16 @@ pub(super) fn parse(payload: &[u8]) -> Result<Response, String> {
     Ok(response)
 }
 
-/// A number, or text that is one.
+/// The status, from a number or a string.
 fn status(value: &Value) -> Option<StatusCode> {
     let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
     let status = StatusCode::from_u16(u16::try_from(number).ok()?).ok()?;
-    // An interim status would have the client wait for another one.
+    // After an informational status (1xx) the client would wait for another response.
     (200..600).contains(&status.as_u16()).then_some(status)
 }
 
-/// The values of both lists; one that is in both counts once.
-fn headers(proxy: &Proxy) -> Result<HeaderMap, String> {
+/// Merges both maps; a value in both counts once.
+fn headers(proxy: &ProxyResponse) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     let many = proxy.multi_value_headers.iter().flatten();
     let many = many.flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
@@ -77,7 +77,7 @@ fn headers(proxy: &Proxy) -> Result<HeaderMap, String> {
             headers.append(name, value);
         }
     }
-    for name in NOT_THE_FUNCTIONS {
+    for name in OVERWRITTEN {
         headers.remove(name);
     }
     Ok(headers)
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_passed_on() {
+    async fn a_response_is_mapped() {
         let response = read(&json!({
             "statusCode": 201,
             "headers": {"ETag": "\"1\"", "X-Count": 3, "Content-Length": "999", "Vary": "Origin"},
@@ -122,18 +122,18 @@ mod tests {
         assert_eq!(all("vary"), ["Origin", "Accept"]);
         assert_eq!(all("x-count"), ["3"]);
         assert_eq!(all("content-type"), ["application/json"]);
-        assert!(all("content-length").is_empty(), "the gateway counts for itself");
+        assert!(all("content-length").is_empty(), "the gateway sets it");
         assert_eq!(to_bytes(response.into_body(), 100).await.unwrap(), "{}");
     }
 
     #[tokio::test]
-    async fn bytes_are_decoded() {
+    async fn a_base64_body_is_decoded() {
         let response = read(&json!({"statusCode": "200", "isBase64Encoded": true, "body": "AP8="})).unwrap();
         assert_eq!(to_bytes(response.into_body(), 100).await.unwrap(), &[0x00, 0xff][..]);
     }
 
     #[test]
-    fn what_is_no_answer_is_refused() {
+    fn a_malformed_response_is_an_error() {
         for value in [
             json!(null),
             json!("ok"),

@@ -1,4 +1,4 @@
-//! How the gateway answers by itself: gateway responses and their templates.
+//! Gateway responses: errors that the gateway itself produces, rendered with the template's `GatewayResponses`.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>
 
 use std::collections::BTreeMap;
@@ -10,49 +10,51 @@ use axum::response::Response;
 use super::context::Context;
 use crate::deployment::GatewayResponse;
 
-/// What the gateway answers with when nothing says otherwise.
-const PLAIN_TEMPLATE: &str = r#"{"message":$context.error.messageString}"#;
+/// The body template of AWS for types that the template does not define.
+const DEFAULT_TEMPLATE: &str = r#"{"message":$context.error.messageString}"#;
 
-/// Why the gateway answers by itself.
+/// An error that the gateway itself produces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// The policy does not speak of this method.
+pub(super) enum GatewayError {
+    /// The policy does not allow the method.
     AccessDenied,
-    /// The policy denies this method.
+    /// The policy denies the method.
     ExplicitlyDenied,
-    /// What the authorizer answered makes no sense.
+    /// The output of the authorizer is malformed.
     AuthorizerConfigurationError,
     /// The authorizer failed.
     AuthorizerFailure,
-    /// The path cannot be read.
+    /// The path or the request is malformed.
     BadRequest,
-    /// The function failed, or could not be run.
+    /// The function failed, or was not invoked.
     IntegrationFailure,
-    /// The function took longer than the gateway waits.
+    /// The function exceeded the integration timeout.
     IntegrationTimeout,
-    /// What the function returned is no answer.
-    MalformedAnswer,
-    /// There is no such route; so it is called, because on AWS it might have been meant for a signed request.
+    /// The result of the function is malformed.
+    MalformedResponse,
+    /// There is no such route. The name is that of AWS, where the request could have been a signed one.
     MissingAuthenticationToken,
     /// The body is too large.
     RequestTooLarge,
-    /// Too many requests at once.
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The function is at its concurrency limit.
     Throttled,
-    /// There is no token, or a bad one.
+    /// The token is missing or invalid.
     Unauthorized,
 }
 
-impl Refusal {
-    /// The response type; what has none of its own is answered by the default of its class.
+impl GatewayError {
+    /// The response type. An error without a type of its own has the default type of its class.
     fn kind(self) -> &'static str {
         match self {
             Self::AccessDenied | Self::ExplicitlyDenied => "ACCESS_DENIED",
             Self::AuthorizerConfigurationError => "AUTHORIZER_CONFIGURATION_ERROR",
             Self::AuthorizerFailure => "AUTHORIZER_FAILURE",
-            Self::BadRequest => "DEFAULT_4XX",
+            Self::BadRequest | Self::RequestTimeout => "DEFAULT_4XX",
             Self::IntegrationFailure => "INTEGRATION_FAILURE",
             Self::IntegrationTimeout => "INTEGRATION_TIMEOUT",
-            Self::MalformedAnswer => "DEFAULT_5XX",
+            Self::MalformedResponse => "DEFAULT_5XX",
             Self::MissingAuthenticationToken => "MISSING_AUTHENTICATION_TOKEN",
             Self::RequestTooLarge => "REQUEST_TOO_LARGE",
             Self::Throttled => "THROTTLED",
@@ -67,10 +69,11 @@ impl Refusal {
             Self::AccessDenied | Self::ExplicitlyDenied | Self::MissingAuthenticationToken => {
                 StatusCode::FORBIDDEN
             }
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::AuthorizerConfigurationError | Self::AuthorizerFailure => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::IntegrationFailure | Self::MalformedAnswer => StatusCode::BAD_GATEWAY,
+            Self::IntegrationFailure | Self::MalformedResponse => StatusCode::BAD_GATEWAY,
             Self::IntegrationTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -82,18 +85,19 @@ impl Refusal {
             Self::BadRequest => "Bad Request",
             Self::IntegrationTimeout => "Endpoint request timed out",
             Self::MissingAuthenticationToken => "Missing Authentication Token",
+            Self::RequestTimeout => "Request Timeout",
             Self::RequestTooLarge => "Request Too Long",
             Self::Throttled => "Too Many Requests",
             Self::Unauthorized => "Unauthorized",
             Self::AuthorizerConfigurationError
             | Self::AuthorizerFailure
             | Self::IntegrationFailure
-            | Self::MalformedAnswer => "Internal server error",
+            | Self::MalformedResponse => "Internal server error",
         }
     }
 
-    /// The answer, as `responses` has it for this type, for its class, or for none.
-    pub(super) fn answer(
+    /// Renders the response that `responses` defines for this type, or else for its class, or else the default of AWS.
+    pub(super) fn response(
         self,
         responses: &BTreeMap<String, GatewayResponse>,
         context: &Context,
@@ -109,7 +113,7 @@ impl Refusal {
             "error.responseType" => Some(self.kind().to_owned()),
             other => context.variable(other),
         };
-        let template = defined.and_then(|defined| defined.template.as_deref()).unwrap_or(PLAIN_TEMPLATE);
+        let template = defined.and_then(|defined| defined.template.as_deref()).unwrap_or(DEFAULT_TEMPLATE);
         let mut response = Response::new(Body::from(render(template, variable)));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -119,7 +123,12 @@ impl Refusal {
             match (HeaderName::from_bytes(name.as_bytes()), value) {
                 (Ok(name), Some(value)) => drop(headers.insert(name, value)),
                 (Ok(_), None) | (Err(_), _) => {
-                    tracing::debug!(response = self.kind(), header = name, mapping, "a header has no value");
+                    tracing::debug!(
+                        response = self.kind(),
+                        header = name,
+                        mapping,
+                        "a header has no valid value"
+                    );
                 }
             }
         }
@@ -139,9 +148,8 @@ fn map(mapping: &str, variable: impl Fn(&str) -> Option<String>, request: &Heade
     Some(value.to_str().ok()?.to_owned())
 }
 
-/// Puts variables into a template. Every value is escaped for the inside of a JSON string, wherever it stands, and
-/// `$context.error.messageString` comes with the quotes; so no request can add to the answer's structure. A variable
-/// that is not there leaves nothing.
+/// Renders a template. Each value is escaped as the inside of a JSON string, and `$context.error.messageString` includes
+/// the quotes, so no request can change the structure of the response. A missing variable is rendered as nothing.
 fn render(template: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     const MARK: &str = "$context.";
     let mut rendered = String::with_capacity(template.len());
@@ -151,13 +159,13 @@ fn render(template: &str, variable: impl Fn(&str) -> Option<String>) -> String {
         rest = &rest[at + MARK.len()..];
         let end =
             rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_'))).unwrap_or(rest.len());
-        // A full stop behind a variable ends a sentence.
+        // A full stop after a variable is not part of its name.
         let name = rest[..end].trim_end_matches('.');
         rest = &rest[name.len()..];
         if name == "error.messageString" {
             rendered.push_str(&quoted(&variable("error.message").unwrap_or_default()));
         } else if let Some(value) = variable(name) {
-            rendered.push_str(quoted(&value).trim_matches_once('"'));
+            rendered.push_str(unquoted(&quoted(&value)));
         }
     }
     rendered + rest
@@ -167,15 +175,9 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-trait TrimOnce {
-    /// Without one `mark` at each end; a mark inside stays, even at the edge.
-    fn trim_matches_once(&self, mark: char) -> &str;
-}
-
-impl TrimOnce for String {
-    fn trim_matches_once(&self, mark: char) -> &str {
-        self.strip_prefix(mark).and_then(|text| text.strip_suffix(mark)).unwrap_or(self)
-    }
+/// A JSON string without its quotes.
+fn unquoted(json: &str) -> &str {
+    json.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(json)
 }
 
 #[cfg(test)]
@@ -213,21 +215,21 @@ mod tests {
                 defined(None, r#"{"is":"4xx","detail":$context.error.messageString}"#),
             ),
         ]);
-        for (refusal, status, body) in [
-            (Refusal::Unauthorized, 401, json!({"is": "own"})),
-            (Refusal::IntegrationFailure, 503, json!({"is": "own", "status": 503})),
-            (Refusal::RequestTooLarge, 413, json!({"is": "4xx", "detail": "Request Too Long"})),
-            (Refusal::IntegrationTimeout, 504, json!({"message": "Endpoint request timed out"})),
-            (Refusal::MalformedAnswer, 502, json!({"message": "Internal server error"})),
+        for (error, status, body) in [
+            (GatewayError::Unauthorized, 401, json!({"is": "own"})),
+            (GatewayError::IntegrationFailure, 503, json!({"is": "own", "status": 503})),
+            (GatewayError::RequestTooLarge, 413, json!({"is": "4xx", "detail": "Request Too Long"})),
+            (GatewayError::IntegrationTimeout, 504, json!({"message": "Endpoint request timed out"})),
+            (GatewayError::MalformedResponse, 502, json!({"message": "Internal server error"})),
         ] {
-            let response = refusal.answer(&responses, &context("/"), &HeaderMap::new());
-            assert_eq!(response.status(), status, "{refusal:?}");
-            assert_eq!(json_of(response).await, body, "{refusal:?}");
+            let response = error.response(&responses, &context("/"), &HeaderMap::new());
+            assert_eq!(response.status(), status, "{error:?}");
+            assert_eq!(json_of(response).await, body, "{error:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_request_cannot_write_its_own_answer() {
+    async fn a_request_cannot_change_the_structure_of_the_response() {
         let template =
             r#"{"instance":"$context.path","request_id":"$context.requestId","gone":"$context.nothing."}"#;
         let responses = BTreeMap::from([(
@@ -237,12 +239,12 @@ mod tests {
         let hostile = r#"/a","status":"200","x":"$context.requestId"#;
         let mut context = context("/");
         context.path = hostile.to_owned();
-        let body = json_of(Refusal::BadRequest.answer(&responses, &context, &HeaderMap::new())).await;
+        let body = json_of(GatewayError::BadRequest.response(&responses, &context, &HeaderMap::new())).await;
         assert_eq!(body, json!({"instance": hostile, "request_id": context.request_id, "gone": "."}));
     }
 
     #[test]
-    fn headers_are_literals_or_looked_up() {
+    fn headers_are_literals_or_references() {
         let headers = [
             ("Content-Type", "'application/problem+json'"),
             ("X-Request-Id", "context.requestId"),
@@ -262,7 +264,7 @@ mod tests {
         let mut context = context("/");
         context.path = "/a\r\nSet-Cookie: b".to_owned();
         let request = HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static("http://here"))]);
-        let response = Refusal::Throttled.answer(&responses, &context, &request);
+        let response = GatewayError::Throttled.response(&responses, &context, &request);
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
         assert_eq!(header("content-type"), Some("application/problem+json"));
         assert_eq!(header("x-request-id"), Some(context.request_id.as_str()));
