@@ -1,5 +1,4 @@
-//! `AWS::Serverless::Api`: stage, authorizer, CORS and the gateway's own answers. Its routes come from the
-//! functions' events.
+//! `AWS::Serverless::Api`: stage, authorizer, CORS and gateway responses. The routes are events of the functions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,15 +7,15 @@ use serde_json::Value;
 
 use crate::deployment::{Api, Authorizer, Cors, Function, GatewayResponse};
 
-use super::problems::At;
+use super::problems::TemplatePath;
 use super::properties::{Properties, scalar};
 use super::resources::Resource;
 use super::scope::Scope;
 
-/// How long API Gateway keeps an authorizer's answer where the template does not say.
+/// Default time to live in seconds of a cached authorizer result.
 const DEFAULT_REAUTHORIZE: u64 = 300;
 
-/// Properties that change nothing about what the gateway answers. There is no throttling here.
+/// Properties without effect on the gateway's responses. Throttling is not emulated.
 const IGNORED: [&str; 10] = [
     "AccessLogSetting",
     "AlwaysDeploy",
@@ -30,17 +29,17 @@ const IGNORED: [&str; 10] = [
     "TracingEnabled",
 ];
 
-/// Reads the API; its routes are left empty.
+/// Reads the API, without routes.
 pub(crate) fn read(resource: &Resource, functions: &[Function], scope: &Scope<'_>) -> Api {
     let at = resource.at();
     let properties = scope.resolve(&resource.properties, &at).unwrap_or(Value::Null);
     let mut reader = Properties::new(properties, at, scope.problems);
-    let stage = reader.required_text("StageName").unwrap_or_default();
+    let stage = reader.required_string("StageName").unwrap_or_default();
     let cors_at = reader.at().key("Cors");
     let cors = reader.value("Cors").map(|value| read_cors(value, cors_at, scope));
     let authorizer = reader.object("Auth").and_then(|auth| read_auth(auth, cors.is_some(), functions));
     let mut gateway_responses = BTreeMap::new();
-    for (kind, value, at) in reader.named("GatewayResponses").unwrap_or_default() {
+    for (kind, value, at) in reader.named_entries("GatewayResponses").unwrap_or_default() {
         let response = read_response(Properties::new(value, at, scope.problems));
         gateway_responses.insert(kind, response);
     }
@@ -50,15 +49,15 @@ pub(crate) fn read(resource: &Resource, functions: &[Function], scope: &Scope<'_
 }
 
 fn read_auth(mut auth: Properties<'_>, has_cors: bool, functions: &[Function]) -> Option<Authorizer> {
-    let default = auth.text("DefaultAuthorizer");
-    let on_preflight = auth.flag("AddDefaultAuthorizerToCorsPreflight").unwrap_or(true);
+    let default = auth.string("DefaultAuthorizer");
+    let on_preflight = auth.boolean("AddDefaultAuthorizerToCorsPreflight").unwrap_or(true);
     if default.is_some() && has_cors && on_preflight {
         auth.report_at(
             "AddDefaultAuthorizerToCorsPreflight",
-            "must be false: a browser's preflight carries no token, so the authorizer would refuse it",
+            "must be false: a preflight request has no token, so the authorizer would reject it",
         );
     }
-    let declared = auth.named("Authorizers").unwrap_or_default();
+    let declared = auth.named_entries("Authorizers").unwrap_or_default();
     let mut authorizer = None;
     for (name, value, at) in declared {
         let is_default = default.as_ref() == Some(&name);
@@ -68,29 +67,27 @@ fn read_auth(mut auth: Properties<'_>, has_cors: bool, functions: &[Function]) -
         } else {
             auth.report_at(
                 &format!("Authorizers.{name}"),
-                "is not the DefaultAuthorizer; there is only that one",
+                "is not the DefaultAuthorizer, the only one that is supported",
             );
         }
     }
     if let Some(name) = default.filter(|_| authorizer.is_none()) {
-        auth.report_at("DefaultAuthorizer", format!("{name} is not among Authorizers, or was refused"));
+        auth.report_at("DefaultAuthorizer", format!("{name} is not among Authorizers, or is invalid"));
     }
     auth.finish();
     authorizer
 }
 
 fn read_authorizer(mut reader: Properties<'_>, functions: &[Function]) -> Option<Authorizer> {
-    let arn = reader.required_text("FunctionArn");
-    match reader.text("FunctionPayloadType").as_deref() {
+    let arn = reader.required_string("FunctionArn");
+    match reader.string("FunctionPayloadType").as_deref() {
         Some("TOKEN") | None => {}
-        Some(other) => {
-            reader.report_at("FunctionPayloadType", format!("{other} is not known here; TOKEN is"))
-        }
+        Some(other) => reader.report_at("FunctionPayloadType", format!("{other} is not supported; TOKEN is")),
     }
     let mut header = None;
     let mut cache = None;
     if let Some(mut identity) = reader.object("Identity") {
-        header = identity.text("Header");
+        header = identity.string("Header");
         cache = identity.number("ReauthorizeEvery");
         identity.finish();
     }
@@ -110,13 +107,13 @@ fn read_authorizer(mut reader: Properties<'_>, functions: &[Function]) -> Option
     })
 }
 
-fn read_cors(value: Value, at: At, scope: &Scope<'_>) -> Cors {
+fn read_cors(value: Value, at: TemplatePath, scope: &Scope<'_>) -> Cors {
     if let Some(origin) = value.as_str() {
         return Cors { allow_origin: unquoted(origin, &at, scope), ..Cors::default() };
     }
     let mut reader = Properties::new(value, at, scope.problems);
     let mut inner = |name: &'static str| {
-        let text = reader.text(name)?;
+        let text = reader.string(name)?;
         Some(unquoted(&text, &reader.at().key(name), scope))
     };
     let (origin, methods, headers, max_age) =
@@ -130,14 +127,14 @@ fn read_cors(value: Value, at: At, scope: &Scope<'_>) -> Cors {
     }
 }
 
-/// API Gateway wants literals in single quotes inside the text.
-fn unquoted(text: &str, at: &At, scope: &Scope<'_>) -> String {
+/// The literal in single quotes, which API Gateway requires.
+fn unquoted(text: &str, at: &TemplatePath, scope: &Scope<'_>) -> String {
     match text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
         Some(inner) => inner.to_owned(),
         None => {
             scope
                 .problems
-                .report(at, format!("{text} must be in single quotes inside the text: \"'{text}'\""));
+                .report(at, format!("{text} must be in single quotes inside the string: \"'{text}'\""));
             text.to_owned()
         }
     }
@@ -147,7 +144,7 @@ fn read_response(mut reader: Properties<'_>) -> GatewayResponse {
     let status = reader.number("StatusCode");
     let mut headers = BTreeMap::new();
     if let Some(mut parameters) = reader.object("ResponseParameters") {
-        for (name, value, _) in parameters.named("Headers").unwrap_or_default() {
+        for (name, value, _) in parameters.named_entries("Headers").unwrap_or_default() {
             match scalar(&value) {
                 Some(text) if is_header_value(&text) => {
                     headers.insert(name, text);
@@ -163,7 +160,7 @@ fn read_response(mut reader: Properties<'_>) -> GatewayResponse {
     }
     let mut template = None;
     if let Some(mut templates) = reader.object("ResponseTemplates") {
-        template = templates.text("application/json");
+        template = templates.string("application/json");
         templates.finish();
     }
     reader.finish();

@@ -1,4 +1,4 @@
-//! Dynamic references: `{{resolve:secretsmanager:NAME-or-ARN:SecretString[:key[:stage[:version]]]}}` inside a text.
+//! Dynamic references: `{{resolve:secretsmanager:NAME-or-ARN:SecretString[:key[:stage[:version]]]}}` inside a string.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,15 @@ use super::properties::scalar;
 const OPEN: &str = "{{resolve:";
 const CLOSE: &str = "}}";
 
-/// The text with its references replaced by the secrets, which go by name and by ARN; or what is wrong with one.
-pub(super) fn replaced(text: &str, secrets: &BTreeMap<String, String>) -> Result<String, String> {
+/// Replaces the references in a string with the values of `secrets`, whose keys are names and ARNs.
+///
+/// # Errors
+/// A reference is malformed, or its secret or key does not exist.
+pub(super) fn resolve(text: &str, secrets: &BTreeMap<String, String>) -> Result<String, String> {
     let mut result = String::new();
     let mut rest = text;
     while let Some((before, tail)) = rest.split_once(OPEN) {
-        // One that is not closed is left for the text that it becomes a part of.
+        // An open reference may be closed in the string that this one becomes part of.
         let Some((reference, after)) = tail.split_once(CLOSE) else { break };
         result.push_str(before);
         result.push_str(&value(reference, secrets)?);
@@ -24,20 +27,21 @@ pub(super) fn replaced(text: &str, secrets: &BTreeMap<String, String>) -> Result
     Ok(result)
 }
 
-/// What stands for `secretsmanager:NAME-or-ARN:SecretString[:key]`.
+/// The value of `secretsmanager:NAME-or-ARN:SecretString[:key]`.
 fn value(reference: &str, secrets: &BTreeMap<String, String>) -> Result<String, String> {
     let shape =
         || format!("{OPEN}{reference}{CLOSE} is not of the form secretsmanager:<secret>:SecretString[:key]");
     let secret = reference.strip_prefix("secretsmanager:").ok_or_else(shape)?;
-    // An ARN has colons of its own.
+    // An ARN contains colons.
     let (id, rest) = secret.split_once(":SecretString").ok_or_else(shape)?;
     let mut parts = match rest {
         "" => rest.split(':'),
         rest => rest.strip_prefix(':').ok_or_else(shape)?.split(':'),
     };
+    // An empty or missing key means the whole secret.
     let key = parts.next().unwrap_or_default();
     if parts.any(|version| !version.is_empty()) {
-        return Err(format!("{OPEN}{reference}{CLOSE} asks for a version; there is only one here"));
+        return Err(format!("{OPEN}{reference}{CLOSE} names a version, which is not supported"));
     }
     let value = secrets.get(id).ok_or_else(|| format!("there is no secret {id}"))?;
     if key.is_empty() {
@@ -53,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_found_by_name_by_arn_and_by_key() {
+    fn a_secret_is_resolved_by_name_by_arn_and_by_key() {
         let value = r#"{"pass":"word"}"#.to_owned();
         let arn = crate::arn::secret("erp-db");
         let secrets = BTreeMap::from([("erp-db".to_owned(), value.clone()), (arn.clone(), value.clone())]);
@@ -65,7 +69,7 @@ mod tests {
             ("{{resolve:secretsmanager:".to_owned(), "{{resolve:secretsmanager:"),
             ("no reference".to_owned(), "no reference"),
         ] {
-            assert_eq!(replaced(&text, &secrets).as_deref(), Ok(expected), "{text}");
+            assert_eq!(resolve(&text, &secrets).as_deref(), Ok(expected), "{text}");
         }
         for text in [
             "{{resolve:ssm:erp-db}}",
@@ -74,7 +78,7 @@ mod tests {
             "{{resolve:secretsmanager:erp-db:SecretString:user}}",
             "{{resolve:secretsmanager:erp-db:SecretString:::some-version}}",
         ] {
-            assert!(replaced(text, &secrets).is_err(), "{text}");
+            assert!(resolve(text, &secrets).is_err(), "{text}");
         }
     }
 }

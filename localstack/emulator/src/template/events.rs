@@ -1,33 +1,34 @@
-//! The events of a function: routes of the API, and the queues, streams and schedules that drive it.
+//! The events of a function: routes of the API, and triggers (queues, streams and schedules).
 
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::arn;
+use crate::broker::filter;
 use crate::deployment::{Route, Trigger, TriggerSource};
 
 use super::properties::Properties;
 use super::scope::Scope;
 
-/// What an event comes to.
+/// A function's event.
 #[derive(Debug)]
 pub(crate) enum Event {
     Route(Route),
     Trigger(Trigger),
 }
 
-/// How the template says that an Api event goes without the default authorizer.
+/// The authorizer of an Api event without authorization.
 const NO_AUTHORIZER: &str = "NONE";
 
-/// Reads one event; none when it is switched off or was refused.
+/// Reads one event; `None` if it is disabled or invalid.
 pub(crate) fn read(
     function: &str,
     name: &str,
     mut event: Properties<'_>,
     scope: &Scope<'_>,
 ) -> Option<Event> {
-    let kind = event.required_text("Type")?;
+    let kind = event.required_string("Type")?;
     let properties = event.object("Properties");
     let mut properties = match properties {
         Some(properties) => properties,
@@ -46,11 +47,11 @@ pub(crate) fn read(
         "Schedule" => schedule(&mut properties, "Schedule"),
         "ScheduleV2" => schedule(&mut properties, "ScheduleExpression"),
         other => {
-            event.report_at("Type", format!("{other} is not an event type that runs here"));
+            event.report_at("Type", format!("{other} is not a supported event type"));
             return None;
         }
     };
-    let enabled = properties.flag("Enabled").unwrap_or(true);
+    let enabled = properties.boolean("Enabled").unwrap_or(true);
     properties.finish();
     event.finish();
     let trigger = Trigger { function: function.to_owned(), name: name.to_owned(), source: source? };
@@ -58,15 +59,15 @@ pub(crate) fn read(
 }
 
 fn route(function: &str, mut properties: Properties<'_>, scope: &Scope<'_>) -> Option<Route> {
-    let api = properties.required_text("RestApiId");
+    let api = properties.required_string("RestApiId");
     if let Some(api) = api.filter(|api| scope.resources.values().all(|known| known.reference != *api)) {
         properties.report_at("RestApiId", format!("{api} is not an API of this template"));
     }
-    let path = properties.required_text("Path");
-    let method = properties.required_text("Method").map(|method| method.to_ascii_uppercase());
+    let path = properties.required_string("Path");
+    let method = properties.required_string("Method").map(|method| method.to_ascii_uppercase());
     let mut authorizer = None;
     if let Some(mut auth) = properties.object("Auth") {
-        authorizer = auth.text("Authorizer");
+        authorizer = auth.string("Authorizer");
         auth.finish();
     }
     const METHODS: [&str; 8] = ["ANY", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
@@ -74,13 +75,16 @@ fn route(function: &str, mut properties: Properties<'_>, scope: &Scope<'_>) -> O
         properties.report_at("Method", format!("{method} is not an HTTP method"));
     }
     if let Some(path) = path.as_deref()
-        && let Err(what) = check_path(path)
+        && let Err(message) = check_path(path)
     {
-        properties.report_at("Path", what);
+        properties.report_at("Path", message);
     }
-    // Which authorizer a name other than NONE means is for the API to say; there is only the default one.
+    // There is only the API's default authorizer.
     if let Some(name) = authorizer.as_deref().filter(|name| *name != NO_AUTHORIZER) {
-        properties.report_at("Auth", format!("names the authorizer {name}; leave it to the API's default"));
+        properties.report_at(
+            "Auth",
+            format!("names the authorizer {name}; only the API's default and NONE are supported"),
+        );
     }
     properties.finish();
     Some(Route {
@@ -91,7 +95,7 @@ fn route(function: &str, mut properties: Properties<'_>, scope: &Scope<'_>) -> O
     })
 }
 
-/// What API Gateway takes for a path: `{name}` is a whole segment, and `{name+}` the last one.
+/// Validates a path of API Gateway: `{name}` is a whole segment, and `{name+}` the last one.
 fn check_path(path: &str) -> Result<(), String> {
     let Some(rest) = path.strip_prefix('/') else {
         return Err(format!("{path} does not start with /"));
@@ -102,7 +106,7 @@ fn check_path(path: &str) -> Result<(), String> {
         let name = match segment.strip_prefix('{').and_then(|tail| tail.strip_suffix('}')) {
             Some(name) => name,
             None if segment.contains(['{', '}']) => {
-                return Err(format!("{segment} is only partly a parameter; a parameter is a whole segment"));
+                return Err(format!("{segment} contains a parameter; a parameter must be a whole segment"));
             }
             None if segment.is_empty() && !(last && i == 0) => {
                 return Err(format!("{path} has an empty segment"));
@@ -110,18 +114,18 @@ fn check_path(path: &str) -> Result<(), String> {
             None => continue,
         };
         if name.ends_with('+') && !last {
-            return Err(format!("{segment} takes the rest of the path, and is not its last segment"));
+            return Err(format!("{segment} matches the rest of the path, but is not its last segment"));
         }
         let plain = name.trim_end_matches('+');
         if plain.is_empty() || !plain.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
-            return Err(format!("{segment} is not a parameter that API Gateway takes"));
+            return Err(format!("{segment} is not a valid parameter of API Gateway"));
         }
     }
     Ok(())
 }
 
 fn queue(properties: &mut Properties<'_>) -> Option<TriggerSource> {
-    let queue_arn = properties.required_text("Queue");
+    let queue_arn = properties.required_string("Queue");
     let batch_size = properties.number("BatchSize").unwrap_or(10);
     let window = properties.number("MaximumBatchingWindowInSeconds").unwrap_or(0);
     let mut maximum_concurrency = None;
@@ -145,17 +149,15 @@ fn queue(properties: &mut Properties<'_>) -> Option<TriggerSource> {
 }
 
 fn stream(properties: &mut Properties<'_>) -> Option<TriggerSource> {
-    let stream = properties.required_text("Stream");
-    if let Some(start) = properties.required_text("StartingPosition").filter(|start| start != "TRIM_HORIZON")
+    let stream = properties.required_string("Stream");
+    if let Some(start) =
+        properties.required_string("StartingPosition").filter(|start| start != "TRIM_HORIZON")
     {
-        properties.report_at(
-            "StartingPosition",
-            format!("{start} is not known here; TRIM_HORIZON is, and loses nothing"),
-        );
+        properties.report_at("StartingPosition", format!("{start} is not supported; TRIM_HORIZON is"));
     }
     let batch_size = properties.number("BatchSize").unwrap_or(100);
-    let bisect = properties.flag("BisectBatchOnFunctionError").unwrap_or(false);
-    // The API says -1 for "until the record is gone", which is what saying nothing means as well.
+    let bisect = properties.boolean("BisectBatchOnFunctionError").unwrap_or(false);
+    // -1 means no limit, as does a missing value.
     let maximum_retries = match properties.value("MaximumRetryAttempts") {
         None => None,
         Some(value) if value == -1 => None,
@@ -163,13 +165,13 @@ fn stream(properties: &mut Properties<'_>) -> Option<TriggerSource> {
             let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
             if number.is_none() {
                 properties
-                    .report_at("MaximumRetryAttempts", format!("must be a whole number, and is {value}"));
+                    .report_at("MaximumRetryAttempts", format!("must be a whole number, but is {value}"));
             }
             number
         }
     };
     let filters = properties.object("FilterCriteria").map(filters).unwrap_or_default();
-    // One shard has one poller here; records of one key stay in order either way. A window only adds waiting.
+    // A shard has one reader, which keeps the order of records. A batching window would only add a delay.
     properties.ignore(&["ParallelizationFactor", "MaximumBatchingWindowInSeconds"]);
     let report_item_failures = response_types(properties);
     let stream = stream?;
@@ -188,14 +190,17 @@ fn stream(properties: &mut Properties<'_>) -> Option<TriggerSource> {
 
 fn filters(mut criteria: Properties<'_>) -> Vec<Value> {
     let mut patterns = Vec::new();
-    for mut filter in criteria.objects("Filters").unwrap_or_default() {
-        if let Some(text) = filter.required_text("Pattern") {
+    for mut criterion in criteria.objects("Filters").unwrap_or_default() {
+        if let Some(text) = criterion.required_string("Pattern") {
             match serde_json::from_str::<Value>(&text) {
-                Ok(pattern) => patterns.push(pattern),
-                Err(error) => filter.report_at("Pattern", format!("is not JSON: {error}")),
+                Ok(pattern) => match filter::validate(&pattern) {
+                    Ok(()) => patterns.push(pattern),
+                    Err(reason) => criterion.report_at("Pattern", reason),
+                },
+                Err(error) => criterion.report_at("Pattern", format!("is not JSON: {error}")),
             }
         }
-        filter.finish();
+        criterion.finish();
     }
     criteria.finish();
     patterns
@@ -203,26 +208,26 @@ fn filters(mut criteria: Properties<'_>) -> Vec<Value> {
 
 /// Whether `ReportBatchItemFailures` is among the response types.
 fn response_types(properties: &mut Properties<'_>) -> bool {
-    let types = properties.texts("FunctionResponseTypes").unwrap_or_default();
+    let types = properties.strings("FunctionResponseTypes").unwrap_or_default();
     for other in types.iter().filter(|name| *name != "ReportBatchItemFailures") {
-        properties.report_at("FunctionResponseTypes", format!("{other} is not known"));
+        properties.report_at("FunctionResponseTypes", format!("{other} is not supported"));
     }
     !types.is_empty()
 }
 
 fn schedule(properties: &mut Properties<'_>, expression: &'static str) -> Option<TriggerSource> {
-    let text = properties.required_text(expression);
-    let input = properties.text("Input");
+    let text = properties.required_string(expression);
+    let input = properties.string("Input");
     properties.ignore(&["Name", "Description", "RetryPolicy", "FlexibleTimeWindow"]);
     let text = text?;
     let every = rate(&text);
     if every.is_none() {
-        properties.report_at(expression, format!("{text} is not run here; rate(<n> minutes|hours|days) is"));
+        properties.report_at(expression, format!("{text} is not supported; rate(<n> minutes|hours|days) is"));
     }
     Some(TriggerSource::Schedule { every: every?, input })
 }
 
-/// `rate(5 minutes)`.
+/// Parses a rate such as `rate(5 minutes)`.
 fn rate(text: &str) -> Option<Duration> {
     let (number, unit) = text.strip_prefix("rate(")?.strip_suffix(')')?.trim().split_once(' ')?;
     let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
@@ -240,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_what_api_gateway_takes() {
+    fn paths_are_validated_as_in_api_gateway() {
         for good in ["/", "/health", "/api/items/{id}/stock", "/swagger/{proxy+}"] {
             assert_eq!(check_path(good), Ok(()), "{good}");
         }
@@ -250,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_a_duration() {
+    fn a_rate_is_parsed_as_a_duration() {
         assert_eq!(rate("rate(5 minutes)"), Some(Duration::from_secs(300)));
         assert_eq!(rate("rate(1 day)"), Some(Duration::from_secs(86_400)));
         for bad in ["cron(0 0 * * ? *)", "rate(0 minutes)", "rate(1 week)", "rate(minutes)", "5 minutes"] {

@@ -8,16 +8,17 @@ use serde_json::Value;
 use crate::deployment::{Function, Route, Statement, Trigger};
 
 use super::events;
-use super::problems::At;
+use super::problems::TemplatePath;
 use super::properties::{Properties, scalar};
 use super::resources::Resource;
 use super::scope::Scope;
 
-/// What AWS takes where neither the function nor the globals say.
+/// Default of AWS in MiB.
 const DEFAULT_MEMORY: u32 = 128;
+/// Default of AWS in seconds.
 const DEFAULT_TIMEOUT: u64 = 3;
 
-/// Properties that AWS heeds and that change nothing about what a function does here.
+/// Properties without effect in the emulator.
 const IGNORED: [&str; 15] = [
     "Architectures",
     "AutoPublishAliasAllProperties",
@@ -36,7 +37,7 @@ const IGNORED: [&str; 15] = [
     "VersionDescription",
 ];
 
-/// AWS managed policies that are about logs, traces and metrics.
+/// AWS managed policies for logs, traces and metrics.
 const ACCEPTED_POLICIES: [&str; 4] = [
     "AWSLambdaBasicExecutionRole",
     "AWSXRayDaemonWriteAccess",
@@ -44,7 +45,7 @@ const ACCEPTED_POLICIES: [&str; 4] = [
     "CloudWatchLambdaInsightsExecutionRolePolicy",
 ];
 
-/// What one resource of the template comes to.
+/// A function with its routes and triggers.
 #[derive(Debug)]
 pub(crate) struct ReadFunction {
     pub(crate) function: Function,
@@ -56,26 +57,27 @@ pub(crate) struct ReadFunction {
 pub(crate) fn read(resource: &Resource, globals: &Value, scope: &Scope<'_>) -> Option<ReadFunction> {
     let at = resource.at();
     let own = scope.resolve(&resource.properties, &at).unwrap_or(Value::Null);
-    let shared = scope.resolve(globals, &At::top("Globals").key("Function")).unwrap_or(Value::Null);
+    let shared = scope.resolve(globals, &TemplatePath::top("Globals").key("Function")).unwrap_or(Value::Null);
     let mut reader = Properties::new(merged(shared, own), at, scope.problems);
 
-    let name = reader.text("FunctionName").unwrap_or_else(|| scope.resources[&resource.id].reference.clone());
-    if let Some(runtime) = reader.required_text("Runtime")
+    let name =
+        reader.string("FunctionName").unwrap_or_else(|| scope.resources[&resource.id].reference.clone());
+    if let Some(runtime) = reader.required_string("Runtime")
         && !runtime.starts_with("provided.")
     {
-        reader.report_at("Runtime", format!("{runtime} is not run here; functions are native binaries"));
+        reader.report_at("Runtime", format!("{runtime} is not supported; functions are native binaries"));
     }
-    reader.text("Handler");
-    if let Some(package) = reader.text("PackageType").filter(|package| package != "Zip") {
-        reader.report_at("PackageType", format!("{package} is not run here"));
+    reader.string("Handler");
+    if let Some(package) = reader.string("PackageType").filter(|package| package != "Zip") {
+        reader.report_at("PackageType", format!("{package} is not supported"));
     }
     let memory_size = reader.number("MemorySize").unwrap_or(DEFAULT_MEMORY);
     let timeout = Duration::from_secs(reader.number("Timeout").unwrap_or(DEFAULT_TIMEOUT));
-    let alias = reader.text("AutoPublishAlias");
+    let alias = reader.string("AutoPublishAlias");
     let reserved_concurrency = reader.number("ReservedConcurrentExecutions");
     let environment = reader.object("Environment").map(environment).unwrap_or_default();
     let statements = policies(&mut reader, scope);
-    let events = reader.named("Events").unwrap_or_default();
+    let events = reader.named_entries("Events").unwrap_or_default();
     reader.ignore(&IGNORED);
     reader.finish();
 
@@ -102,8 +104,8 @@ pub(crate) fn read(resource: &Resource, globals: &Value, scope: &Scope<'_>) -> O
     Some(ReadFunction { function, routes, triggers })
 }
 
-/// `Globals.Function` under the function's own properties, as SAM merges them: objects by key, lists one after
-/// the other, anything else replaced.
+/// Merges `Globals.Function` and the function's properties as SAM does: objects by key, lists by concatenation, other
+/// values by replacement.
 fn merged(shared: Value, own: Value) -> Value {
     match (shared, own) {
         (Value::Object(mut shared), Value::Object(own)) => {
@@ -126,7 +128,7 @@ fn merged(shared: Value, own: Value) -> Value {
 }
 
 fn environment(mut reader: Properties<'_>) -> BTreeMap<String, String> {
-    let variables = reader.named("Variables").unwrap_or_default();
+    let variables = reader.named_entries("Variables").unwrap_or_default();
     let mut environment = BTreeMap::new();
     for (name, value, _) in variables {
         match scalar(&value) {
@@ -134,14 +136,16 @@ fn environment(mut reader: Properties<'_>) -> BTreeMap<String, String> {
                 environment.insert(name, text);
             }
             None if value.is_null() => {}
-            None => reader.report_at(&format!("Variables.{name}"), format!("must be a text, and is {value}")),
+            None => {
+                reader.report_at(&format!("Variables.{name}"), format!("must be a string, but is {value}"))
+            }
         }
     }
     reader.finish();
     environment
 }
 
-/// The statements of inline policies; a managed policy has to be one that changes nothing here.
+/// The statements of inline policies. A managed policy must be one of [`ACCEPTED_POLICIES`].
 fn policies(reader: &mut Properties<'_>, scope: &Scope<'_>) -> Vec<Statement> {
     let at = reader.at().key("Policies");
     let policies = match reader.value("Policies") {
@@ -156,7 +160,7 @@ fn policies(reader: &mut Properties<'_>, scope: &Scope<'_>) -> Vec<Statement> {
             Value::String(name) => {
                 let plain = name.rsplit('/').next().unwrap_or(&name);
                 if !ACCEPTED_POLICIES.contains(&plain) {
-                    scope.problems.report(&at, format!("the managed policy {name} is not known here"));
+                    scope.problems.report(&at, format!("the managed policy {name} is not supported"));
                 }
             }
             Value::Object(map) if !map.contains_key("Statement") => {
@@ -164,7 +168,7 @@ fn policies(reader: &mut Properties<'_>, scope: &Scope<'_>) -> Vec<Statement> {
                 let names = names.join(", ");
                 scope.problems.report(
                     &at,
-                    format!("the policy template {names} is not known here; write its statements out"),
+                    format!("the policy template {names} is not supported; use inline statements"),
                 );
             }
             document => statements.extend(policy_document(Properties::new(document, at, scope.problems))),
@@ -181,19 +185,19 @@ fn policy_document(mut document: Properties<'_>) -> Vec<Statement> {
 }
 
 fn statement(mut reader: Properties<'_>) -> Option<Statement> {
-    let effect = reader.required_text("Effect");
-    let actions = reader.texts("Action");
-    let resources = reader.texts("Resource");
+    let effect = reader.required_string("Effect");
+    let actions = reader.strings("Action");
+    let resources = reader.strings("Resource");
     reader.ignore(&["Sid"]);
     match effect.as_deref() {
         Some("Allow") => {}
-        Some(other) => reader.report_at("Effect", format!("{other} is not known here; only Allow is")),
+        Some(other) => reader.report_at("Effect", format!("{other} is not supported; only Allow is")),
         None => {}
     }
     if actions.is_none() || resources.is_none() {
         reader.report("needs an Action and a Resource");
     }
-    // NotAction, NotResource and Condition would all change who may do what.
+    // NotAction, NotResource and Condition are not supported and therefore rejected.
     reader.finish();
     Some(Statement { actions: actions?, resources: resources? })
 }

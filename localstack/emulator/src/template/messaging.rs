@@ -1,4 +1,4 @@
-//! Topics, queues and subscriptions, and the check that each topic may send to the queues that subscribe to it.
+//! Topics, queues and subscriptions, and the check that queue policies allow the subscriptions.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::arn;
 use crate::deployment::{Queue, Subscription, Topic};
 
-use super::problems::At;
+use super::problems::TemplatePath;
 use super::properties::Properties;
 use super::resources::Resource;
 use super::scope::Scope;
 
-/// Attributes of a queue that are handed on as they are.
+/// Attributes of a queue that the broker gets unchanged.
 const QUEUE_ATTRIBUTES: [&str; 5] = [
     "DelaySeconds",
     "MaximumMessageSize",
@@ -24,9 +24,9 @@ const QUEUE_ATTRIBUTES: [&str; 5] = [
 /// Reads a topic.
 pub(crate) fn topic(resource: &Resource, scope: &Scope<'_>) -> Topic {
     let mut reader = reader(resource, scope);
-    let name = reader.text("TopicName");
-    if reader.flag("FifoTopic") == Some(true) {
-        reader.report_at("FifoTopic", "first-in-first-out topics are not run here");
+    let name = reader.string("TopicName");
+    if reader.boolean("FifoTopic") == Some(true) {
+        reader.report_at("FifoTopic", "first-in-first-out topics are not supported");
     }
     reader.ignore(&["DisplayName", "KmsMasterKeyId", "Tags", "TracingConfig", "DataProtectionPolicy"]);
     reader.finish();
@@ -37,9 +37,9 @@ pub(crate) fn topic(resource: &Resource, scope: &Scope<'_>) -> Topic {
 /// Reads a queue.
 pub(crate) fn queue(resource: &Resource, scope: &Scope<'_>) -> Queue {
     let mut reader = reader(resource, scope);
-    let name = reader.text("QueueName");
-    if reader.flag("FifoQueue") == Some(true) {
-        reader.report_at("FifoQueue", "first-in-first-out queues are not run here");
+    let name = reader.string("QueueName");
+    if reader.boolean("FifoQueue") == Some(true) {
+        reader.report_at("FifoQueue", "first-in-first-out queues are not supported");
     }
     let mut attributes = BTreeMap::new();
     for attribute in QUEUE_ATTRIBUTES {
@@ -48,7 +48,7 @@ pub(crate) fn queue(resource: &Resource, scope: &Scope<'_>) -> Queue {
         }
     }
     if let Some(mut redrive) = reader.object("RedrivePolicy") {
-        let target = redrive.required_text("deadLetterTargetArn");
+        let target = redrive.required_string("deadLetterTargetArn");
         let count = redrive.number::<u32>("maxReceiveCount");
         if count.is_none() {
             redrive.report("has no maxReceiveCount");
@@ -63,15 +63,14 @@ pub(crate) fn queue(resource: &Resource, scope: &Scope<'_>) -> Queue {
     Queue { logical_id: resource.id.clone(), name, attributes }
 }
 
-/// The ARN of a queue's dead-letter queue.
+/// The ARN of a queue's dead-letter queue. [`queue`] has written the policy, so it can be parsed.
 pub(crate) fn dead_letter_arn(queue: &Queue) -> Option<String> {
     let policy: Value = serde_json::from_str(queue.attributes.get("RedrivePolicy")?).ok()?;
     policy.get("deadLetterTargetArn")?.as_str().map(str::to_owned)
 }
 
-/// The queues with each dead-letter queue before the queue that names it; a target that is not there, and a
-/// circle, are reported.
-pub(crate) fn in_order(mut queues: Vec<Queue>, scope: &Scope<'_>) -> Vec<Queue> {
+/// The queues, each after its dead-letter queue. A missing dead-letter queue and a cycle are reported.
+pub(crate) fn dead_letter_queues_first(mut queues: Vec<Queue>, scope: &Scope<'_>) -> Vec<Queue> {
     let mut ordered: Vec<Queue> = Vec::with_capacity(queues.len());
     while !queues.is_empty() {
         let ready = queues.iter().position(|queue| {
@@ -81,8 +80,8 @@ pub(crate) fn in_order(mut queues: Vec<Queue>, scope: &Scope<'_>) -> Vec<Queue> 
         let Some(index) = ready else {
             for queue in &queues {
                 scope.problems.report(
-                    &At::top("Resources").key(&queue.logical_id).key("Properties").key("RedrivePolicy"),
-                    "its dead-letter queue is not a queue of this template, or they name each other in a circle",
+                    &TemplatePath::top("Resources").key(&queue.logical_id).key("Properties").key("RedrivePolicy"),
+                    "its dead-letter queue is not a queue of this template, or the queues name each other in a circle",
                 );
             }
             break;
@@ -92,29 +91,29 @@ pub(crate) fn in_order(mut queues: Vec<Queue>, scope: &Scope<'_>) -> Vec<Queue> 
     ordered
 }
 
-/// A subscription, and where it stands.
+/// A subscription and its position.
 #[derive(Debug)]
 pub(crate) struct ReadSubscription {
-    pub(crate) at: At,
+    pub(crate) at: TemplatePath,
     pub(crate) subscription: Subscription,
 }
 
 /// Reads a subscription.
 pub(crate) fn subscription(resource: &Resource, scope: &Scope<'_>) -> Option<ReadSubscription> {
     let mut reader = reader(resource, scope);
-    let topic_arn = reader.required_text("TopicArn");
-    let queue_arn = reader.required_text("Endpoint");
-    if let Some(protocol) = reader.required_text("Protocol").filter(|protocol| protocol != "sqs") {
-        reader.report_at("Protocol", format!("{protocol} is not run here; sqs is"));
+    let topic_arn = reader.required_string("TopicArn");
+    let queue_arn = reader.required_string("Endpoint");
+    if let Some(protocol) = reader.required_string("Protocol").filter(|protocol| protocol != "sqs") {
+        reader.report_at("Protocol", format!("{protocol} is not supported; sqs is"));
     }
     let mut attributes = BTreeMap::new();
-    if let Some(raw) = reader.flag("RawMessageDelivery") {
+    if let Some(raw) = reader.boolean("RawMessageDelivery") {
         attributes.insert("RawMessageDelivery".to_owned(), raw.to_string());
     }
     if let Some(policy) = reader.value("FilterPolicy") {
         attributes.insert("FilterPolicy".to_owned(), policy.to_string());
     }
-    if let Some(scope) = reader.text("FilterPolicyScope") {
+    if let Some(scope) = reader.string("FilterPolicyScope") {
         attributes.insert("FilterPolicyScope".to_owned(), scope);
     }
     reader.finish();
@@ -122,17 +121,17 @@ pub(crate) fn subscription(resource: &Resource, scope: &Scope<'_>) -> Option<Rea
     Some(ReadSubscription { at: resource.at(), subscription })
 }
 
-/// A permission for topics to send to queues.
+/// A permission of topics to send to queues.
 #[derive(Debug)]
 pub(crate) struct QueuePermission {
     queue_urls: Vec<String>,
     resources: Vec<String>,
-    /// Patterns of topic ARNs; none is any.
+    /// Patterns of topic ARNs; `None` for all topics.
     topics: Option<Vec<String>>,
 }
 
 impl QueuePermission {
-    fn lets(&self, topic_arn: &str, queue_arn: &str, queue_url: &str) -> bool {
+    fn allows(&self, topic_arn: &str, queue_arn: &str, queue_url: &str) -> bool {
         self.queue_urls.iter().any(|url| url == queue_url)
             && self.resources.iter().any(|pattern| crate::iam::matches(pattern, queue_arn))
             && self
@@ -142,10 +141,10 @@ impl QueuePermission {
     }
 }
 
-/// Reads the statements of a queue policy that let SNS send.
+/// Reads the statements of a queue policy that allow SNS to send.
 pub(crate) fn queue_policy(resource: &Resource, scope: &Scope<'_>) -> Vec<QueuePermission> {
     let mut reader = reader(resource, scope);
-    let queue_urls = reader.texts("Queues").unwrap_or_default();
+    let queue_urls = reader.strings("Queues").unwrap_or_default();
     let mut permissions = Vec::new();
     if let Some(mut document) = reader.object("PolicyDocument") {
         for statement in document.objects("Statement").unwrap_or_default() {
@@ -159,19 +158,18 @@ pub(crate) fn queue_policy(resource: &Resource, scope: &Scope<'_>) -> Vec<QueueP
 }
 
 fn permission(mut reader: Properties<'_>, queue_urls: &[String]) -> Option<QueuePermission> {
-    let effect = reader.required_text("Effect")?;
+    let effect = reader.required_string("Effect")?;
     let principal = reader.value("Principal").unwrap_or(Value::Null);
-    let actions = reader.texts("Action").unwrap_or_default();
-    let resources = reader.texts("Resource").unwrap_or_default();
+    let actions = reader.strings("Action").unwrap_or_default();
+    let resources = reader.strings("Resource").unwrap_or_default();
     let condition = reader.value("Condition");
     reader.ignore(&["Sid"]);
     if effect == "Deny" {
-        // The usual one: nobody without TLS. There is none here, and nobody else.
+        // Denies requests without TLS, which the emulator does not have.
         let insecure =
             condition.as_ref().and_then(|condition| condition.get("Bool")?.get("aws:SecureTransport"));
         if insecure.is_none_or(|value| value.to_string().trim_matches('"') != "false") {
-            reader
-                .report("a Deny is only understood for insecure transport (Bool aws:SecureTransport false)");
+            reader.report("a Deny is only supported for insecure transport (Bool aws:SecureTransport false)");
         }
         reader.finish();
         return None;
@@ -180,7 +178,7 @@ fn permission(mut reader: Properties<'_>, queue_urls: &[String]) -> Option<Queue
         None => None,
         Some(Some(topics)) => Some(topics),
         Some(None) => {
-            reader.report_at("Condition", "is not understood; ArnEquals and ArnLike of aws:SourceArn are");
+            reader.report_at("Condition", "is not supported; ArnEquals and ArnLike of aws:SourceArn are");
             None
         }
     };
@@ -196,7 +194,7 @@ fn permission(mut reader: Properties<'_>, queue_urls: &[String]) -> Option<Queue
     (for_sns && sends).then(|| QueuePermission { queue_urls: queue_urls.to_vec(), resources, topics })
 }
 
-/// The topics that a condition on `aws:SourceArn` lets through.
+/// The topics that a condition on `aws:SourceArn` allows; `None` for an unsupported condition.
 fn source_arns(condition: Value) -> Option<Vec<String>> {
     let Value::Object(operators) = condition else { return None };
     let mut arns = Vec::new();
@@ -210,7 +208,11 @@ fn source_arns(condition: Value) -> Option<Vec<String>> {
             }
             match value {
                 Value::String(arn) => arns.push(arn.clone()),
-                Value::Array(list) => arns.extend(list.iter().filter_map(Value::as_str).map(str::to_owned)),
+                Value::Array(list) => {
+                    let list: Option<Vec<String>> =
+                        list.iter().map(|arn| arn.as_str().map(str::to_owned)).collect();
+                    arns.extend(list?);
+                }
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
             }
         }
@@ -218,8 +220,8 @@ fn source_arns(condition: Value) -> Option<Vec<String>> {
     Some(arns)
 }
 
-/// Refuses a subscription that names what is not there, or whose queue does not let its topic in: AWS would
-/// take it and drop the messages silently.
+/// Reports a subscription of a missing topic or queue, or without a queue policy that allows it: AWS would accept it
+/// and drop the messages silently.
 pub(crate) fn check(
     subscriptions: &[ReadSubscription],
     topics: &[Topic],
@@ -242,11 +244,11 @@ pub(crate) fn check(
             continue;
         };
         let url = super::resources::queue_url(aws_endpoint, &queue.name);
-        if !permissions.iter().any(|permission| permission.lets(topic_arn, queue_arn, &url)) {
-            let what = format!(
-                "no AWS::SQS::QueuePolicy lets {topic_arn} send to {queue_arn}; AWS would drop its messages"
+        if !permissions.iter().any(|permission| permission.allows(topic_arn, queue_arn, &url)) {
+            let message = format!(
+                "no AWS::SQS::QueuePolicy allows {topic_arn} to send to {queue_arn}; AWS would drop its messages"
             );
-            scope.problems.report(at, what);
+            scope.problems.report(at, message);
         }
     }
 }

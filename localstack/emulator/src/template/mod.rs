@@ -1,18 +1,17 @@
 //! `template.yaml` to a [`Deployment`].
 //!
-//! The template is what deploys to AWS, so whatever this reader does not understand, or would run differently,
-//! is refused by name and place - a resource type, an event, a property, a function, a reference to nothing -
-//! and all of it at once. Each file below names, beside the properties that it understands, those that AWS
-//! heeds and that change nothing here; a typing error is in neither list.
+//! The same template deploys to AWS, so every part that the emulator does not support is reported with its position:
+//! resource types, events, properties, functions and unresolved references, all in one run. Each file below lists the
+//! properties that it reads and those without effect in the emulator; a typing error is in neither list.
 //!
 //! ```text
-//! yaml        YAML with CloudFormation's tags to plain values in the long form
-//! problems    where something stands, and what is wrong with it
+//! yaml        YAML with CloudFormation's tags to JSON in the long form
+//! problems    positions and problems
 //! parameters  parameters and conditions
-//! scope       Ref, GetAtt, Sub and the other functions
+//! scope       Ref, GetAtt, Sub and the other intrinsic functions
 //! dynamic     {{resolve:secretsmanager:…}}
-//! properties  typed reading that leaves no property unread
-//! resources   which resources there are, and their physical names
+//! properties  typed reading that reports unread properties
+//! resources   the resources and their physical names
 //! functions, events, api, tables, messaging, secret   one kind of resource each
 //! ```
 
@@ -43,22 +42,22 @@ use crate::secrets::Secrets;
 
 pub use problems::{Problem, TemplateError};
 
-use problems::{At, Problems};
+use problems::{Problems, TemplatePath};
 use properties::Properties;
 use resources::{Kind, Resource};
 use scope::Scope;
 use yaml::Entries;
 
-/// What a template is resolved with.
+/// The inputs of a template.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
     /// `AWS::StackName`.
     pub stack_name: &'a str,
-    /// Values for parameters; the others take their defaults.
+    /// Values of parameters; all others have their default.
     pub parameters: &'a BTreeMap<String, String>,
-    /// Base URL of the AWS endpoint, which queue URLs begin with.
+    /// Base URL of the AWS endpoint, the prefix of queue URLs.
     pub aws_endpoint: &'a str,
-    /// Where generated secrets come from and are kept.
+    /// The store of generated secrets.
     pub secrets: &'a Secrets,
 }
 
@@ -66,7 +65,7 @@ pub struct Inputs<'a> {
 ///
 /// # Errors
 ///
-/// When it cannot be read, or says what cannot run here.
+/// The file cannot be read, is not YAML, or has unsupported or invalid parts.
 pub fn load(path: &Path, inputs: Inputs<'_>) -> Result<Deployment, TemplateError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| TemplateError::Read { path: path.to_owned(), source })?;
@@ -77,20 +76,20 @@ pub fn load(path: &Path, inputs: Inputs<'_>) -> Result<Deployment, TemplateError
 ///
 /// # Errors
 ///
-/// When it is not YAML, or says what cannot run here.
+/// The text is not YAML, or has unsupported or invalid parts.
 pub fn parse(text: &str, inputs: Inputs<'_>) -> Result<Deployment, TemplateError> {
     read(yaml_serde::from_str(text)?, inputs)
 }
 
-/// Reads a template whose YAML is read already.
+/// Reads a template from a parsed YAML document.
 ///
 /// # Errors
 ///
-/// When it says what cannot run here.
+/// The template has unsupported or invalid parts.
 pub fn read(document: yaml_serde::Value, inputs: Inputs<'_>) -> Result<Deployment, TemplateError> {
     let problems = Problems::default();
     let deployment = resolve(document, inputs, &problems);
-    if problems.is_empty() { Ok(deployment) } else { Err(TemplateError::Refused(problems.into_inner())) }
+    if problems.is_empty() { Ok(deployment) } else { Err(TemplateError::Unsupported(problems.into_inner())) }
 }
 
 fn resolve(document: yaml_serde::Value, inputs: Inputs<'_>, problems: &Problems) -> Deployment {
@@ -120,7 +119,7 @@ fn resolve(document: yaml_serde::Value, inputs: Inputs<'_>, problems: &Problems)
         deployment.api = api::read(resource, &deployment.functions, &scope);
     }
     for second in apis {
-        problems.report(&second.at(), "is a second API; one runs here");
+        problems.report(&second.at(), "is a second API; only one is supported");
     }
     deployment.api.routes = routes;
     if deployment.api.authorizer.is_none() {
@@ -128,8 +127,10 @@ fn resolve(document: yaml_serde::Value, inputs: Inputs<'_>, problems: &Problems)
     }
     deployment.tables = of(Kind::Table).map(|r| tables::read(r, &scope)).collect();
     deployment.topics = of(Kind::Topic).map(|r| messaging::topic(r, &scope)).collect();
-    deployment.queues =
-        messaging::in_order(of(Kind::Queue).map(|r| messaging::queue(r, &scope)).collect(), &scope);
+    deployment.queues = messaging::dead_letter_queues_first(
+        of(Kind::Queue).map(|r| messaging::queue(r, &scope)).collect(),
+        &scope,
+    );
     let subscriptions: Vec<_> =
         of(Kind::Subscription).filter_map(|r| messaging::subscription(r, &scope)).collect();
     let permissions: Vec<_> =
@@ -145,11 +146,11 @@ fn resolve(document: yaml_serde::Value, inputs: Inputs<'_>, problems: &Problems)
     deployment.subscriptions = subscriptions.into_iter().map(|read| read.subscription).collect();
     check_triggers(&deployment, problems);
     check_unique(&deployment, problems);
-    check_the_rest(of(Kind::Accepted), sections.entries("Outputs", problems), &scope);
+    check_accepted_resources(of(Kind::Accepted), sections.entries("Outputs", problems), &scope);
     deployment
 }
 
-/// The sections of a template; any other is refused.
+/// The sections of a template; unknown ones are reported.
 struct Sections(Vec<(String, yaml_serde::Value)>);
 
 impl Sections {
@@ -158,56 +159,65 @@ impl Sections {
         let mut sections = Vec::new();
         let mut has_transform = false;
         let yaml_serde::Value::Mapping(document) = document else {
-            problems.report(&At::top("template"), "is not a mapping");
+            problems.report(&TemplatePath::top("template"), "is not a mapping");
             return Self(sections);
         };
         for (name, value) in document {
-            let name = name.as_str().unwrap_or_default().to_owned();
+            let Some(name) = name.as_str().map(str::to_owned) else {
+                problems.report(&TemplatePath::top("template"), "has a section whose name is not a string");
+                continue;
+            };
             match name.as_str() {
                 "Transform" => {
                     has_transform = true;
                     if value.as_str() != Some("AWS::Serverless-2016-10-31") {
-                        problems.report(&At::top("Transform"), "must be AWS::Serverless-2016-10-31");
+                        problems
+                            .report(&TemplatePath::top("Transform"), "must be AWS::Serverless-2016-10-31");
                     }
                 }
                 "AWSTemplateFormatVersion" | "Description" | "Metadata" => {}
                 known if KNOWN.contains(&known) => sections.push((name, value)),
-                _ => problems.report(&At::top(&name), "is not a section that is understood here"),
+                _ => problems.report(&TemplatePath::top(&name), "is not a section that is supported"),
             }
         }
         if !has_transform {
-            problems.report(&At::top("Transform"), "is missing; it must be AWS::Serverless-2016-10-31");
+            problems
+                .report(&TemplatePath::top("Transform"), "is missing; it must be AWS::Serverless-2016-10-31");
         }
         Self(sections)
     }
 
-    /// Takes a section out; one that is not there is empty.
+    /// Removes and returns a section; a missing section is empty.
     fn entries(&mut self, name: &str, problems: &Problems) -> Entries {
         match self.0.iter().position(|(section, _)| section == name) {
-            Some(index) => yaml::entries(self.0.remove(index).1, &At::top(name), problems),
+            Some(index) => yaml::entries(self.0.remove(index).1, &TemplatePath::top(name), problems),
             None => Vec::new(),
         }
     }
 }
 
-/// `Globals.Function`, which is the only kind of globals here.
+/// `Globals.Function`, the only kind of globals that is supported.
 fn globals(entries: Entries, problems: &Problems) -> Value {
     let mut function = Value::Object(Map::new());
     for (kind, value) in entries {
         if kind == "Function" {
             function = value;
         } else {
-            problems.report(&At::top("Globals").key(&kind), "is not understood here; Function is");
+            problems.report(&TemplatePath::top("Globals").key(&kind), "is not understood; Function is");
         }
     }
     function
 }
 
-/// Triggers have to name what is there, and AWS refuses a queue whose messages come back while they are worked on.
+/// Checks that triggers refer to existing resources, and that a queue's visibility timeout is not shorter than the
+/// function's timeout, which AWS rejects.
 fn check_triggers(deployment: &Deployment, problems: &Problems) {
     for trigger in &deployment.triggers {
-        let at =
-            At::top("Resources").key(&trigger.function).key("Properties").key("Events").key(&trigger.name);
+        let at = TemplatePath::top("Resources")
+            .key(&trigger.function)
+            .key("Properties")
+            .key("Events")
+            .key(&trigger.name);
         match &trigger.source {
             TriggerSource::Queue { queue_arn, .. } => {
                 let Some(queue) =
@@ -216,6 +226,7 @@ fn check_triggers(deployment: &Deployment, problems: &Problems) {
                     problems.report(&at, format!("{queue_arn} is not a queue of this template"));
                     continue;
                 };
+                // The reader of queues writes the attribute as a number.
                 let visibility =
                     queue.attributes.get("VisibilityTimeout").and_then(|v| v.parse::<u64>().ok());
                 let timeout = deployment.functions.iter().find(|f| f.logical_id == trigger.function);
@@ -237,7 +248,7 @@ fn check_triggers(deployment: &Deployment, problems: &Problems) {
     }
 }
 
-/// Two resources with one physical name would be one here, and an error on AWS; two functions on one route too.
+/// Reports resources of one type with the same physical name, and functions with the same route.
 fn check_unique(deployment: &Deployment, problems: &Problems) {
     let functions = deployment.functions.iter().map(|f| (&f.logical_id, "FunctionName", &f.name));
     let tables = deployment.tables.iter().map(|t| (&t.logical_id, "TableName", &t.name));
@@ -246,33 +257,40 @@ fn check_unique(deployment: &Deployment, problems: &Problems) {
     let mut seen = BTreeMap::new();
     for (id, property, name) in functions.chain(tables).chain(topics).chain(queues) {
         if let Some(first) = seen.insert((property, name), id) {
-            let at = At::top("Resources").key(id).key("Properties").key(property);
+            let at = TemplatePath::top("Resources").key(id).key("Properties").key(property);
             problems.report(&at, format!("{name} is the name of {first} already"));
         }
     }
     let mut seen = BTreeMap::new();
     for route in &deployment.api.routes {
         if let Some(first) = seen.insert((&route.method, &route.path), &route.function) {
-            let at = At::top("Resources").key(&route.function).key("Properties").key("Events");
+            let at = TemplatePath::top("Resources").key(&route.function).key("Properties").key("Events");
             problems.report(&at, format!("{} {} is a route of {first} already", route.method, route.path));
         }
     }
 }
 
-/// References inside what is not run are looked at all the same: CloudFormation would refuse them.
-fn check_the_rest<'r>(accepted: impl Iterator<Item = &'r Resource>, outputs: Entries, scope: &Scope<'_>) {
+/// Checks references in resources that are not emulated and in outputs, which CloudFormation would reject as well.
+fn check_accepted_resources<'r>(
+    accepted: impl Iterator<Item = &'r Resource>,
+    outputs: Entries,
+    scope: &Scope<'_>,
+) {
     for resource in accepted {
         scope.resolve(&resource.properties, &resource.at());
     }
     for (name, output) in outputs {
-        let at = At::top("Outputs").key(&name);
+        let at = TemplatePath::top("Outputs").key(&name);
         let mut reader = Properties::new(output, at.clone(), scope.problems);
-        let holds = match reader.text("Condition") {
-            Some(condition) => scope.conditions.get(&condition).copied().unwrap_or(true),
+        let holds = match reader.string("Condition") {
+            Some(condition) => scope.conditions.get(&condition).copied().unwrap_or_else(|| {
+                reader.report_at("Condition", format!("there is no condition {condition}"));
+                false
+            }),
             None => true,
         };
         if let Some(value) = reader.value("Value").filter(|_| holds) {
-            scope.resolve_text(&value, &at.key("Value"));
+            scope.resolve_string(&value, &at.key("Value"));
         }
         reader.ignore(&["Description", "Export"]);
         reader.finish();

@@ -1,23 +1,23 @@
-//! Typed reading of an object whose values are resolved, with nothing left over: a property that was neither
-//! asked for nor named as one that changes nothing here is refused, and so is every typing error.
+//! Typed reading of an object with resolved values. A property that is neither read nor ignored explicitly is
+//! reported, so that a typing error is never ignored.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::problems::{At, Problems};
+use super::problems::{Problems, TemplatePath};
 
-/// The properties of a resource, an event, or any object inside one.
+/// The properties of a resource, an event, or an object inside of one.
 pub(crate) struct Properties<'a> {
-    at: At,
+    at: TemplatePath,
     problems: &'a Problems,
     left: BTreeMap<String, Value>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Properties<'a> {
-    /// Starts to read `value`; what is not an object is reported and read as an empty one.
-    pub(crate) fn new(value: Value, at: At, problems: &'a Problems) -> Self {
+    /// Starts to read `value`. A value that is not an object is reported and read as an empty one.
+    pub(crate) fn new(value: Value, at: TemplatePath, problems: &'a Problems) -> Self {
         let left = match value {
             Value::Object(map) => map.into_iter().collect(),
             Value::Null => BTreeMap::new(),
@@ -29,85 +29,85 @@ impl<'a> Properties<'a> {
         Self { at, problems, left, known: Vec::new() }
     }
 
-    /// A reader for something inside that was taken out as a value.
-    pub(crate) fn child(&self, value: Value, at: At) -> Properties<'a> {
+    /// A reader for a value that was taken from this object.
+    pub(crate) fn child(&self, value: Value, at: TemplatePath) -> Properties<'a> {
         Properties::new(value, at, self.problems)
     }
 
-    /// Where the object stands.
-    pub(crate) fn at(&self) -> &At {
+    /// The position of the object.
+    pub(crate) fn at(&self) -> &TemplatePath {
         &self.at
     }
 
-    /// Reports something about the object as a whole.
-    pub(crate) fn report(&self, what: impl Into<String>) {
-        self.problems.report(&self.at, what);
+    /// Reports a problem of the object.
+    pub(crate) fn report(&self, message: impl Into<String>) {
+        self.problems.report(&self.at, message);
     }
 
-    /// Reports something about one property.
-    pub(crate) fn report_at(&self, name: &str, what: impl Into<String>) {
-        self.problems.report(&self.at.key(name), what);
+    /// Reports a problem of one property.
+    pub(crate) fn report_at(&self, name: &str, message: impl Into<String>) {
+        self.problems.report(&self.at.key(name), message);
     }
 
-    /// The property as it is.
+    /// The property's value.
     pub(crate) fn value(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
         self.left.remove(name)
     }
 
-    /// A text; numbers and booleans are taken for one, as CloudFormation does.
-    pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
+    /// A string; numbers and booleans are converted, as in CloudFormation.
+    pub(crate) fn string(&mut self, name: &'static str) -> Option<String> {
         let value = self.value(name)?;
         match scalar(&value) {
             Some(text) => Some(text),
-            None => self.wrong(name, &value, "a text"),
+            None => self.wrong_type(name, &value, "a string"),
         }
     }
 
-    /// A text that must be there.
-    pub(crate) fn required_text(&mut self, name: &'static str) -> Option<String> {
-        if self.is_missing(name) {
+    /// A required string; its absence is reported.
+    pub(crate) fn required_string(&mut self, name: &'static str) -> Option<String> {
+        if self.check_missing(name) {
             return None;
         }
-        self.text(name)
+        self.string(name)
     }
 
-    /// A whole number, not negative; a text that holds one is taken for it.
+    /// A whole number, not negative, or a string with one.
     pub(crate) fn number<T: TryFrom<u64>>(&mut self, name: &'static str) -> Option<T> {
         let value = self.value(name)?;
         let number = scalar(&value).and_then(|text| text.parse::<u64>().ok());
         match number.and_then(|number| T::try_from(number).ok()) {
             Some(number) => Some(number),
-            None => self.wrong(name, &value, "a whole number"),
+            None => self.wrong_type(name, &value, "a whole number"),
         }
     }
 
-    /// A truth value; the texts `true` and `false` are taken for one.
-    pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
+    /// A boolean, or the string `true` or `false`.
+    pub(crate) fn boolean(&mut self, name: &'static str) -> Option<bool> {
         let value = self.value(name)?;
         match scalar(&value).as_deref() {
             Some("true") => Some(true),
             Some("false") => Some(false),
-            Some(_) | None => self.wrong(name, &value, "true or false"),
+            Some(_) | None => self.wrong_type(name, &value, "true or false"),
         }
     }
 
-    /// A list of texts; one text stands for a list of one, as IAM has it.
-    pub(crate) fn texts(&mut self, name: &'static str) -> Option<Vec<String>> {
+    /// A list of strings, or one string for a list of one, as in IAM.
+    pub(crate) fn strings(&mut self, name: &'static str) -> Option<Vec<String>> {
         let value = self.value(name)?;
-        let texts: Option<Vec<String>> = match &value {
+        let strings: Option<Vec<String>> = match &value {
             Value::Array(list) => list.iter().map(scalar).collect(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
                 scalar(&value).map(|text| vec![text])
             }
         };
-        match texts {
-            Some(texts) => Some(texts),
-            None => self.wrong(name, &value, "a list of texts"),
+        match strings {
+            Some(strings) => Some(strings),
+            None => self.wrong_type(name, &value, "a list of strings"),
         }
     }
 
-    /// A list of objects; one object stands for a list of one, as in policies.
+    /// A list of objects, or one object for a list of one, as in policies.
     pub(crate) fn objects(&mut self, name: &'static str) -> Option<Vec<Properties<'a>>> {
         let value = self.value(name)?;
         let at = self.at.key(name);
@@ -115,7 +115,7 @@ impl<'a> Properties<'a> {
             Value::Array(list) => list,
             Value::Object(_) => return Some(vec![Properties::new(value, at, self.problems)]),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                return self.wrong(name, &value, "a list");
+                return self.wrong_type(name, &value, "a list");
             }
         };
         Some(
@@ -132,14 +132,14 @@ impl<'a> Properties<'a> {
         Some(Properties::new(value, self.at.key(name), self.problems))
     }
 
-    /// An object whose keys are names of the template's own choosing.
-    pub(crate) fn named(&mut self, name: &'static str) -> Option<Vec<(String, Value, At)>> {
+    /// An object whose keys are free names, as entries with their positions.
+    pub(crate) fn named_entries(&mut self, name: &'static str) -> Option<Vec<(String, Value, TemplatePath)>> {
         let at = self.at.key(name);
         Some(self.object(name)?.into_entries(&at))
     }
 
-    /// Every entry, for an object whose keys are names of the template's own choosing.
-    pub(crate) fn into_entries(self, at: &At) -> Vec<(String, Value, At)> {
+    /// All entries of an object whose keys are free names.
+    pub(crate) fn into_entries(self, at: &TemplatePath) -> Vec<(String, Value, TemplatePath)> {
         self.left
             .into_iter()
             .map(|(key, value)| {
@@ -149,7 +149,7 @@ impl<'a> Properties<'a> {
             .collect()
     }
 
-    /// Names properties that AWS heeds and that change nothing here.
+    /// Ignores properties that have no effect in the emulator.
     pub(crate) fn ignore(&mut self, names: &[&'static str]) {
         for name in names {
             self.known.push(name);
@@ -157,17 +157,17 @@ impl<'a> Properties<'a> {
         }
     }
 
-    /// Ends the reading: whatever is left is refused by name.
+    /// Ends the reading and reports the remaining properties.
     pub(crate) fn finish(self) {
         for name in self.left.keys() {
             self.problems.report(
                 &self.at.key(name),
-                format!("is not a property that is understood here (understood: {})", self.known.join(", ")),
+                format!("is not a property that is supported (supported: {})", self.known.join(", ")),
             );
         }
     }
 
-    fn is_missing(&mut self, name: &'static str) -> bool {
+    fn check_missing(&mut self, name: &'static str) -> bool {
         let missing = !self.left.contains_key(name);
         if missing {
             self.known.push(name);
@@ -176,16 +176,16 @@ impl<'a> Properties<'a> {
         missing
     }
 
-    /// Reports a value of the wrong type; null was reported when it came up.
-    fn wrong<T>(&self, name: &str, value: &Value, expected: &str) -> Option<T> {
+    /// Reports a value of the wrong type; null has been reported before.
+    fn wrong_type<T>(&self, name: &str, value: &Value, expected: &str) -> Option<T> {
         if !value.is_null() {
-            self.report_at(name, format!("must be {expected}, and is {value}"));
+            self.report_at(name, format!("must be {expected}, but is {value}"));
         }
         None
     }
 }
 
-/// The text of a scalar.
+/// A scalar as a string; `None` for null, lists and objects.
 pub(crate) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

@@ -1,5 +1,4 @@
-//! The resources of the template: which are run, which are accepted because they change nothing here, and the
-//! physical names that others refer to them by.
+//! The resources of the template: emulated types, accepted types without effect, and physical names.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +6,12 @@ use serde_json::Value;
 
 use crate::arn;
 
-use super::problems::At;
+use super::problems::TemplatePath;
 use super::properties::Properties;
-use super::scope::{Physical, Scope};
+use super::scope::{PhysicalResource, Scope};
 use super::yaml::Entries;
 
-/// The types of resource that mean something here.
+/// The supported types of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `AWS::Serverless::Function`.
@@ -27,15 +26,15 @@ pub(crate) enum Kind {
     Subscription,
     /// `AWS::SQS::Queue`.
     Queue,
-    /// `AWS::SQS::QueuePolicy`: not enforced, but checked against the subscriptions.
+    /// `AWS::SQS::QueuePolicy`: not enforced, but compared with the subscriptions.
     QueuePolicy,
     /// `AWS::SecretsManager::Secret`.
     Secret,
-    /// Changes nothing about how requests and messages flow.
+    /// Without effect in the emulator.
     Accepted,
 }
 
-/// Accepted types; one that ends with `::` stands for a whole service.
+/// Accepted types; a name that ends with `::` is a whole service.
 const ACCEPTED: [&str; 8] = [
     "AWS::ApiGateway::Account",
     "AWS::ApplicationAutoScaling::",
@@ -68,21 +67,21 @@ impl Kind {
     }
 }
 
-/// A resource that is there: its condition, if it has one, is true.
+/// A resource without a condition or with a true one.
 #[derive(Debug)]
 pub(crate) struct Resource {
     pub(crate) id: String,
     pub(crate) kind: Kind,
-    /// As they stand in the template, not resolved.
+    /// The unresolved properties.
     pub(crate) properties: Value,
     /// `Metadata.BuildProperties.Binary`, of functions.
     pub(crate) binary: Option<String>,
 }
 
 impl Resource {
-    /// Where its properties stand.
-    pub(crate) fn at(&self) -> At {
-        At::top("Resources").key(&self.id).key("Properties")
+    /// The position of its properties.
+    pub(crate) fn at(&self) -> TemplatePath {
+        TemplatePath::top("Resources").key(&self.id).key("Properties")
     }
 }
 
@@ -96,15 +95,17 @@ pub(crate) fn register(
     let ids: Vec<String> = declared.iter().map(|(id, _)| id.clone()).collect();
     let mut resources = Vec::new();
     for (id, value) in declared {
-        let reader = Properties::new(value, At::top("Resources").key(&id), scope.problems);
+        let reader = Properties::new(value, TemplatePath::top("Resources").key(&id), scope.problems);
         match read(&id, reader, &ids, scope) {
             Some((resource, true)) => resources.push(resource),
             Some((_, false)) => {
                 scope.absent.insert(id);
             }
-            // Reported. Its name stands, so that not everything that refers to it is reported as well.
+            // Reported. It stays in scope, so that references to it are not reported as well.
             None => {
-                scope.resources.insert(id.clone(), Physical { reference: id, alias: None, attributes: None });
+                scope
+                    .resources
+                    .insert(id.clone(), PhysicalResource { reference: id, alias: None, attributes: None });
             }
         }
     }
@@ -117,10 +118,10 @@ pub(crate) fn register(
 
 /// One resource, and whether its condition holds.
 fn read(id: &str, mut reader: Properties<'_>, ids: &[String], scope: &Scope<'_>) -> Option<(Resource, bool)> {
-    let type_name = reader.required_text("Type");
-    let condition = reader.text("Condition");
+    let type_name = reader.required_string("Type");
+    let condition = reader.string("Condition");
     let metadata = reader.object("Metadata");
-    for needed in reader.texts("DependsOn").unwrap_or_default() {
+    for needed in reader.strings("DependsOn").unwrap_or_default() {
         if !ids.contains(&needed) {
             reader.report_at("DependsOn", format!("there is no resource {needed}"));
         }
@@ -138,7 +139,7 @@ fn read(id: &str, mut reader: Properties<'_>, ids: &[String], scope: &Scope<'_>)
     let type_name = type_name?;
     let kind = Kind::of(&type_name);
     if kind.is_none() {
-        reader.report_at("Type", format!("{type_name} is not a resource type that runs here"));
+        reader.report_at("Type", format!("{type_name} is not a supported resource type"));
     }
     let binary = match (kind, metadata) {
         (Some(Kind::Function), Some(metadata)) => binary(metadata),
@@ -153,29 +154,28 @@ fn read(id: &str, mut reader: Properties<'_>, ids: &[String], scope: &Scope<'_>)
 }
 
 fn binary(mut metadata: Properties<'_>) -> Option<String> {
-    let method = metadata.required_text("BuildMethod");
+    let method = metadata.required_string("BuildMethod");
     if let Some(method) = method.filter(|method| method != "rust-cargolambda") {
-        metadata
-            .report_at("BuildMethod", format!("{method} is not known here; functions are cargo binaries"));
+        metadata.report_at("BuildMethod", format!("{method} is not supported; functions are cargo binaries"));
     }
     let Some(mut build) = metadata.object("BuildProperties") else {
         metadata.report("has no BuildProperties.Binary, the cargo binary to run");
         return None;
     };
-    let binary = build.required_text("Binary");
+    let binary = build.required_string("Binary");
     build.finish();
     metadata.ignore(&["cfn-lint", "SamResourceId", "DockerTag"]);
     metadata.finish();
     binary
 }
 
-/// What `Ref` and `GetAtt` give. A name can be made of parameters only: the other resources have none yet.
-fn physical(resource: &Resource, globals: &Value, aws_endpoint: &str, scope: &Scope<'_>) -> Physical {
+/// The values of `Ref` and `GetAtt`. A name can refer to parameters only, because other resources have no name yet.
+fn physical(resource: &Resource, globals: &Value, aws_endpoint: &str, scope: &Scope<'_>) -> PhysicalResource {
     let id = &resource.id;
     let name = |property: &str| -> String {
         let named = resource.properties.get(property);
         named
-            .and_then(|value| scope.resolve_text(value, &resource.at().key(property)))
+            .and_then(|value| scope.resolve_string(value, &resource.at().key(property)))
             .unwrap_or_else(|| format!("{}-{id}", scope.stack_name))
     };
     let mut alias = None;
@@ -185,8 +185,8 @@ fn physical(resource: &Resource, globals: &Value, aws_endpoint: &str, scope: &Sc
             let arn = arn::function(&name);
             let published =
                 [&resource.properties, globals].into_iter().find_map(|of| of.get("AutoPublishAlias"));
-            let published =
-                published.and_then(|value| scope.resolve_text(value, &resource.at().key("AutoPublishAlias")));
+            let published = published
+                .and_then(|value| scope.resolve_string(value, &resource.at().key("AutoPublishAlias")));
             alias = published.map(|alias| format!("{arn}:{alias}"));
             (name, vec![("Arn", arn)])
         }
@@ -216,12 +216,16 @@ fn physical(resource: &Resource, globals: &Value, aws_endpoint: &str, scope: &Sc
         }
         Kind::Api => ("local".to_owned(), vec![("RestApiId", "local".to_owned())]),
         Kind::Subscription | Kind::QueuePolicy => (id.clone(), Vec::new()),
-        Kind::Accepted => return Physical { reference: id.clone(), alias, attributes: None },
+        Kind::Accepted => return PhysicalResource { reference: id.clone(), alias, attributes: None },
     };
-    Physical { reference, alias, attributes: Some(attributes.into_iter().collect::<BTreeMap<_, _>>()) }
+    PhysicalResource {
+        reference,
+        alias,
+        attributes: Some(attributes.into_iter().collect::<BTreeMap<_, _>>()),
+    }
 }
 
-/// The URL that the SQS endpoint knows a queue by.
+/// The URL of a queue at the SQS endpoint.
 pub(crate) fn queue_url(aws_endpoint: &str, name: &str) -> String {
     format!("{}/{}/{name}", aws_endpoint.trim_end_matches('/'), crate::deployment::ACCOUNT)
 }

@@ -1,4 +1,4 @@
-//! `AWS::SecretsManager::Secret`: its value, generated once or written in the template.
+//! `AWS::SecretsManager::Secret`: a value from the template, or one that is generated once.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::properties::Properties;
 use super::resources::Resource;
 use super::scope::Scope;
 
-/// What Secrets Manager takes where the template does not say.
+/// Default length of a generated secret.
 const DEFAULT_LENGTH: usize = 32;
 
 /// Reads a secret and enters its value into the scope, by name and by ARN.
@@ -17,12 +17,12 @@ pub(crate) fn read(resource: &Resource, secrets: &Secrets, scope: &mut Scope<'_>
     let at = resource.at();
     let properties = scope.resolve(&resource.properties, &at).unwrap_or(Value::Null);
     let mut reader = Properties::new(properties, at, scope.problems);
-    let name = reader.text("Name").unwrap_or_else(|| format!("{}-{}", scope.stack_name, resource.id));
-    let written = reader.text("SecretString");
+    let name = reader.string("Name").unwrap_or_else(|| format!("{}-{}", scope.stack_name, resource.id));
+    let literal = reader.string("SecretString");
     let generate = reader.object("GenerateSecretString").and_then(generate);
     reader.ignore(&["Description", "KmsKeyId", "Tags"]);
-    let value = match (written, generate) {
-        (Some(written), None) => Some(written),
+    let value = match (literal, generate) {
+        (Some(literal), None) => Some(literal),
         (None, Some(generate)) => match secrets.get_or_generate(&name, &generate) {
             Ok(value) => Some(value),
             Err(error) => {
@@ -31,31 +31,31 @@ pub(crate) fn read(resource: &Resource, secrets: &Secrets, scope: &mut Scope<'_>
             }
         },
         (None, None) | (Some(_), Some(_)) => {
-            reader.report("needs either a SecretString or a GenerateSecretString that can be understood");
+            reader.report("needs either a SecretString or a valid GenerateSecretString");
             None
         }
     };
     reader.finish();
-    // A refused secret has a value all the same, so that not everything that refers to it is reported as well.
+    // An invalid secret was reported. It has an empty value, so that references to it are not reported as well.
     let value = value.unwrap_or_default();
     scope.secrets.insert(arn::secret(&name), value.clone());
     scope.secrets.insert(name, value);
 }
 
 fn generate(mut reader: Properties<'_>) -> Option<Generate> {
-    let template = reader.text("SecretStringTemplate");
-    let key = reader.text("GenerateStringKey");
+    let template = reader.string("SecretStringTemplate");
+    let key = reader.string("GenerateStringKey");
     let generate = Generate {
         length: reader.number("PasswordLength").unwrap_or(DEFAULT_LENGTH),
-        exclude_characters: reader.text("ExcludeCharacters").unwrap_or_default(),
-        exclude_lowercase: reader.flag("ExcludeLowercase").unwrap_or(false),
-        exclude_numbers: reader.flag("ExcludeNumbers").unwrap_or(false),
-        exclude_punctuation: reader.flag("ExcludePunctuation").unwrap_or(false),
-        exclude_uppercase: reader.flag("ExcludeUppercase").unwrap_or(false),
-        include_space: reader.flag("IncludeSpace").unwrap_or(false),
+        exclude_characters: reader.string("ExcludeCharacters").unwrap_or_default(),
+        exclude_lowercase: reader.boolean("ExcludeLowercase").unwrap_or(false),
+        exclude_numbers: reader.boolean("ExcludeNumbers").unwrap_or(false),
+        exclude_punctuation: reader.boolean("ExcludePunctuation").unwrap_or(false),
+        exclude_uppercase: reader.boolean("ExcludeUppercase").unwrap_or(false),
+        include_space: reader.boolean("IncludeSpace").unwrap_or(false),
         into: None,
     };
-    // With 64 characters of which 26 are letters, one of each kind is there anyway.
+    // Long secrets contain each type with high probability, so this is not enforced.
     reader.ignore(&["RequireEachIncludedType"]);
     let into = match (template, key) {
         (None, None) => Some(None),

@@ -1,4 +1,4 @@
-//! `AWS::DynamoDB::Table` to the words of `CreateTable`.
+//! `AWS::DynamoDB::Table` as a request of `CreateTable`.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::properties::Properties;
 use super::resources::Resource;
 use super::scope::Scope;
 
-/// Properties about cost, encryption, backup and insight.
+/// Properties for capacity, encryption, backup and monitoring.
 const IGNORED: [&str; 8] = [
     "ContributorInsightsSpecification",
     "OnDemandThroughput",
@@ -25,8 +25,8 @@ pub(crate) fn read(resource: &Resource, scope: &Scope<'_>) -> Table {
     let at = resource.at();
     let properties = scope.resolve(&resource.properties, &at).unwrap_or(Value::Null);
     let mut reader = Properties::new(properties, at, scope.problems);
-    let name = reader.text("TableName").unwrap_or_else(|| scope.resources[&resource.id].reference.clone());
-    // Capacity is not simulated: every table is on demand here, whatever it costs there.
+    let name = reader.string("TableName").unwrap_or_else(|| scope.resources[&resource.id].reference.clone());
+    // Capacity is not emulated: every table is on demand.
     reader.ignore(&["BillingMode"]);
     let mut create = Map::from_iter([
         ("TableName".to_owned(), json!(name)),
@@ -40,14 +40,14 @@ pub(crate) fn read(resource: &Resource, scope: &Scope<'_>) -> Table {
         }
     }
     if let Some(mut stream) = reader.object("StreamSpecification") {
-        let view = stream.required_text("StreamViewType");
+        let view = stream.required_string("StreamViewType");
         stream.finish();
         create.insert(
             "StreamSpecification".to_owned(),
             json!({ "StreamEnabled": true, "StreamViewType": view.unwrap_or_default() }),
         );
     }
-    if let Some(protected) = reader.flag("DeletionProtectionEnabled") {
+    if let Some(protected) = reader.boolean("DeletionProtectionEnabled") {
         create.insert("DeletionProtectionEnabled".to_owned(), json!(protected));
     }
     let ttl_attribute = reader.object("TimeToLiveSpecification").and_then(time_to_live);
@@ -58,7 +58,10 @@ pub(crate) fn read(resource: &Resource, scope: &Scope<'_>) -> Table {
 
 fn attribute_definitions(reader: &mut Properties<'_>) -> Value {
     let definitions = reader.objects("AttributeDefinitions").unwrap_or_default();
-    definitions.into_iter().map(|definition| words(definition, &["AttributeName", "AttributeType"])).collect()
+    definitions
+        .into_iter()
+        .map(|definition| strings_object(definition, &["AttributeName", "AttributeType"]))
+        .collect()
 }
 
 fn key_schema(reader: &mut Properties<'_>) -> Value {
@@ -66,18 +69,18 @@ fn key_schema(reader: &mut Properties<'_>) -> Value {
         reader.report("has no KeySchema");
         return json!([]);
     };
-    keys.into_iter().map(|key| words(key, &["AttributeName", "KeyType"])).collect()
+    keys.into_iter().map(|key| strings_object(key, &["AttributeName", "KeyType"])).collect()
 }
 
 fn index(mut reader: Properties<'_>) -> Value {
-    let name = reader.required_text("IndexName").unwrap_or_default();
+    let name = reader.required_string("IndexName").unwrap_or_default();
     let keys = key_schema(&mut reader);
     let mut projected = Map::new();
     match reader.object("Projection") {
         Some(mut projection) => {
-            let kind = projection.required_text("ProjectionType").unwrap_or_default();
+            let kind = projection.required_string("ProjectionType").unwrap_or_default();
             projected.insert("ProjectionType".to_owned(), json!(kind));
-            if let Some(attributes) = projection.texts("NonKeyAttributes") {
+            if let Some(attributes) = projection.strings("NonKeyAttributes") {
                 projected.insert("NonKeyAttributes".to_owned(), json!(attributes));
             }
             projection.finish();
@@ -94,21 +97,21 @@ fn index(mut reader: Properties<'_>) -> Value {
     json!({ "IndexName": name, "KeySchema": keys, "Projection": projected })
 }
 
-/// An object of exactly these texts.
-fn words(mut reader: Properties<'_>, names: &[&'static str]) -> Value {
+/// An object with exactly these strings.
+fn strings_object(mut reader: Properties<'_>, names: &[&'static str]) -> Value {
     let object: Map<String, Value> = names
         .iter()
-        .map(|name| ((*name).to_owned(), json!(reader.required_text(name).unwrap_or_default())))
+        .map(|name| ((*name).to_owned(), json!(reader.required_string(name).unwrap_or_default())))
         .collect();
     reader.finish();
     Value::Object(object)
 }
 
 fn time_to_live(mut reader: Properties<'_>) -> Option<String> {
-    let attribute = reader.text("AttributeName");
-    let enabled = reader.flag("Enabled").unwrap_or(false);
+    let attribute = reader.string("AttributeName");
+    let enabled = reader.boolean("Enabled").unwrap_or(false);
     if enabled && attribute.is_none() {
-        reader.report("is enabled and names no attribute");
+        reader.report("is enabled but has no AttributeName");
     }
     reader.finish();
     attribute.filter(|_| enabled)

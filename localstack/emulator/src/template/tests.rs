@@ -1,4 +1,4 @@
-//! The real template resolves to what it says, and broken ones are refused with the right name.
+//! The deployed template is read completely, and invalid templates are reported with the right position.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ fn read(text: &str, parameters: &[(&str, &str)]) -> Result<Deployment, Vec<Probl
         secrets: &Secrets::in_memory(),
     };
     parse(text, inputs).map_err(|error| match error {
-        TemplateError::Refused(problems) => problems,
+        TemplateError::Unsupported(problems) => problems,
         TemplateError::Read { .. } | TemplateError::Yaml(_) => panic!("{error}"),
     })
 }
 
-fn the_real_one(parameters: &[(&str, &str)]) -> Deployment {
-    let text = include_str!("../../../template.yaml");
-    read(text, parameters).unwrap_or_else(|problems| panic!("{}", TemplateError::Refused(problems)))
+fn deployed_template(parameters: &[(&str, &str)]) -> Deployment {
+    let text = include_str!("../../../../template.yaml");
+    read(text, parameters).unwrap_or_else(|problems| panic!("{}", TemplateError::Unsupported(problems)))
 }
 
 fn function<'d>(deployment: &'d Deployment, id: &str) -> &'d crate::deployment::Function {
@@ -32,8 +32,8 @@ fn function<'d>(deployment: &'d Deployment, id: &str) -> &'d crate::deployment::
 }
 
 #[test]
-fn the_real_template_resolves() {
-    let deployment = the_real_one(&[("Stage", "local")]);
+fn the_deployed_template_is_read() {
+    let deployment = deployed_template(&[("Stage", "local")]);
     assert_eq!(deployment.api.stage, "local");
     let binaries: Vec<_> = deployment.functions.iter().map(|f| f.binary.as_str()).collect();
     assert_eq!(
@@ -68,9 +68,9 @@ fn the_real_template_resolves() {
 }
 
 #[test]
-fn its_routes_are_behind_the_authorizer_unless_they_say_otherwise() {
-    let deployment = the_real_one(&[]);
-    let text = include_str!("../../../template.yaml");
+fn its_routes_have_the_authorizer_unless_they_disable_it() {
+    let deployment = deployed_template(&[]);
+    let text = include_str!("../../../../template.yaml");
     assert_eq!(deployment.api.routes.len(), text.matches("Type: Api,").count());
     let find = |method: &str, path: &str| {
         deployment.api.routes.iter().find(|r| r.method == method && r.path == path).unwrap()
@@ -92,7 +92,7 @@ fn its_routes_are_behind_the_authorizer_unless_they_say_otherwise() {
 
 #[test]
 fn its_functions_have_their_environment_limits_and_statements() {
-    let deployment = the_real_one(&[("Registration", "open")]);
+    let deployment = deployed_template(&[("Registration", "open")]);
     let auth = function(&deployment, "AuthApiFunction");
     assert_eq!((auth.name.as_str(), auth.memory_size, auth.timeout.as_secs()), ("erp-auth-api", 1024, 10));
     assert_eq!(auth.environment["TABLE_NAME"], "erp-auth");
@@ -109,15 +109,15 @@ fn its_functions_have_their_environment_limits_and_statements() {
         format!("{ENDPOINT}/000000000000/erp-stock-queue,{ENDPOINT}/000000000000/erp-order-status-queue")
     );
     let sales = function(&deployment, "SalesApiFunction");
-    let question = format!("{}:live", arn::function("erp-contact-query"));
-    assert_eq!(sales.environment["CONTACT_QUERY_FUNCTION"], question);
+    let query_alias = format!("{}:live", arn::function("erp-contact-query"));
+    assert_eq!(sales.environment["CONTACT_QUERY_FUNCTION"], query_alias);
     assert_eq!(sales.statements[1].resources[2], arn::index("erp-sales", "party"));
-    assert_eq!(sales.statements[2].resources[0], question, "the alias, and not what nobody published");
+    assert_eq!(sales.statements[2].resources[0], query_alias, "the alias, not the unpublished version");
 }
 
 #[test]
-fn its_tables_are_in_the_words_of_create_table() {
-    let deployment = the_real_one(&[("DeletionProtection", "true")]);
+fn its_tables_are_requests_of_create_table() {
+    let deployment = deployed_template(&[("DeletionProtection", "true")]);
     let contact = &deployment.tables[1];
     assert_eq!(contact.ttl_attribute.as_deref(), Some("expires_at"));
     assert_eq!(
@@ -139,8 +139,8 @@ fn its_tables_are_in_the_words_of_create_table() {
 }
 
 #[test]
-fn its_subscriptions_and_triggers_say_what_moves_where() {
-    let deployment = the_real_one(&[]);
+fn its_subscriptions_queues_and_triggers_are_read() {
+    let deployment = deployed_template(&[]);
     assert_eq!(deployment.subscriptions.len(), 4);
     let first = &deployment.subscriptions[0];
     assert_eq!(first.topic_arn, arn::topic("erp-sales-events"));
@@ -170,7 +170,7 @@ fn its_subscriptions_and_triggers_say_what_moves_where() {
     assert_eq!((filters.len(), *maximum_retries), (1, None));
 }
 
-/// A small template that runs; the broken ones differ from it in one place.
+/// A small valid template; each invalid one differs from it in one place.
 const SMALL: &str = r#"
 Transform: AWS::Serverless-2016-10-31
 Parameters:
@@ -182,7 +182,7 @@ Conditions:
   IsOff: !Not [!Condition IsOn]
   IsOn: !And [!Equals [!Ref Mode, hot], !Or [!Equals [a, b], !Equals [a, a]]]
 Globals:
-  Function: { Runtime: provided.al2023, Environment: { Variables: { SHARED: all, MINE: nobody } } }
+  Function: { Runtime: provided.al2023, Environment: { Variables: { SHARED: all, MINE: default } } }
 Resources:
   Api:
     Type: AWS::Serverless::Api
@@ -228,7 +228,7 @@ Resources:
 "#;
 
 #[test]
-fn the_functions_of_the_template_language_are_carried_out() {
+fn intrinsic_functions_are_evaluated() {
     let deployment = read(SMALL, &[]).unwrap();
     let orders = function(&deployment, "Orders");
     assert_eq!(orders.name, "erp-Orders");
@@ -244,8 +244,8 @@ fn the_functions_of_the_template_language_are_carried_out() {
 }
 
 #[test]
-fn a_broken_template_is_refused_by_name_and_place() {
-    for (from, to, at, what) in [
+fn an_invalid_template_is_reported_with_name_and_position() {
+    for (from, to, at, message) in [
         ("Transform: AWS::Serverless-2016-10-31", "Transform: Other", "Transform", "AWS::Serverless"),
         ("Mappings:", "Maps:", "Maps", "not a section"),
         ("Default: dev,", "Default: 'NO',", "Parameters.Stage", "does not match [a-z]+"),
@@ -321,14 +321,33 @@ fn a_broken_template_is_refused_by_name_and_place() {
         ),
         ("Protocol: sqs", "Protocol: email", "Resources.Subscription.Properties.Protocol", "email"),
         ("Condition: IsOff", "Condition: IsUnknown", "Resources.Gone.Condition", "IsUnknown"),
+        (
+            "Tick: {",
+            "Rows: { Type: DynamoDB, Properties: { Stream: !GetAtt Rows.StreamArn, StartingPosition: TRIM_HORIZON, FilterCriteria: { Filters: [{ Pattern: '{\"a\":\"x\"}' }] } } }\n        Tick: {",
+            "Events.Rows.Properties.FilterCriteria.Filters[0].Pattern",
+            "must be an object or an array",
+        ),
+        (
+            "{ aws:SourceArn: !Ref Topic }",
+            "{ aws:SourceArn: [!Ref Topic, {}] }",
+            "Statement[0].Condition",
+            "not supported",
+        ),
+        (
+            "Resources:\n  Api:",
+            "Outputs: { Url: { Condition: IsUnknown, Value: x } }\nResources:\n  Api:",
+            "Outputs.Url.Condition",
+            "IsUnknown",
+        ),
+        ("Mappings:", "1: {}\nMappings:", "template", "not a string"),
         ("AWS::CloudWatch::Alarm", "AWS::EC2::Instance", "Resources.Alarm.Type", "AWS::EC2::Instance"),
         ("!Ref AWS::StackName", "!Ref Orders.Alias", "Alarm.Properties.AlarmName.Ref", "has no Alias here"),
         ("!Ref AWS::StackName", "!Ref AWS::Stack", "Resources.Alarm.Properties.AlarmName.Ref", "AWS::Stack"),
         (
             "Topic: { Type: AWS::SNS::Topic }",
-            "Topic: { Type: AWS::SNS::Topic, DependsOn: Nobody }",
+            "Topic: { Type: AWS::SNS::Topic, DependsOn: Missing }",
             "Resources.Topic.DependsOn",
-            "Nobody",
+            "Missing",
         ),
         (
             "Topic: { Type: AWS::SNS::Topic }",
@@ -342,20 +361,25 @@ fn a_broken_template_is_refused_by_name_and_place() {
             Ok(_) => panic!("{from} -> {to}: accepted"),
             Err(problems) => problems,
         };
-        let found =
-            problems.iter().any(|p| p.at.contains(at) && (p.what.contains(what) || p.at.contains(what)));
-        assert!(found, "{from} -> {to}: expected {at}: {what}, found {}", TemplateError::Refused(problems));
+        let found = problems
+            .iter()
+            .any(|p| p.at.contains(at) && (p.message.contains(message) || p.at.contains(message)));
+        assert!(
+            found,
+            "{from} -> {to}: expected {at}: {message}, found {}",
+            TemplateError::Unsupported(problems)
+        );
     }
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let broken = SMALL.replace("Timeout: 20", "Timeot: 20").replace("Protocol: sqs", "Protocol: sms");
     assert_eq!(read(&broken, &[]).unwrap_err().len(), 2);
 }
 
 #[test]
-fn a_value_for_an_unknown_parameter_is_refused() {
+fn a_value_for_an_unknown_parameter_is_reported() {
     let problems = read(SMALL, &[("Stag", "x")]).unwrap_err();
     assert_eq!(problems[0].at, "Parameters.Stag");
 }
@@ -363,16 +387,16 @@ fn a_value_for_an_unknown_parameter_is_refused() {
 #[test]
 fn a_parameter_without_default_needs_a_value() {
     let text = SMALL.replace("Default: dev, ", "");
-    assert!(read(&text, &[]).unwrap_err()[0].what.contains("no value is given"));
+    assert!(read(&text, &[]).unwrap_err()[0].message.contains("no value is given"));
     assert_eq!(read(&text, &[("Stage", "live")]).unwrap().api.stage, "live");
 }
 
 #[test]
-fn a_dead_letter_queue_stands_before_its_queue() {
+fn a_dead_letter_queue_comes_before_its_source_queue() {
     let both = "Queue: { Type: AWS::SQS::Queue, Properties: { RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3 } } }\n  Dead: { Type: AWS::SQS::Queue }";
     let text = SMALL.replace("Queue: { Type: AWS::SQS::Queue, Properties: { VisibilityTimeout: 60 } }", both);
     let names: Vec<_> = read(&text, &[]).unwrap().queues.into_iter().map(|queue| queue.logical_id).collect();
     assert_eq!(names, ["Dead", "Queue"]);
     let circle = text.replace("Dead: { Type: AWS::SQS::Queue }", "Dead: { Type: AWS::SQS::Queue, Properties: { RedrivePolicy: { deadLetterTargetArn: !GetAtt Queue.Arn, maxReceiveCount: 3 } } }");
-    assert!(read(&circle, &[]).unwrap_err()[0].what.contains("circle"));
+    assert!(read(&circle, &[]).unwrap_err()[0].message.contains("circle"));
 }

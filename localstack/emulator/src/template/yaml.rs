@@ -1,23 +1,22 @@
-//! YAML with CloudFormation's tags to plain JSON values: `!Sub x` becomes `{"Fn::Sub": x}`, so that everything
-//! after this knows the long form only.
+//! Converts YAML with CloudFormation's tags to JSON in the long form: `!Sub x` becomes `{"Fn::Sub": x}`.
 
 use serde_json::{Map, Value};
 use yaml_serde::Value as Yaml;
 
-use super::problems::{At, Problems};
+use super::problems::{Problems, TemplatePath};
 
 /// A section's entries, in the order of the file.
 pub(crate) type Entries = Vec<(String, Value)>;
 
 /// The entries of the mapping at `at`, each value converted.
-pub(crate) fn entries(value: Yaml, at: &At, problems: &Problems) -> Entries {
+pub(crate) fn entries(value: Yaml, at: &TemplatePath, problems: &Problems) -> Entries {
     let Yaml::Mapping(mapping) = value else {
         problems.report(at, "must be a mapping");
         return Vec::new();
     };
     let mut entries = Vec::with_capacity(mapping.len());
     for (key, value) in mapping {
-        if let Some(key) = text_of_key(&key, at, problems) {
+        if let Some(key) = key_string(&key, at, problems) {
             let value = to_json(value, &at.key(&key), problems);
             entries.push((key, value));
         }
@@ -25,11 +24,11 @@ pub(crate) fn entries(value: Yaml, at: &At, problems: &Problems) -> Entries {
     entries
 }
 
-/// The value with its tags in long form. What JSON cannot say becomes null, and is reported.
-pub(crate) fn to_json(value: Yaml, at: &At, problems: &Problems) -> Value {
+/// Converts a value and its tags. A value that JSON cannot represent is reported and becomes null.
+pub(crate) fn to_json(value: Yaml, at: &TemplatePath, problems: &Problems) -> Value {
     match value {
         Yaml::Null => {
-            // CloudFormation refuses it as well; and from here on null means "already reported".
+            // CloudFormation rejects null as well. From here on, null means "already reported".
             problems.report(at, "is empty; CloudFormation allows no null values");
             Value::Null
         }
@@ -53,7 +52,7 @@ pub(crate) fn to_json(value: Yaml, at: &At, problems: &Problems) -> Value {
     }
 }
 
-fn number_to_json(number: &yaml_serde::Number, at: &At, problems: &Problems) -> Value {
+fn number_to_json(number: &yaml_serde::Number, at: &TemplatePath, problems: &Problems) -> Value {
     if let Some(whole) = number.as_i64() {
         return Value::from(whole);
     }
@@ -63,19 +62,19 @@ fn number_to_json(number: &yaml_serde::Number, at: &At, problems: &Problems) -> 
     match number.as_f64().and_then(serde_json::Number::from_f64) {
         Some(number) => Value::Number(number),
         None => {
-            problems.report(at, format!("{number} is not a number that JSON can hold"));
+            problems.report(at, format!("{number} is not a number that JSON can represent"));
             Value::Null
         }
     }
 }
 
-fn text_of_key(key: &Yaml, at: &At, problems: &Problems) -> Option<String> {
+fn key_string(key: &Yaml, at: &TemplatePath, problems: &Problems) -> Option<String> {
     match key {
         Yaml::String(text) => Some(text.clone()),
         Yaml::Number(number) => Some(number.to_string()),
         Yaml::Bool(value) => Some(value.to_string()),
         Yaml::Null | Yaml::Sequence(_) | Yaml::Mapping(_) | Yaml::Tagged(_) => {
-            problems.report(at, "has a key that is not a plain word");
+            problems.report(at, "has a key that is not a string");
             None
         }
     }
