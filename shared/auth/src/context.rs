@@ -39,7 +39,7 @@ pub fn from_fields<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Verifi
     let caller = match field(TYPE)? {
         "user" => Caller::User {
             id: subject.parse().ok()?,
-            email: erp_domain::Email::parse(field(EMAIL)?).ok()?,
+            email: erp_domain::EmailAddress::parse(field(EMAIL)?).ok()?,
             role: field(ROLE)?.parse().ok()?,
         },
         "service" if !subject.is_empty() => Caller::Service { name: subject.to_owned() },
@@ -61,7 +61,7 @@ mod tests {
             Caller::Service { name: "reports".into() },
             Caller::User {
                 id: erp_domain::Id::new(uuid::Uuid::nil()),
-                email: erp_domain::Email::parse("a@b.c").unwrap(),
+                email: erp_domain::EmailAddress::parse("a@b.c").unwrap(),
                 role: Role::FinanceManager,
             },
         ] {

@@ -59,7 +59,7 @@ fn wildcard(path: &str) -> String {
 mod tests {
     use super::*;
     use erp_domain::identity::Role;
-    use erp_domain::{Email, Id};
+    use erp_domain::{EmailAddress, Id};
 
     const ARN: &str = "arn:aws:execute-api:us-east-1:000000000000:local/dev/GET/api/items";
 
@@ -68,7 +68,7 @@ mod tests {
     }
 
     fn user(role: Role) -> Caller {
-        Caller::User { id: Id::new(uuid::Uuid::nil()), email: Email::parse("a@b.c").unwrap(), role }
+        Caller::User { id: Id::new(uuid::Uuid::nil()), email: EmailAddress::parse("a@b.c").unwrap(), role }
     }
 
     #[test]

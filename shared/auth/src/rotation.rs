@@ -66,7 +66,7 @@ pub fn after(step: Step, secret: &str, new: (&str, &str)) -> Result<String, Rota
 #[cfg(test)]
 mod tests {
     use erp_domain::identity::Caller;
-    use erp_domain::{Timestamp, ports};
+    use erp_domain::{Timestamp, time};
     use uuid::Uuid;
 
     use super::*;
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn functions_that_are_one_step_apart_accept_each_others_tokens() {
-        let now = ports::Clock::now(&ports::SystemClock);
+        let now = time::Clock::now(&time::SystemClock);
         let caller = Caller::Service { name: "reports".into() };
         let last = steps().len() - 1;
         for (index, pair) in steps().windows(2).enumerate() {

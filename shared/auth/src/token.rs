@@ -1,27 +1,29 @@
 //! Access tokens: JWT (RFC 7519) signed with HS256.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use erp_domain::identity::{Caller, Role};
-use erp_domain::{Email, Id, Timestamp};
+use erp_domain::{EmailAddress, Id, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Keyring;
 
-/// Seconds that a user's token is good for.
+/// Lifetime of a user's token, in seconds.
 pub const USER_TOKEN_SECONDS: i64 = 86_400;
-/// Seconds that a service's token is good for.
+/// Lifetime of a service's token, in seconds.
 pub const SERVICE_TOKEN_SECONDS: i64 = 3_600;
-/// A token from further in the future than this, in seconds, was not made by a clock we trust.
+/// Tolerated clock skew between issuer and verifier, in seconds.
 pub const CLOCK_SKEW_SECONDS: i64 = 60;
-/// Longer than any token we make; what is longer is not looked at.
+/// Maximum length of a token, in bytes; longer ones are rejected without parsing.
 const MAX_TOKEN_BYTES: usize = 4096;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<Email>,
+    email: Option<EmailAddress>,
     role: String,
     #[serde(rename = "type")]
     kind: Kind,
@@ -29,6 +31,8 @@ struct Claims {
     aud: String,
     iat: i64,
     exp: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
     jti: Uuid,
 }
 
@@ -39,7 +43,7 @@ enum Kind {
     Service,
 }
 
-/// Makes and reads the tokens of one platform.
+/// Signs and verifies the tokens of one deployment.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     keyring: Keyring,
@@ -47,30 +51,30 @@ pub struct Tokens {
     audience: String,
 }
 
-/// A token that is good now.
+/// The content of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// Whose it is.
+    /// The caller.
     pub caller: Caller,
-    /// When it ends.
+    /// Expiry of the token.
     pub expires_at: Timestamp,
 }
 
-/// Why a token is not good. For logs: a client only hears "unauthorized".
+/// The reason why a token is rejected, for the log; clients only get "unauthorized".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not a token of ours: its form, key, signature, issuer or audience.
-    #[error("not a token of this platform: {0}")]
+    /// Format, key, signature, issuer, audience or lifetime are invalid.
+    #[error("invalid token: {0}")]
     Invalid(String),
-    /// It was one.
+    /// The token has expired.
     #[error("expired at {0}")]
     Expired(Timestamp),
-    /// It will be one, which no honest clock would say.
-    #[error("issued in the future, at {0}")]
+    /// The token is not valid yet (`iat` or `nbf`).
+    #[error("not valid before {0}")]
     Early(Timestamp),
 }
 
-/// The token of an `Authorization` header: `Bearer <token>`, the scheme in any letter case (RFC 9110 section 11.1,
+/// Returns the token of an `Authorization` header: `Bearer <token>`, the scheme in any letter case (RFC 9110 section 11.1,
 /// RFC 6750 section 2.1).
 pub fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.trim().split_once(' ')?;
@@ -79,15 +83,15 @@ pub fn bearer(authorization: &str) -> Option<&str> {
 }
 
 impl Tokens {
-    /// Tokens signed with this keyring, for this issuer (`iss`) and audience (`aud`).
+    /// Creates an instance for a keyring, an issuer (`iss`) and an audience (`aud`).
     pub fn new(keyring: Keyring, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self { keyring, issuer: issuer.into(), audience: audience.into() }
     }
 
-    /// A token for a caller; users' and services' tokens differ in how long they last. Gives the seconds too.
+    /// Signs a token for a caller and returns it with its lifetime in seconds.
     ///
     /// # Errors
-    /// When the signature cannot be made.
+    /// If signing fails.
     pub fn sign(&self, caller: &Caller, id: Uuid, now: Timestamp) -> Result<(String, i64), TokenError> {
         let (kind, email, role, seconds) = match caller {
             Caller::User { email, role, .. } => {
@@ -108,6 +112,7 @@ impl Tokens {
             aud: self.audience.clone(),
             iat: now.as_seconds(),
             exp: now.as_seconds() + seconds,
+            nbf: None,
             jti: id,
         };
         let header = Header { kid: Some(self.keyring.current.kid.clone()), ..Header::new(Algorithm::HS256) };
@@ -117,20 +122,23 @@ impl Tokens {
         Ok((token, seconds))
     }
 
-    /// Reads a token.
+    /// Verifies a token at the time `now`.
     ///
     /// # Errors
-    /// When it is not one of ours, or not good at this moment.
+    /// If it is invalid, expired, or not valid yet.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, TokenError> {
         let invalid = |reason: &str| TokenError::Invalid(reason.to_owned());
         if token.len() > MAX_TOKEN_BYTES {
             return Err(invalid("too long"));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|e| invalid(&e.to_string()))?;
+        if has_critical_extensions(token) {
+            return Err(invalid("crit names extensions that are not supported"));
+        }
         let kid = header.kid.ok_or_else(|| invalid("no kid"))?;
         let key = self.keyring.find(&kid).ok_or_else(|| invalid("unknown kid"))?;
 
-        // The algorithm is ours to say, never the token's. Times are checked below, against the clock we are given.
+        // The algorithm is fixed, never taken from the token. Times are checked below against the injected clock.
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
@@ -145,20 +153,41 @@ impl Tokens {
         if now.as_seconds() >= claims.exp {
             return Err(TokenError::Expired(seconds(claims.exp)));
         }
-        if claims.iat > now.as_seconds().saturating_add(CLOCK_SKEW_SECONDS) {
-            return Err(TokenError::Early(seconds(claims.iat)));
+        let not_before = claims.nbf.unwrap_or(claims.iat).max(claims.iat);
+        if not_before > now.as_seconds().saturating_add(CLOCK_SKEW_SECONDS) {
+            return Err(TokenError::Early(seconds(not_before)));
+        }
+        let lifetime = match claims.kind {
+            Kind::User => USER_TOKEN_SECONDS,
+            Kind::Service => SERVICE_TOKEN_SECONDS,
+        };
+        if claims.exp.saturating_sub(claims.iat) > lifetime {
+            return Err(invalid("exp is later than the longest lifetime of a token"));
         }
         let caller = match (claims.kind, claims.email) {
             (Kind::User, Some(email)) => {
-                let id: Id<_> = claims.sub.parse().map_err(|_| invalid("sub is no user"))?;
+                let id: Id<_> = claims.sub.parse().map_err(|_| invalid("sub is not a user id"))?;
                 let role: Role = claims.role.parse().map_err(|_| invalid("unknown role"))?;
                 Caller::User { id, email, role }
             }
             (Kind::Service, None) if claims.role == "service" => Caller::Service { name: claims.sub },
-            (Kind::User | Kind::Service, _) => return Err(invalid("claims do not fit together")),
+            (Kind::User | Kind::Service, _) => return Err(invalid("type, role and email are inconsistent")),
         };
         Ok(Verified { caller, expires_at: seconds(claims.exp) })
     }
+}
+
+/// Whether the header names critical extensions (RFC 7515 section 4.1.11): none is supported, so such a token must be
+/// rejected.
+fn has_critical_extensions(token: &str) -> bool {
+    #[derive(Deserialize)]
+    struct CriticalHeader {
+        crit: Option<serde_json::Value>,
+    }
+    let header = token.split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    // A header that cannot be decoded has been rejected before.
+    header.is_none_or(|header: CriticalHeader| header.crit.is_some())
 }
 
 #[cfg(test)]
@@ -176,7 +205,7 @@ mod tests {
     fn user() -> Caller {
         Caller::User {
             id: Id::new(Uuid::nil()),
-            email: Email::parse("a@b.c").unwrap(),
+            email: EmailAddress::parse("a@b.c").unwrap(),
             role: Role::InventoryManager,
         }
     }
@@ -194,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_tells_who_it_was_made_for() {
+    fn a_token_identifies_its_caller() {
         let tokens = Tokens::new(keyring("a", ""), "erp", "api");
         let now = Timestamp::from_millis(NOW);
         for caller in [user(), Caller::Service { name: "reports".into() }] {
@@ -209,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_key_still_verifies_and_a_forgotten_one_does_not() {
+    fn a_previous_key_verifies_and_a_retired_one_does_not() {
         let now = Timestamp::from_millis(NOW);
         let (token, _) = Tokens::new(keyring("a", ""), "erp", "api").sign(&user(), Uuid::nil(), now).unwrap();
         assert!(Tokens::new(keyring("b", "a"), "erp", "api").verify(&token, now).is_ok());
@@ -217,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_somebody_else_is_refused() {
+    fn a_token_of_another_issuer_or_key_is_rejected() {
         let now = Timestamp::from_millis(NOW);
         let tokens = Tokens::new(keyring("a", ""), "erp", "api");
         let (token, _) = tokens.sign(&user(), Uuid::nil(), now).unwrap();
@@ -243,8 +272,38 @@ mod tests {
         }
     }
 
+    /// Signs claims that [`Tokens::sign`] would not make.
+    fn signed(header: &serde_json::Value, change: impl Fn(&mut serde_json::Value)) -> String {
+        let mut claims = serde_json::json!({
+            "sub": Uuid::nil(), "email": "a@b.c", "role": "inventory_manager", "type": "user", "iss": "erp", "aud": "api",
+            "iat": NOW / 1000, "exp": NOW / 1000 + USER_TOKEN_SECONDS, "jti": Uuid::nil(),
+        });
+        change(&mut claims);
+        let encode = |part: &serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let message = format!("{}.{}", encode(header), encode(&claims));
+        let key = EncodingKey::from_secret("a".repeat(40).as_bytes());
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    }
+
     #[test]
-    fn a_weak_key_is_refused_and_no_key_is_shown() {
+    fn not_before_critical_extensions_and_the_lifetime_are_checked() {
+        let tokens = Tokens::new(keyring("a", ""), "erp", "api");
+        let now = Timestamp::from_millis(NOW);
+        let header = serde_json::json!({"alg": "HS256", "typ": "JWT", "kid": "a"});
+        assert!(tokens.verify(&signed(&header, |_| {}), now).is_ok());
+        let early = signed(&header, |claims| claims["nbf"] = (NOW / 1000 + 3600).into());
+        assert_eq!(tokens.verify(&early, now), Err(TokenError::Early(now.plus_seconds(3600))));
+        assert!(tokens.verify(&early, now.plus_seconds(3600)).is_ok());
+        let long = signed(&header, |claims| claims["exp"] = (NOW / 1000 + USER_TOKEN_SECONDS + 1).into());
+        assert!(matches!(tokens.verify(&long, now), Err(TokenError::Invalid(_))));
+        let critical =
+            serde_json::json!({"alg": "HS256", "typ": "JWT", "kid": "a", "crit": ["b64"], "b64": true});
+        assert!(matches!(tokens.verify(&signed(&critical, |_| {}), now), Err(TokenError::Invalid(_))));
+    }
+
+    #[test]
+    fn a_weak_key_is_rejected_and_no_key_is_printed() {
         assert!(Keyring::from_json(r#"{"kid":"a","key":"short"}"#).is_err());
         assert!(Keyring::from_json("secret").is_err());
         assert!(Keyring::from_json(&serde_json::json!({"kid":"a","key":"x".repeat(40),"previous_kid":"a","previous_key":"y".repeat(40)}).to_string()).is_err());

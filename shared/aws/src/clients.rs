@@ -1,4 +1,4 @@
-//! SDK clients.
+//! SDK configuration, and connections made in the init phase.
 
 use std::time::Duration;
 
@@ -6,44 +6,74 @@ use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use erp_domain::{SettingError, Settings};
 
-/// How long one attempt of a call may take. DynamoDB answers in milliseconds; what takes a second will not come.
-const ATTEMPT: Duration = Duration::from_secs(2);
+use crate::function_client::FunctionClient;
+use crate::{Key, Table};
+
+/// Time-out of one attempt of a call. DynamoDB responds within milliseconds; after 2 s a retry is more promising.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Attempts of a call, the first included.
 const ATTEMPTS: u32 = 4;
 
-/// The configuration that all clients of a function share.
+/// Loads the configuration that all clients of a function share.
 ///
-/// Credentials come from the environment, where Lambda puts them: the SDK's whole chain of places to look at would
-/// only cost start-up time. `AWS_ENDPOINT_URL` and its likes are honoured, which is how the same binary runs on
-/// one machine.
+/// Credentials come from the environment, where Lambda puts them; loading the SDK's whole provider chain would cost
+/// start-up time. `AWS_ENDPOINT_URL` is honoured, so the same binary runs against an emulator.
 pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-        .retry_config(retries())
-        .timeout_config(time_outs())
+        .retry_config(retry_config())
+        .timeout_config(timeout_config())
         .load()
         .await
 }
 
-/// How often the SDK tries a call. The pauses between are its own, with jitter.
-pub fn retries() -> RetryConfig {
+/// Returns the retry configuration of the SDK clients: 4 attempts, exponential back-off with jitter.
+pub fn retry_config() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50))
 }
 
-/// How long the SDK waits.
-pub fn time_outs() -> TimeoutConfig {
+/// Returns the time-outs of the SDK clients.
+pub fn timeout_config() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(ATTEMPT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .build()
 }
 
-/// Makes the connection to DynamoDB while the environment starts, which runs at full speed and is not waited for by
-/// a client: on a small function the TLS handshake is most of the first request.
-pub async fn warm(table: &crate::Table) {
-    // Whether it is there or not does not matter, and neither does a failure: the first request will tell.
-    if let Err(error) = table.get_raw(&crate::Key::new("WARM", "WARM")).await {
-        tracing::debug!(error = %error, "the connection could not be made ahead of time");
+/// Opens the table named by `TABLE_NAME` and connects to DynamoDB.
+///
+/// # Errors
+/// If `TABLE_NAME` is not set.
+pub async fn table(settings: &Settings<'_>, sdk: &SdkConfig) -> Result<Table, SettingError> {
+    let table = Table::new(aws_sdk_dynamodb::Client::new(sdk), settings.required("TABLE_NAME")?);
+    preconnect(&table).await;
+    Ok(table)
+}
+
+/// Creates a client of the function whose name is in the variable `name`.
+///
+/// # Errors
+/// If the variable is not set.
+pub fn function(
+    settings: &Settings<'_>,
+    sdk: &SdkConfig,
+    name: &'static str,
+) -> Result<FunctionClient, SettingError> {
+    // `FunctionClient` has its own time-out and retry; the SDK's would multiply the attempts.
+    let config = aws_sdk_lambda::config::Builder::from(sdk)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled())
+        .build();
+    Ok(FunctionClient::new(aws_sdk_lambda::Client::from_conf(config), settings.required(name)?))
+}
+
+/// Connects to DynamoDB while the environment initialises, which runs at full speed and before the first request: on a
+/// small function the TLS handshake is most of the duration of the first request.
+async fn preconnect(table: &Table) {
+    // The row does not exist. A failure is logged only: the first request reports it properly.
+    if let Err(error) = table.get_raw(&Key::new("WARM", "WARM")).await {
+        tracing::debug!(%error, "preconnecting failed");
     }
 }

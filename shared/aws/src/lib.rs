@@ -1,32 +1,32 @@
-//! AWS as the services use it, once for all of them. No HTTP, no rule of the business.
+//! AWS as the services use it. No HTTP, no business rule.
 //!
 //! ```text
-//! config       settings from the environment, with errors that name the variable
-//! clients      SDK clients that are ready before the first request
-//! table        one DynamoDB table: keys, reads, errors
-//! transaction  all-or-nothing writes whose failed conditions have names
-//! list         pages of an index, newest first, over its shards
-//! outbox       the event row: an entity's history, and what the relay publishes
-//! answers      kept answers for Idempotency-Key
-//! ask          a question to another service: direct invocation, time-out, retry, circuit breaker
-//! batch        SQS batches whose messages fail alone
-//! metric       figures of the business, among the logs
-//! cause        why AWS did not do something, in a line that may be logged
+//! clients          SDK configuration; connections made in the init phase
+//! store            failures of the database; pages of lists
+//! table            one DynamoDB table: keys, reads, batches
+//! transaction      all-or-nothing writes that report which condition failed
+//! list             pages of an index, newest first, merged over its shards
+//! outbox           the event row: transactional outbox and history of an entity
+//! function_client  synchronous Lambda invocation: time-out, retry, circuit breaker
+//! batch            SQS batches with partial batch responses
+//! metric           business metrics in the embedded metric format
+//! retry            the back-off of all retries
+//! sdk_error        SDK errors as one line that may be logged
 //! ```
 
-pub mod answers;
-pub mod ask;
 pub mod batch;
-mod cause;
 pub mod clients;
-pub mod config;
+pub mod function_client;
 pub mod list;
 pub mod metric;
 pub mod outbox;
+pub mod retry;
+mod sdk_error;
+pub mod store;
 pub mod table;
 pub mod transaction;
 
-pub use cause::cause;
-pub use config::ConfigError;
+pub use sdk_error::sdk_error_message;
+pub use store::{Page, PageRequest, PageStart, ScanCursor, StoreError, error_chain};
 pub use table::{Key, Table};
 pub use transaction::{Change, Transaction, TransactionError};

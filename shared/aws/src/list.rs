@@ -1,33 +1,32 @@
 //! Pages of an index, newest first.
 //!
-//! The rows of a list are spread over a few partitions of the index, so that none is hot when many are created at
-//! once. Their sort keys are ids of version 7, which sort by time, so a page is a merge of the partitions, and a
-//! cursor is the id of the last row: it means the same in every partition.
+//! The rows of a list are spread over a few partitions of the index (shards), so that concurrent inserts do not heat
+//! one partition. The sort keys are ids of version 7, which sort by creation, so a page is a merge of the shards, and a
+//! cursor is the id of the last row: it is valid in every shard.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use erp_contracts::store::From;
-use erp_contracts::{Page, Rows, StoreError};
 use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::Table;
+use crate::store::{Page, PageRequest, PageStart};
 use crate::table::{Row, read, unavailable};
 use crate::transaction::names;
+use crate::{StoreError, Table};
 
-/// Partitions of a list index.
+/// Shards of a list index.
 pub const LIST_SHARDS: u8 = 4;
 
-/// Rows that are looked at in one go where a filter leaves some out.
-const FILTERED: usize = 500;
+/// Rows evaluated per query when a filter removes some of them.
+const FILTER_PAGE: usize = 500;
 
-/// The partition of `name` that a row with this id stands in.
+/// Returns the partition key of the list `name` for a row with this id.
 pub fn shard(name: &str, id: Uuid) -> String {
     let [.., last] = *id.as_bytes();
     format!("{name}#{}", last % LIST_SHARDS)
 }
 
-/// Every partition of `name`.
+/// Returns every partition key of the list `name`.
 pub fn shards(name: &str) -> Vec<String> {
     (0..LIST_SHARDS).map(|shard| format!("{name}#{shard}")).collect()
 }
@@ -37,33 +36,36 @@ pub fn shards(name: &str) -> Vec<String> {
 pub struct List<'a> {
     /// The table.
     pub table: &'a Table,
-    /// The index, whose keys are `{index}_pk` and `{index}_sk`; none reads the table itself.
+    /// The index, whose keys are `{index}_pk` and `{index}_sk`; `None` reads the table itself.
     pub index: Option<&'a str>,
-    /// Its partitions.
+    /// Partition keys of the list.
     pub partitions: Vec<String>,
-    /// What stands before the id in the sort key; empty in an index.
+    /// Prefix of the sort key before the id; empty in an index.
     pub prefix: &'a str,
-    /// Rows to leave out: an expression and its values, such as `#status = :status`.
+    /// Filter expression with its values, such as `#status = :status`.
     pub filter: Option<(&'static str, Vec<(&'static str, AttributeValue)>)>,
 }
 
-impl List<'_> {
-    /// A page, newest first.
+impl<'a> List<'a> {
+    /// Creates a list over all shards of `name` in an index.
+    pub fn sharded(table: &'a Table, index: &'a str, name: &str) -> Self {
+        Self { table, index: Some(index), partitions: shards(name), prefix: "", filter: None }
+    }
+
+    /// Reads a page, newest first.
     ///
     /// # Errors
-    /// When the table does not answer.
-    pub async fn page<T: DeserializeOwned>(&self, page: Page) -> Result<Rows<T>, StoreError> {
-        let after = match page.from {
-            From::After(last) => Some(last),
-            From::Offset(0) => None,
-            // What is skipped is found by its keys alone, so that a deep page does not carry whole orders along.
-            From::Offset(skipped) => {
+    /// If the table is unavailable or a row cannot be decoded.
+    pub async fn page<T: DeserializeOwned>(&self, page: PageRequest) -> Result<Page<T>, StoreError> {
+        let after = match page.start {
+            PageStart::After(last) => Some(last),
+            PageStart::Offset(0) => None,
+            // Only keys are read of the skipped rows.
+            PageStart::Offset(skipped) => {
                 let keys = self.merge(None, skipped, true).await?;
                 match keys.get(skipped - 1) {
                     Some((last, _)) => Some(*last),
-                    None => {
-                        return Ok(Rows { rows: Vec::new(), next: None });
-                    }
+                    None => return Ok(Page { rows: Vec::new(), next: None }),
                 }
             }
         };
@@ -72,10 +74,10 @@ impl List<'_> {
         found.truncate(page.limit);
         let next = found.last().filter(|_| more).map(|(id, _)| *id);
         let rows = found.into_iter().map(|(_, row)| read(row)).collect::<Result<_, _>>()?;
-        Ok(Rows { rows, next })
+        Ok(Page { rows, next })
     }
 
-    /// The newest `count` rows after `after`, of all partitions.
+    /// Reads the newest `count` rows after `after` from all partitions.
     async fn merge(
         &self,
         after: Option<Uuid>,
@@ -100,15 +102,15 @@ impl List<'_> {
             Some(index) => (format!("{index}_pk"), format!("{index}_sk")),
             None => ("pk".to_owned(), "sk".to_owned()),
         };
-        // '0' sorts before every id and '~' after every character of one. In an index the prefix alone would be empty,
-        // and DynamoDB refuses an empty value for a key.
+        // '0' sorts before every id and '~' after every character of one. In an index the bare prefix would be an empty
+        // key value, which DynamoDB rejects.
         let condition = format!("#{pk} = :pk AND #{sk} BETWEEN :low AND :high");
         let low = format!("{}0", self.prefix);
         let high = after.map_or_else(|| format!("{}~", self.prefix), |last| format!("{}{last}", self.prefix));
         let filter = self.filter.as_ref().map(|(filter, _)| *filter);
-        // One more than is wanted, since BETWEEN gives the last row of the page before again. A filter leaves rows out
-        // after they were counted, so with one more are looked at in one go.
-        let evaluated = if filter.is_some() { (count + 1).max(FILTERED) } else { count + 1 };
+        // One more than requested, because BETWEEN includes the cursor's own row. DynamoDB applies `Limit` before the
+        // filter, so a filtered query evaluates more rows at once.
+        let evaluated = if filter.is_some() { (count + 1).max(FILTER_PAGE) } else { count + 1 };
         let mut rows = Vec::new();
         let mut start = None;
         loop {
@@ -133,17 +135,16 @@ impl List<'_> {
             if keys {
                 query = query.projection_expression(format!("#{sk}"));
             }
-            let answer = query.send().await.map_err(unavailable)?;
-            for row in answer.items.unwrap_or_default() {
+            let response = query.send().await.map_err(unavailable)?;
+            for row in response.items.unwrap_or_default() {
                 let id = row.get(&sk).and_then(|value| value.as_s().ok());
                 let id = id.and_then(|text| text.strip_prefix(self.prefix)?.parse::<Uuid>().ok());
-                let id =
-                    id.ok_or_else(|| StoreError::unavailable("a row of a list has no id as its sort key"))?;
+                let id = id.ok_or_else(|| StoreError::new("the sort key of a list row is not an id"))?;
                 if Some(id) != after {
                     rows.push((id, row));
                 }
             }
-            start = answer.last_evaluated_key;
+            start = response.last_evaluated_key;
             if start.is_none() || rows.len() >= count {
                 rows.truncate(count);
                 return Ok(rows);

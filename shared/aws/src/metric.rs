@@ -1,102 +1,112 @@
-//! Figures of the business, for CloudWatch: what a function did is one line of JSON among its logs, in the embedded
-//! metric format, and costs no call
+//! Business metrics in the CloudWatch embedded metric format: one JSON line in the function's log, without a call
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 //!
-//! Count where something has been committed, not where it is tried: a figure that counts attempts answers nothing.
-//! The one dimension is the function, which Lambda names in every environment, so two stacks of one account stay
-//! apart and no figure multiplies into hundreds. Outside Lambda there is no function to count for, and no line.
+//! A metric counts commits, not attempts. Its one dimension is the function name, which Lambda sets and which keeps two
+//! stacks of one account apart. Outside Lambda nothing is written.
 
-use std::fmt;
 use std::io::Write;
 
-use erp_domain::ports::SystemClock;
-use erp_domain::{Clock, Timestamp};
+use erp_domain::time::SystemClock;
+use erp_domain::{Clock, Settings, Timestamp};
 use serde_json::{Map, Value, json};
 
-/// Where CloudWatch keeps the figures.
+/// CloudWatch namespace.
 pub const NAMESPACE: &str = "ErpOrderPlatform";
-/// What they are told apart by.
+/// The only dimension.
 pub const DIMENSION: &str = "FunctionName";
 
-macro_rules! metrics {
-    ($($name:ident, $doc:literal;)+) => {
-        /// Every figure there is. All are counts.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Metric { $(#[doc = $doc] $name,)+ }
-
-        impl Metric {
-            /// Every figure.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// Its name in CloudWatch.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)+ }
-            }
-        }
-    };
+/// A business metric. All are counts.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    strum::Display,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+pub enum Metric {
+    /// Draft orders saved.
+    OrdersCreated,
+    /// Sales orders confirmed.
+    OrdersConfirmed,
+    /// Purchase orders received.
+    OrdersReceived,
+    /// Orders paid.
+    OrdersPaid,
+    /// Orders cancelled.
+    OrdersCancelled,
+    /// Sales orders whose stock was allocated.
+    OrdersAllocated,
+    /// Sales orders put into the back-order queue.
+    OrdersBackordered,
+    /// Sales orders whose allocation was released.
+    OrdersReleased,
+    /// Changes of the stock of one item.
+    StockMovements,
+    /// Events published to SNS.
+    EventsPublished,
+    /// Redelivered events that had been applied before.
+    EventsDeduplicated,
+    /// Events that the sweep published because the relay had not.
+    OutboxRepublished,
+    /// Items and orders that a reconciliation checked.
+    ReconciliationChecked,
+    /// Items and orders whose ledger does not agree.
+    ReconciliationMismatches,
 }
 
-metrics! {
-    OrdersCreated, "Drafts that were written.";
-    OrdersConfirmed, "Sales that became binding.";
-    OrdersReceived, "Purchases that arrived.";
-    OrdersPaid, "Orders that were paid.";
-    OrdersCancelled, "Orders that were given up.";
-    OrdersAllocated, "Sales that got all their stock.";
-    OrdersBackordered, "Sales that have to wait for stock.";
-    OrdersReleased, "Sales whose stock was given back.";
-    StockMovements, "Changes of the stock of one item.";
-    EventsPublished, "Events that SNS took.";
-    EventsDeduplicated, "Events that said what was known already.";
-    EventsSwept, "Rows that the relay had left in an outbox.";
-    ReconcileChecked, "Items and orders whose books were looked at.";
-    ReconcileMismatches, "Items and orders whose books do not agree.";
-}
-
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+impl Metric {
+    /// Returns the name in CloudWatch.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-/// Counts one thing.
+/// Adds 1 to a metric.
 pub fn count(metric: Metric) {
     emit(&[(metric, 1)]);
 }
 
-/// Says several figures at once, on one line. A zero is a figure too: it tells that somebody looked.
-pub fn emit(figures: &[(Metric, u64)]) {
-    let Ok(function) = std::env::var("AWS_LAMBDA_FUNCTION_NAME") else { return };
-    let line = line(&function, SystemClock.now(), figures);
-    // One write, so that no other line gets into the middle of it.
+/// Writes several metrics on one line. Zero values are written too: they are the heartbeat of a scheduled function.
+pub fn emit(metrics: &[(Metric, u64)]) {
+    let Some(function) = Settings::from_env().optional("AWS_LAMBDA_FUNCTION_NAME") else { return };
+    let line = line(&function, SystemClock.now(), metrics);
+    // A single write keeps the line contiguous.
     if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
-        tracing::warn!(%error, "figures could not be written");
+        tracing::warn!(%error, "metrics could not be written");
     }
 }
 
-/// The line, with its end.
-fn line(function: &str, at: Timestamp, figures: &[(Metric, u64)]) -> String {
+/// Formats the line, with its line break.
+fn line(function: &str, at: Timestamp, metrics: &[(Metric, u64)]) -> String {
     let definitions: Vec<Value> =
-        figures.iter().map(|(metric, _)| json!({"Name": metric.as_str(), "Unit": "Count"})).collect();
+        metrics.iter().map(|(metric, _)| json!({"Name": metric.as_str(), "Unit": "Count"})).collect();
     let directive = json!({"Namespace": NAMESPACE, "Dimensions": [[DIMENSION]], "Metrics": definitions});
     let mut members = Map::new();
     let about = json!({"Timestamp": at.as_millis(), "CloudWatchMetrics": [directive]});
     members.insert("_aws".to_owned(), about);
     members.insert(DIMENSION.to_owned(), function.into());
-    members.extend(figures.iter().map(|(metric, value)| (metric.as_str().to_owned(), (*value).into())));
+    members.extend(metrics.iter().map(|(metric, value)| (metric.as_str().to_owned(), (*value).into())));
     format!("{}\n", Value::Object(members))
 }
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
 
-    /// What the specification's schema asks of a line: every dimension and every figure that is announced is a member
-    /// of the root, a text and a number.
+    /// The specification requires a root member for every dimension (a string) and every metric (a number).
     #[test]
     fn a_line_is_of_the_embedded_metric_format() {
-        for figures in [vec![(Metric::OrdersConfirmed, 1)], Metric::ALL.iter().map(|m| (*m, 0)).collect()] {
-            let line = line("erp-sales-api", Timestamp::from_millis(1_700_000_000_123), &figures);
+        for values in [vec![(Metric::OrdersConfirmed, 1)], Metric::VARIANTS.iter().map(|m| (*m, 0)).collect()]
+        {
+            let line = line("erp-sales-api", Timestamp::from_millis(1_700_000_000_123), &values);
             assert!(line.ends_with('\n') && line.trim_end().lines().count() == 1, "one line: {line}");
             let root: Value = serde_json::from_str(&line).unwrap();
             assert_eq!(root["_aws"]["Timestamp"], 1_700_000_000_123_i64, "in milliseconds");
@@ -111,7 +121,7 @@ mod tests {
             }
             let metrics = directive["Metrics"].as_array().unwrap();
             assert!((1..=100).contains(&metrics.len()), "the format takes a hundred: {line}");
-            for (metric, (name, value)) in metrics.iter().zip(&figures) {
+            for (metric, (name, value)) in metrics.iter().zip(&values) {
                 assert_eq!(*metric, json!({"Name": name.as_str(), "Unit": "Count"}));
                 assert_eq!(root[name.as_str()], *value);
             }

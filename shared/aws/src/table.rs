@@ -1,4 +1,4 @@
-//! One DynamoDB table: keys, reads, and what its errors mean.
+//! One DynamoDB table: keys, reads and batches.
 
 use std::collections::HashMap;
 
@@ -6,63 +6,66 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
-use erp_contracts::{Place, StoreError};
+use backon::BackoffBuilder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cause::cause;
+use crate::StoreError;
+use crate::retry::backoff;
+use crate::sdk_error::sdk_error_message;
+use crate::store::ScanCursor;
 
-/// An item of a table, as the SDK has it.
+/// The attributes of a row.
 pub type Row = HashMap<String, AttributeValue>;
 
-/// Writes only what is not there yet.
-pub const NOT_THERE: &str = "attribute_not_exists(pk)";
-/// Writes only what is there.
-pub const THERE: &str = "attribute_exists(pk)";
+/// Condition: the row does not exist.
+pub const ABSENT: &str = "attribute_not_exists(pk)";
+/// Condition: the row exists.
+pub const EXISTS: &str = "attribute_exists(pk)";
 
-/// Rows of a page, and the key of the last one that was looked at, if more rows follow it.
-pub type RowsAndMore = (Vec<Row>, Option<Key>);
+/// Rows, and the key to continue after if there may be more.
+pub type RowsAndNext = (Vec<Row>, Option<Key>);
 
 /// A primary key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Key {
-    /// The partition.
+    /// Partition key.
     pub pk: String,
-    /// The place in it.
+    /// Sort key.
     pub sk: String,
 }
 
-impl From<Key> for Place {
+impl From<Key> for ScanCursor {
     fn from(key: Key) -> Self {
         Self { partition: key.pk, row: key.sk }
     }
 }
 
-impl From<&Place> for Key {
-    fn from(place: &Place) -> Self {
-        Self::new(&place.partition, &place.row)
+impl From<&ScanCursor> for Key {
+    fn from(cursor: &ScanCursor) -> Self {
+        Self::new(&cursor.partition, &cursor.row)
     }
 }
 
 impl Key {
-    /// A key of two parts.
+    /// Creates a key.
     pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
         Self { pk: pk.into(), sk: sk.into() }
     }
 
-    /// The key of a row.
+    /// Extracts the key of a row.
     ///
     /// # Errors
-    /// When it has none of ours.
-    pub fn of<C>(row: &Row) -> Result<Self, StoreError<C>> {
+    /// If `pk` or `sk` is missing.
+    pub fn of(row: &Row) -> Result<Self, StoreError> {
         let part = |name| row.get(name).and_then(|value| value.as_s().ok());
         match (part("pk"), part("sk")) {
             (Some(pk), Some(sk)) => Ok(Self::new(pk, sk)),
-            _ => Err(StoreError::unavailable("a row has no pk and sk")),
+            _ => Err(StoreError::new("a row has no pk and sk")),
         }
     }
 
-    /// The key as the SDK has it.
+    /// Returns the key as attributes.
     pub fn attributes(&self) -> Row {
         HashMap::from([
             ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
@@ -71,56 +74,56 @@ impl Key {
     }
 }
 
-/// A table and the way to it.
+/// A table and its client.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// The client.
+    /// The SDK client.
     pub client: Client,
-    /// The physical name.
+    /// The physical name of the table.
     pub name: String,
 }
 
-/// An SDK error as a store's: whatever it is, nobody knows whether the thing is there.
-pub fn unavailable<C, E>(error: SdkError<E, HttpResponse>) -> StoreError<C>
+/// Converts an SDK error.
+pub fn unavailable<E>(error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    StoreError::unavailable(cause(&error))
+    StoreError::new(sdk_error_message(&error))
 }
 
-/// A row as a `T`.
+/// Deserialises a row.
 ///
 /// # Errors
-/// When the row has another shape, which no code of ours wrote.
-pub fn read<T: DeserializeOwned, C>(row: Row) -> Result<T, StoreError<C>> {
-    serde_dynamo::from_item(row).map_err(StoreError::unavailable)
+/// If it does not have the shape of a `T`.
+pub fn read<T: DeserializeOwned>(row: Row) -> Result<T, StoreError> {
+    serde_dynamo::from_item(row).map_err(StoreError::new)
 }
 
-/// A `T` as a row.
+/// Serialises a row.
 ///
 /// # Errors
-/// When `T` has a shape that no row can have.
-pub fn write<T: Serialize, C>(value: &T) -> Result<Row, StoreError<C>> {
-    serde_dynamo::to_item(value).map_err(StoreError::unavailable)
+/// If `value` is not a struct or map of supported values.
+pub fn write<T: Serialize>(value: &T) -> Result<Row, StoreError> {
+    serde_dynamo::to_item(value).map_err(StoreError::new)
 }
 
-/// The most keys that one `BatchGetItem` takes.
+/// Maximum keys of one `BatchGetItem`.
 const BATCH_GET: usize = 100;
-/// The most rows that one `BatchWriteItem` takes.
+/// Maximum rows of one `BatchWriteItem`.
 const BATCH_WRITE: usize = 25;
-/// How often the rest of a batch is asked for.
-const BATCH_ROUNDS: u32 = 8;
+/// Attempts to process all entries of a batch.
+const BATCH_ATTEMPTS: usize = 8;
 
 impl Table {
-    /// A table by its name.
+    /// Creates a table by its physical name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
 
-    /// One row by a consistent read.
+    /// Reads one row, strongly consistent.
     ///
     /// # Errors
-    /// When the table does not answer.
+    /// If the table is unavailable or the row cannot be decoded.
     pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
         self.get_raw(key).await?.map(read).transpose()
     }
@@ -130,50 +133,49 @@ impl Table {
         Ok(request.consistent_read(true).send().await.map_err(unavailable)?.item)
     }
 
-    /// Those of the rows that are there, by consistent reads, in no order. The keys must differ.
+    /// Reads the rows that exist, strongly consistent, in no order. The keys must be distinct.
     ///
     /// # Errors
-    /// When the table does not answer, or gives back only a part again and again.
+    /// If the table is unavailable, a row cannot be decoded, or keys stay unprocessed after 8 attempts.
     pub async fn get_all<T: DeserializeOwned>(&self, keys: &[Key]) -> Result<Vec<T>, StoreError> {
         let mut rows = Vec::new();
         for chunk in keys.chunks(BATCH_GET) {
             let mut left: Vec<Row> = chunk.iter().map(Key::attributes).collect();
-            for round in 0..BATCH_ROUNDS {
+            let mut delays = backoff(BATCH_ATTEMPTS).build();
+            loop {
+                let request = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(left));
+                let request = request.build().map_err(StoreError::new)?;
+                let response = self.client.batch_get_item().request_items(&self.name, request).send().await;
+                let response = response.map_err(unavailable)?;
+                for row in response.responses.unwrap_or_default().remove(&self.name).unwrap_or_default() {
+                    rows.push(read(row)?);
+                }
+                let mut unprocessed = response.unprocessed_keys.unwrap_or_default();
+                left = unprocessed.remove(&self.name).map(|keys| keys.keys).unwrap_or_default();
                 if left.is_empty() {
                     break;
                 }
-                if round > 0 {
-                    crate::transaction::pause(round).await;
-                }
-                let wanted = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(left));
-                let wanted = wanted.build().map_err(StoreError::unavailable)?;
-                let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await;
-                let answer = answer.map_err(unavailable)?;
-                for row in answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default() {
-                    rows.push(read(row)?);
-                }
-                let mut unprocessed = answer.unprocessed_keys.unwrap_or_default();
-                left = unprocessed.remove(&self.name).map(|keys| keys.keys).unwrap_or_default();
-            }
-            if !left.is_empty() {
-                return Err(StoreError::unavailable("DynamoDB left keys of a batch unread"));
+                let Some(delay) = delays.next() else {
+                    return Err(StoreError::new("DynamoDB did not process all keys of a batch"));
+                };
+                tokio::time::sleep(delay).await;
             }
         }
         Ok(rows)
     }
 
-    /// A page of the whole table, behind the row `after`: those rows that `filter` lets through, an expression with
-    /// its values, such as `#sk = :sk`. Rows of one partition stand together, smallest sort key first. The reads are
-    /// eventually consistent, which costs half: what looks wrong must be read again.
+    /// Scans a page of the whole table after the key `after`; `filter` is an expression with its values, such as
+    /// `#sk = :sk`. Rows of one partition are contiguous, sorted by sort key. The reads are eventually consistent, which
+    /// halves their cost: a suspicious row must be read again.
     ///
     /// # Errors
-    /// When the table does not answer.
+    /// If the table is unavailable.
     pub async fn scan(
         &self,
         filter: &str,
         values: &[(&str, AttributeValue)],
         after: Option<&Key>,
-    ) -> Result<RowsAndMore, StoreError> {
+    ) -> Result<RowsAndNext, StoreError> {
         let mut scan = self
             .client
             .scan()
@@ -189,34 +191,31 @@ impl Table {
         Ok((page.items.unwrap_or_default(), more))
     }
 
-    /// Writes rows without a condition, one by one and in no order: only for rows whose keys and contents are the
-    /// same however often they are written.
+    /// Writes rows without a condition, not atomically and in no order: only for rows that are idempotent, with keys and
+    /// contents that do not depend on when or how often they are written.
     ///
     /// # Errors
-    /// When the table does not answer, or some were left unwritten again and again.
+    /// If the table is unavailable, or rows stay unprocessed after 8 attempts.
     pub async fn put_all<T: Serialize>(
         &self,
         rows: impl Iterator<Item = T> + Send,
     ) -> Result<(), StoreError> {
         let put = |row: T| {
-            let put = PutRequest::builder()
-                .set_item(Some(write(&row)?))
-                .build()
-                .map_err(StoreError::unavailable)?;
+            let put = PutRequest::builder().set_item(Some(write(&row)?)).build().map_err(StoreError::new)?;
             Ok(WriteRequest::builder().put_request(put).build())
         };
         let requests = rows.map(put).collect::<Result<_, StoreError>>()?;
         self.write_all(requests).await
     }
 
-    /// Deletes rows without a condition, one by one and in no order; they may be gone already.
+    /// Deletes rows without a condition, not atomically and in no order; they need not exist.
     ///
     /// # Errors
     /// As [`Table::put_all`].
     pub async fn delete_all(&self, keys: impl Iterator<Item = Key> + Send) -> Result<(), StoreError> {
         let delete = |key: Key| {
             let delete = DeleteRequest::builder().set_key(Some(key.attributes())).build();
-            Ok(WriteRequest::builder().delete_request(delete.map_err(StoreError::unavailable)?).build())
+            Ok(WriteRequest::builder().delete_request(delete.map_err(StoreError::new)?).build())
         };
         let requests = keys.map(delete).collect::<Result<_, StoreError>>()?;
         self.write_all(requests).await
@@ -225,29 +224,28 @@ impl Table {
     async fn write_all(&self, requests: Vec<WriteRequest>) -> Result<(), StoreError> {
         for chunk in requests.chunks(BATCH_WRITE) {
             let mut left = chunk.to_vec();
-            for round in 0..BATCH_ROUNDS {
+            let mut delays = backoff(BATCH_ATTEMPTS).build();
+            loop {
+                let response = self.client.batch_write_item().request_items(&self.name, left).send().await;
+                let mut unprocessed = response.map_err(unavailable)?.unprocessed_items.unwrap_or_default();
+                left = unprocessed.remove(&self.name).unwrap_or_default();
                 if left.is_empty() {
                     break;
                 }
-                if round > 0 {
-                    crate::transaction::pause(round).await;
-                }
-                let answer = self.client.batch_write_item().request_items(&self.name, left).send().await;
-                let mut unprocessed = answer.map_err(unavailable)?.unprocessed_items.unwrap_or_default();
-                left = unprocessed.remove(&self.name).unwrap_or_default();
-            }
-            if !left.is_empty() {
-                return Err(StoreError::unavailable("DynamoDB left rows of a batch unwritten"));
+                let Some(delay) = delays.next() else {
+                    return Err(StoreError::new("DynamoDB did not process all rows of a batch"));
+                };
+                tokio::time::sleep(delay).await;
             }
         }
         Ok(())
     }
 
-    /// The rows of a partition whose sort key starts with `prefix`, smallest first, by consistent reads: up to
-    /// `limit` that come behind the sort key `after`.
+    /// Reads up to `limit` rows of a partition whose sort key starts with `prefix`, in ascending order after the sort key
+    /// `after`, strongly consistent.
     ///
     /// # Errors
-    /// When the table does not answer.
+    /// If the table is unavailable or a row cannot be decoded.
     pub async fn query_prefix<T: DeserializeOwned>(
         &self,
         pk: &str,

@@ -1,232 +1,153 @@
-//! What each kind of event carries in `data`.
+//! The payload (`data`) of each event type.
 
-use erp_domain::contact::{Contact, ContactKind, Party};
-use erp_domain::identity::{Role, User};
-use erp_domain::item::Item;
-use erp_domain::order::{Line, Order, Status, StockStatus, Transition, Transitioned};
-use erp_domain::stock::Demand;
-use erp_domain::{Email, Id, LineQuantity, Money, Sku, Timestamp};
+use erp_domain::identity::Role;
+use erp_domain::{Demand, EmailAddress, ItemId, Money, OrderId, PartyId, Quantity, Sku, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::EventKind;
-
-/// `contact.*`.
+/// Payload of `contact.*`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContactChanged {
     /// The contact.
-    pub id: Id<Party>,
+    pub id: PartyId,
     /// Its name.
     pub name: String,
     /// Its e-mail address.
-    pub email: Email,
-    /// Its version.
+    pub email: EmailAddress,
+    /// Its version after the change.
     pub version: u64,
 }
 
-impl From<&Contact> for ContactChanged {
-    fn from(contact: &Contact) -> Self {
-        Self {
-            id: contact.id,
-            name: contact.details.name.clone(),
-            email: contact.details.email.clone(),
-            version: contact.version,
-        }
-    }
-}
-
-/// What can happen to a contact or an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// It is new.
-    Created,
-    /// It changed.
-    Updated,
-    /// It is gone.
-    Deleted,
-}
-
-impl Change {
-    /// The event of a contact.
-    pub const fn of_contact(self, kind: ContactKind) -> EventKind {
-        match (kind, self) {
-            (ContactKind::Customer, Self::Created) => EventKind::CustomerCreated,
-            (ContactKind::Customer, Self::Updated) => EventKind::CustomerUpdated,
-            (ContactKind::Customer, Self::Deleted) => EventKind::CustomerDeleted,
-            (ContactKind::Vendor, Self::Created) => EventKind::VendorCreated,
-            (ContactKind::Vendor, Self::Updated) => EventKind::VendorUpdated,
-            (ContactKind::Vendor, Self::Deleted) => EventKind::VendorDeleted,
-        }
-    }
-
-    /// The event of an item.
-    pub const fn of_item(self) -> EventKind {
-        match self {
-            Self::Created => EventKind::ItemCreated,
-            Self::Updated => EventKind::ItemUpdated,
-            Self::Deleted => EventKind::ItemDeleted,
-        }
-    }
-}
-
-/// `inventory.item.*`.
+/// Payload of `inventory.item.*`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemChanged {
     /// The item.
-    pub id: Id<Item>,
+    pub id: ItemId,
     /// Its name.
     pub name: String,
     /// Its SKU.
     pub sku: Sku,
-    /// Its price.
+    /// Its list price.
     pub unit_price: Money,
-    /// Its version.
+    /// Its version after the change.
     pub version: u64,
 }
 
-impl From<&Item> for ItemChanged {
-    fn from(item: &Item) -> Self {
-        Self {
-            id: item.id,
-            name: item.details.name.clone(),
-            sku: item.details.sku.clone(),
-            unit_price: item.details.unit_price,
-            version: item.version,
-        }
-    }
-}
-
-/// `sales.order.*` and `purchase.order.*`.
+/// Payload of `sales.order.*` and `purchase.order.*`. `S` is the status type of the publishing context; a consumer that
+/// does not need the status uses [`serde::de::IgnoredAny`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderChanged {
+pub struct OrderChanged<S> {
     /// The order.
-    pub order_id: Id<Order>,
+    pub order_id: OrderId,
     /// The customer or vendor.
-    pub party_id: Id<Party>,
-    /// The status it has now.
-    pub status: Status,
-    /// The status it had.
-    pub previous_status: Status,
-    /// What it costs.
+    pub party_id: PartyId,
+    /// The status after the transition.
+    pub status: S,
+    /// The status before the transition.
+    pub previous_status: S,
+    /// The total of the order.
     pub total_amount: Money,
     /// ISO 4217 code.
     pub currency: String,
-    /// Its version.
+    /// The order's version after the transition.
     pub version: u64,
-    /// What is ordered.
+    /// The order's lines.
     pub items: Vec<OrderLine>,
 }
 
 /// A line of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderLine {
-    /// What is ordered.
-    pub item_id: Id<Item>,
-    /// How many.
-    pub quantity: LineQuantity,
-    /// What one costs.
+    /// The item.
+    pub item_id: ItemId,
+    /// The ordered quantity.
+    pub quantity: Quantity,
+    /// The price of one.
     pub unit_price: Money,
 }
 
-impl From<&Line> for OrderLine {
-    fn from(line: &Line) -> Self {
-        Self { item_id: line.item_id, quantity: line.quantity, unit_price: line.unit_price }
-    }
-}
-
-impl From<&Transitioned> for OrderChanged {
-    fn from(done: &Transitioned) -> Self {
-        let order = &done.order;
-        Self {
-            order_id: order.id,
-            party_id: order.party_id,
-            status: order.status,
-            previous_status: done.from,
-            total_amount: order.lines.total(),
-            currency: order.currency.clone(),
-            version: order.version,
-            items: order.lines.as_slice().iter().map(OrderLine::from).collect(),
-        }
-    }
-}
-
-impl OrderChanged {
-    /// How many of each item, duplicate lines summed.
+impl<S> OrderChanged<S> {
+    /// Returns the quantity per item; lines of the same item are summed.
     pub fn demand(&self) -> Demand {
-        let mut demand = Demand::new();
-        for line in &self.items {
-            *demand.entry(line.item_id).or_insert(0) += line.quantity.get();
-        }
-        demand
+        self.items.iter().map(|line| (line.item_id, line.quantity)).collect()
     }
 }
 
-/// The event of a transition.
-pub const fn order_event(done: &Transitioned) -> EventKind {
-    use erp_domain::order::OrderKind as K;
-    match (done.order.kind, done.transition) {
-        (_, Transition::Confirm) => EventKind::SalesConfirmed,
-        (_, Transition::Receive) => EventKind::PurchaseReceived,
-        (K::Sales, Transition::Pay) => EventKind::SalesPaid,
-        (K::Purchase, Transition::Pay) => EventKind::PurchasePaid,
-        (K::Sales, Transition::Cancel) => EventKind::SalesCancelled,
-        (K::Purchase, Transition::Cancel) => EventKind::PurchaseCancelled,
+/// The result of allocating stock to a sales order, as inventory publishes it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum StockDecision {
+    /// Every line is allocated.
+    Allocated,
+    /// Stock is short: nothing is allocated, and the order is in the back-order queue.
+    Backordered,
+    /// The order was cancelled: its allocation was released.
+    Released,
+}
+
+impl StockDecision {
+    /// Returns the name in JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-/// `inventory.order.*`: what inventory decided about a sale.
+/// Payload of `inventory.order.*`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockDecided {
-    /// The sale.
-    pub order_id: Id<Order>,
-    /// What it is now.
-    pub stock_status: StockStatus,
-    /// Tells newer news from older: it only grows.
+    /// The sales order.
+    pub order_id: OrderId,
+    /// The result.
+    pub stock_status: StockDecision,
+    /// Increases with each decision about the order: a consumer ignores a lower sequence than it has seen.
     pub sequence: u64,
-    /// What was taken, is waited for, or was given back.
+    /// The quantities that were allocated, are back-ordered or were released.
     pub items: Vec<ItemQuantity>,
 }
 
-/// So many of an item.
+/// A quantity of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemQuantity {
     /// The item.
-    pub item_id: Id<Item>,
-    /// How many.
-    pub quantity: i64,
+    pub item_id: ItemId,
+    /// The quantity.
+    pub quantity: Quantity,
 }
 
-/// `inventory.stock.adjusted`.
+/// Payload of `inventory.stock.adjusted`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockAdjusted {
     /// The item.
-    pub item_id: Id<Item>,
-    /// By how many.
+    pub item_id: ItemId,
+    /// The signed change.
     pub change: i64,
-    /// How many there are now.
+    /// The stock after the change.
     pub quantity: i64,
-    /// Why, in the person's words.
+    /// The reason that the user entered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// `auth.user.registered`.
+/// Payload of `auth.user.registered`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRegistered {
     /// The user.
-    pub user_id: Id<User>,
-    /// The user's address.
-    pub email: Email,
+    pub user_id: UserId,
+    /// The user's e-mail address.
+    pub email: EmailAddress,
     /// The user's role.
     pub role: Role,
 }
 
-/// `auth.password.reset_requested`: for whoever sends the mail. It holds no token.
+/// Payload of `auth.password.reset_requested`. It does not contain the reset token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PasswordResetRequested {
     /// The user.
-    pub user_id: Id<User>,
-    /// The user's address.
-    pub email: Email,
-    /// When the token ends.
+    pub user_id: UserId,
+    /// The user's e-mail address.
+    pub email: EmailAddress,
+    /// Expiry of the reset token.
     pub expires_at: Timestamp,
 }

@@ -1,79 +1,108 @@
 //! Events: CloudEvents 1.0, structured JSON (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>).
 
 use std::fmt;
-use std::str::FromStr;
 
-use erp_domain::{Invalid, Timestamp};
+use erp_domain::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-macro_rules! kinds {
-    ($($variant:ident = $name:literal, $doc:literal;)+) => {
-        /// Every kind of event there is. The name is the CloudEvents `type`, and the SNS message attribute that
-        /// subscriptions filter by; its first word is the service whose topic carries it.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum EventKind { $(#[doc = $doc] $variant,)+ }
-
-        impl EventKind {
-            /// Every kind.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The name on the wire.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
-            }
-        }
-    };
-}
-
-kinds! {
-    CustomerCreated = "contact.customer.created", "A customer was created.";
-    CustomerUpdated = "contact.customer.updated", "A customer was changed.";
-    CustomerDeleted = "contact.customer.deleted", "A customer was deleted.";
-    VendorCreated = "contact.vendor.created", "A vendor was created.";
-    VendorUpdated = "contact.vendor.updated", "A vendor was changed.";
-    VendorDeleted = "contact.vendor.deleted", "A vendor was deleted.";
-    SalesConfirmed = "sales.order.confirmed", "A sale became binding: stock is wanted.";
-    SalesPaid = "sales.order.paid", "A sale was paid.";
-    SalesCancelled = "sales.order.cancelled", "A sale was given up: what it holds goes back.";
-    PurchaseReceived = "purchase.order.received", "A purchase arrived: stock is added.";
-    PurchasePaid = "purchase.order.paid", "A purchase was paid.";
-    PurchaseCancelled = "purchase.order.cancelled", "A purchase was given up.";
-    ItemCreated = "inventory.item.created", "An item was created.";
-    ItemUpdated = "inventory.item.updated", "An item was changed.";
-    ItemDeleted = "inventory.item.deleted", "An item was deleted.";
-    StockAdjusted = "inventory.stock.adjusted", "A person corrected the stock of an item.";
-    OrderAllocated = "inventory.order.allocated", "A sale has all it wants.";
-    OrderBackordered = "inventory.order.backordered", "A sale waits for stock.";
-    OrderReleased = "inventory.order.released", "A cancelled sale holds nothing any more.";
-    UserRegistered = "auth.user.registered", "A user was registered.";
-    PasswordResetRequested = "auth.password.reset_requested", "Somebody asked to reset a user's password.";
+/// The type of an event. Its name is the CloudEvents `type` and the SNS message attribute that subscriptions filter by;
+/// the first segment is the context whose topic carries it.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+pub enum EventKind {
+    /// A customer was created.
+    #[strum(serialize = "contact.customer.created")]
+    CustomerCreated,
+    /// A customer was changed.
+    #[strum(serialize = "contact.customer.updated")]
+    CustomerUpdated,
+    /// A customer was deleted.
+    #[strum(serialize = "contact.customer.deleted")]
+    CustomerDeleted,
+    /// A vendor was created.
+    #[strum(serialize = "contact.vendor.created")]
+    VendorCreated,
+    /// A vendor was changed.
+    #[strum(serialize = "contact.vendor.updated")]
+    VendorUpdated,
+    /// A vendor was deleted.
+    #[strum(serialize = "contact.vendor.deleted")]
+    VendorDeleted,
+    /// A sales order was confirmed: inventory allocates stock.
+    #[strum(serialize = "sales.order.confirmed")]
+    SalesConfirmed,
+    /// A sales order was paid.
+    #[strum(serialize = "sales.order.paid")]
+    SalesPaid,
+    /// A sales order was cancelled: inventory releases its allocation.
+    #[strum(serialize = "sales.order.cancelled")]
+    SalesCancelled,
+    /// A purchase order was received: inventory adds its quantities to stock.
+    #[strum(serialize = "purchase.order.received")]
+    PurchaseReceived,
+    /// A purchase order was paid.
+    #[strum(serialize = "purchase.order.paid")]
+    PurchasePaid,
+    /// A purchase order was cancelled.
+    #[strum(serialize = "purchase.order.cancelled")]
+    PurchaseCancelled,
+    /// An item was created.
+    #[strum(serialize = "inventory.item.created")]
+    ItemCreated,
+    /// An item was changed.
+    #[strum(serialize = "inventory.item.updated")]
+    ItemUpdated,
+    /// An item was deleted.
+    #[strum(serialize = "inventory.item.deleted")]
+    ItemDeleted,
+    /// The stock of an item was adjusted by a user.
+    #[strum(serialize = "inventory.stock.adjusted")]
+    StockAdjusted,
+    /// Stock was allocated to a sales order.
+    #[strum(serialize = "inventory.order.allocated")]
+    OrderAllocated,
+    /// A sales order was put into the back-order queue.
+    #[strum(serialize = "inventory.order.backordered")]
+    OrderBackordered,
+    /// The allocation of a cancelled sales order was released.
+    #[strum(serialize = "inventory.order.released")]
+    OrderReleased,
+    /// A user was registered.
+    #[strum(serialize = "auth.user.registered")]
+    UserRegistered,
+    /// A password reset was requested.
+    #[strum(serialize = "auth.password.reset_requested")]
+    PasswordResetRequested,
 }
 
 impl EventKind {
-    /// The service that publishes it: the first word of its name.
+    /// Returns the name, such as `sales.order.confirmed`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// Returns the publishing context: the first segment of the name.
     pub fn service(self) -> &'static str {
-        self.as_str().split('.').next().unwrap_or_default()
+        let name = self.as_str();
+        name.split_once('.').map_or(name, |(service, _)| service)
     }
 }
 
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-impl FromStr for EventKind {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| Invalid::new(format!("is no kind of event: {text}")))
-    }
-}
 impl Serialize for EventKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -81,44 +110,49 @@ impl Serialize for EventKind {
 }
 impl<'de> Deserialize<'de> for EventKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        let name = String::deserialize(deserializer)?;
+        name.parse().map_err(|_| serde::de::Error::custom(format!("unknown event type: {name}")))
     }
 }
 
-/// Who caused an event, and the request to look for in the logs.
+/// The actor and the request that caused an event, for the log and the order's history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cause {
-    /// The caller's subject (`Caller::subject`), or the service that acted by itself.
+    /// The caller's subject (`Caller::subject`); `None` if no caller is known.
     pub actor: Option<String>,
-    /// The id of the request at the API that everything since follows from.
+    /// The id of the API request at the start of the causal chain.
     pub request_id: Option<String>,
 }
 
-/// One event in its envelope.
+/// An event in its CloudEvents 1.0 envelope.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OrderEvent))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
-    /// `1.0`.
+    /// Version of the CloudEvents specification.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "1.0"))]
     specversion: SpecVersion,
-    /// Unique for ever; a delivery that comes twice has the same.
+    /// Unique; redeliveries of an event have the same id.
     pub id: Uuid,
-    /// Who publishes it, such as `/erp/sales`.
+    /// The publishing context, such as `/erp/sales`.
     source: String,
-    /// What happened.
+    /// The event type.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "sales.order.confirmed"))]
     #[serde(rename = "type")]
     pub kind: EventKind,
-    /// The id of what it happened to.
+    /// The id of the entity that changed.
     pub subject: String,
-    /// When it happened.
+    /// When the change happened.
     pub time: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     datacontenttype: Option<String>,
-    /// Extension attribute: who acted.
+    /// Extension attribute: the subject of the caller that caused the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// Extension attribute: the request that it follows from, across every hop.
+    /// Extension attribute: the `X-Request-Id` of the API request at the start of the causal chain.
     #[serde(rename = "correlationid", default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// What each kind carries: see [`crate::data`]. Kept as text, so that amounts stay as they were written.
+    /// The payload, by type. Kept as text, so that amounts keep their decimals.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     data: Box<RawValue>,
 }
 
@@ -128,22 +162,16 @@ enum SpecVersion {
     V1,
 }
 
-/// A body that is not an event we know.
+/// The text is not an event of a known type, or its payload has another shape.
 #[derive(Debug, thiserror::Error)]
 #[error("not an event: {0}")]
 pub struct EventError(#[from] serde_json::Error);
 
-impl<C> From<EventError> for crate::StoreError<C> {
-    fn from(error: EventError) -> Self {
-        Self::unavailable(error)
-    }
-}
-
 impl Event {
-    /// Wraps what happened.
+    /// Creates an event.
     ///
     /// # Errors
-    /// When `data` cannot be written as JSON, which only a map with keys that are no text could cause.
+    /// If `data` cannot be serialised as JSON.
     pub fn new<D: Serialize>(
         id: Uuid,
         kind: EventKind,
@@ -166,36 +194,36 @@ impl Event {
         })
     }
 
-    /// Reads an event from the body of a message.
+    /// Parses the body of a message.
     ///
     /// # Errors
-    /// When it is not one, or of a kind that is not known.
+    /// If it is not a CloudEvent of a known type.
     pub fn parse(text: &str) -> Result<Self, EventError> {
         Ok(serde_json::from_str(text)?)
     }
 
-    /// The event as the body of a message.
+    /// Serialises the event as the body of a message.
     ///
     /// # Errors
-    /// Never in practice: everything in it is JSON already.
+    /// Never in practice: every field is valid JSON.
     pub fn to_json(&self) -> Result<String, EventError> {
         Ok(serde_json::to_string(self)?)
     }
 
-    /// What it carries.
+    /// Deserialises the payload.
     ///
     /// # Errors
-    /// When that does not have the shape of a `D`.
+    /// If it does not have the shape of a `D`.
     pub fn data<D: DeserializeOwned>(&self) -> Result<D, EventError> {
         Ok(serde_json::from_str(self.data.get())?)
     }
 
-    /// What it carries, as JSON text.
+    /// Returns the payload as JSON text.
     pub fn raw_data(&self) -> &RawValue {
         &self.data
     }
 
-    /// The cause to hand on to what follows from this event.
+    /// Returns the cause for events that follow from this one.
     pub fn cause(&self) -> Cause {
         Cause { actor: self.actor.clone(), request_id: self.correlation_id.clone() }
     }
@@ -203,6 +231,8 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
 
     #[test]
@@ -222,15 +252,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_event_is_refused() {
+    fn a_message_that_is_not_an_event_is_an_error() {
         for text in ["", "{}", "nonsense", r#"{"specversion":"0.3"}"#] {
             assert!(Event::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn kinds_are_read_as_they_are_written() {
-        for kind in EventKind::ALL {
+    fn event_types_round_trip() {
+        for kind in EventKind::VARIANTS {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
         }
     }

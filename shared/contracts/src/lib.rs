@@ -1,19 +1,13 @@
-//! What services say to each other, and to a client that asks twice: one wire form for each thing.
+//! The wire between contexts: what one publishes and another consumes. Nothing else is shared between contexts.
 //!
 //! ```text
-//! event     CloudEvents 1.0 in JSON: kinds, envelope
-//! data      what each kind of event carries
-//! question  direct questions from service to service, by Lambda invocation
-//! answer    an HTTP answer as it is kept for a repeated Idempotency-Key
-//! store     what every store promises, and how it fails
+//! event  event types and the envelope: CloudEvents 1.0 in JSON
+//! data   the payload of each event type
+//! query  synchronous queries from one context to another, by Lambda invocation
 //! ```
 
-pub mod answer;
 pub mod data;
 pub mod event;
-pub mod question;
-pub mod store;
+pub mod query;
 
-pub use answer::{Along, Answer, IdempotencyKey, IdempotencyRecord, Write};
-pub use event::{Cause, Event, EventKind};
-pub use store::{AnswerStore, Expect, Page, Place, Rows, StoreError, chain};
+pub use event::{Cause, Event, EventError, EventKind};

@@ -8,11 +8,33 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::Invalid;
+use crate::ValidationError;
 
-/// The id of a `T`: a UUID, version 7 when we make it (RFC 9562), so that ids sort by the time they were made.
+/// Marks the id of an item.
+pub enum Item {}
+/// Marks the id of a sales or purchase order.
+pub enum Order {}
+/// Marks the id of an order line.
+pub enum Line {}
+/// Marks the id of a customer or vendor.
+pub enum Party {}
+/// Marks the id of a user.
+pub enum User {}
+
+/// The id of an item.
+pub type ItemId = Id<Item>;
+/// The id of a sales or purchase order.
+pub type OrderId = Id<Order>;
+/// The id of an order line.
+pub type LineId = Id<Line>;
+/// The id of a customer or vendor.
+pub type PartyId = Id<Party>;
+/// The id of a user.
+pub type UserId = Id<User>;
+
+/// The UUID of a `T`. Ids made by the platform have version 7 (RFC 9562), so they sort by creation time.
 ///
-/// Any UUID is accepted from outside: an id that names nothing is "not found", not "malformed".
+/// Parsing accepts a UUID of any version: an id that does not exist is a 404, not a 400.
 pub struct Id<T>(Uuid, PhantomData<fn() -> T>);
 
 impl<T> Id<T> {
@@ -21,21 +43,21 @@ impl<T> Id<T> {
         Self(id, PhantomData)
     }
 
-    /// The bare UUID.
+    /// Returns the UUID.
     pub const fn uuid(self) -> Uuid {
         self.0
     }
 }
 
 impl<T> FromStr for Id<T> {
-    type Err = Invalid;
+    type Err = ValidationError;
 
-    /// Reads the hyphenated form only: one id has one spelling.
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    /// Parses the hyphenated form only, in any letter case.
+    fn from_str(text: &str) -> Result<Self, ValidationError> {
         if text.len() != 36 {
-            return Err(Invalid::new("must be a UUID"));
+            return Err(ValidationError::new("must be a UUID"));
         }
-        Uuid::parse_str(text).map(Self::new).map_err(|_| Invalid::new("must be a UUID"))
+        Uuid::parse_str(text).map(Self::new).map_err(|_| ValidationError::new("must be a UUID"))
     }
 }
 
@@ -85,5 +107,20 @@ impl<'de, T> Deserialize<'de> for Id<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl<T> utoipa::PartialSchema for Id<T> {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+        let format = Some(SchemaFormat::KnownFormat(KnownFormat::Uuid));
+        ObjectBuilder::new().schema_type(Type::String).format(format).into()
+    }
+}
+#[cfg(feature = "openapi")]
+impl<T> utoipa::ToSchema for Id<T> {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Uuid".into()
     }
 }

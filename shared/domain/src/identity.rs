@@ -1,63 +1,59 @@
-//! Who acts.
-
-use std::fmt;
-use std::str::FromStr;
+//! Roles, and the caller of a request.
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
-use crate::{Email, Id, Invalid};
+use crate::{EmailAddress, UserId, ValidationError};
 
-/// Marks the id of a [`crate::identity`] user.
-pub enum User {}
-
-/// What a user may do; see `docs` of the access rules for which routes that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The role of a user; `erp_auth::access` lists the routes of each role.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Role {
-    /// Runs contacts, items, stock and orders.
+    /// Manages contacts, items, stock and orders.
     InventoryManager,
-    /// May do everything, and alone may delete, mark as paid and manage users.
+    /// May do everything; only this role deletes, records payments and manages users.
     FinanceManager,
 }
 
 impl Role {
-    /// Every role.
-    pub const ALL: [Self; 2] = [Self::InventoryManager, Self::FinanceManager];
-
-    /// The role's name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InventoryManager => "inventory_manager",
-            Self::FinanceManager => "finance_manager",
-        }
+    /// Returns the role's name in JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-impl FromStr for Role {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| Invalid::new("must be inventory_manager or finance_manager"))
+impl std::str::FromStr for Role {
+    type Err = ValidationError;
+    fn from_str(text: &str) -> Result<Self, ValidationError> {
+        let role = Self::VARIANTS.iter().copied().find(|role| role.as_str() == text);
+        role.ok_or_else(|| ValidationError::new("must be inventory_manager or finance_manager"))
     }
 }
 
-/// Who makes a request, as the token says.
+/// The authenticated caller of a request, as the access token identifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// A person who logged in.
+    /// A logged-in user.
     User {
-        /// The user.
-        id: Id<User>,
-        /// The address at the time of the login.
-        email: Email,
-        /// The role at the time of the login.
+        /// The user's id.
+        id: UserId,
+        /// The e-mail address at login.
+        email: EmailAddress,
+        /// The role at login.
         role: Role,
     },
     /// Another program, by a service token: it reads customers, vendors, items and stock.
@@ -68,7 +64,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// A word that tells callers apart, for logs and as the scope of idempotency keys.
+    /// Returns an identifier that is unique per caller, for logs and as the scope of idempotency keys.
     pub fn subject(&self) -> String {
         match self {
             Self::User { id, .. } => id.to_string(),
@@ -76,7 +72,7 @@ impl Caller {
         }
     }
 
-    /// The user's role; a service has none.
+    /// Returns the user's role; a service has none.
     pub fn role(&self) -> Option<Role> {
         match self {
             Self::User { role, .. } => Some(*role),

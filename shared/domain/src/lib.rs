@@ -1,45 +1,43 @@
-//! The rules of the business, and nothing else: no AWS, no HTTP, no clock, no `async`.
+//! Value types that every context speaks. No AWS, no HTTP, no `async`.
 //!
 //! ```text
-//! id        typed UUIDs, so that a customer's id is not taken for an item's
+//! id        typed UUIDs: an `ItemId` cannot be passed where an `OrderId` is expected
 //! money     exact amounts in minor units
-//! quantity  whole numbers of things: on an order line, in stock, and changes between
-//! text      e-mail, SKU and bounded text
-//! identity  who acts: roles and callers
-//! contact   customers and vendors
-//! item      what is bought, kept and sold
-//! order     lines, totals and the lifecycle that sales and purchase orders share
-//! stock     allocation: what an order takes, waits for and gives back
-//! ports     time, ids and randomness, as they come in
+//! quantity  positive quantities, stock levels, changes of stock
+//! text      normalised text: e-mail addresses, SKUs, bounded lines
+//! identity  roles and callers
+//! party     customers and vendors, as an order names them
+//! time      timestamps; the ports for clock and ids
+//! settings  configuration values read by name
 //! ```
 //!
-//! A value that exists is valid: types are made by `parse`-like constructors that say what is wrong in the words
-//! the client reads ([`Invalid`]).
+//! A value that exists is valid: constructors normalise the input and return a [`ValidationError`] that is shown to
+//! the client.
 
-pub mod contact;
 pub mod id;
 pub mod identity;
-pub mod item;
 pub mod money;
-pub mod order;
-pub mod ports;
+pub mod party;
 pub mod quantity;
-pub mod stock;
+pub mod settings;
 pub mod text;
+pub mod time;
 
-pub use id::Id;
+pub use id::{Id, ItemId, LineId, OrderId, PartyId, UserId};
 pub use money::Money;
-pub use ports::{Clock, Ids, Timestamp};
-pub use quantity::{LineQuantity, StockChange, StockLevel};
-pub use text::{Email, Sku};
+pub use party::PartyKind;
+pub use quantity::{Demand, Quantity, StockChange, StockLevel};
+pub use settings::{SettingError, Settings};
+pub use text::{EmailAddress, Sku};
+pub use time::{Clock, Ids, Timestamp};
 
-/// Why a value was refused, as a sentence without a subject: "must be at least 1".
+/// The reason why a value is invalid, as a predicate without a subject: "must be at least 1".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Invalid(String);
+pub struct ValidationError(String);
 
-impl Invalid {
-    /// A refusal with its reason.
+impl ValidationError {
+    /// Creates an error from its reason.
     pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }

@@ -5,49 +5,51 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::{Invalid, LineQuantity};
+use crate::{Quantity, ValidationError};
 
 /// An amount in minor units (cents), never negative.
 ///
-/// On the wire it is a JSON number with two decimals (`90000.00`); it is read from a number or a string of at
-/// most two decimals, from its text, so that no binary fraction is ever involved. [`Money::MAX`] keeps every
-/// amount exact for clients that read numbers as IEEE 754 doubles.
+/// Serialised as a JSON number with two decimals (`90000.00`). Parsed from the text of a number or string with at most
+/// two decimals, so that no binary fraction is involved. [`Money::MAX`] keeps every amount exact for clients that
+/// parse numbers as IEEE 754 doubles.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = f64, minimum = 0, maximum = 9_999_999_999_999.99, example = 1800.00))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Money(i64);
 
 impl Money {
-    /// Nothing.
+    /// 0.00.
     pub const ZERO: Self = Self(0);
     /// 9,999,999,999,999.99: fifteen digits, which a double holds exactly.
     pub const MAX: Self = Self(999_999_999_999_999);
 
-    /// An amount of minor units.
+    /// Creates an amount from minor units.
     ///
     /// # Errors
     /// When it is negative or above [`Money::MAX`].
-    pub fn from_minor(minor: i64) -> Result<Self, Invalid> {
+    pub fn from_minor(minor: i64) -> Result<Self, ValidationError> {
         if minor < 0 {
-            return Err(Invalid::new("must not be negative"));
+            return Err(ValidationError::new("must not be negative"));
         }
         if minor > Self::MAX.0 {
-            return Err(Invalid::new(format!("must not be more than {}", Self::MAX)));
+            return Err(ValidationError::new(format!("must not be more than {}", Self::MAX)));
         }
         Ok(Self(minor))
     }
 
-    /// The amount in minor units.
+    /// Returns the amount in minor units.
     pub const fn minor(self) -> i64 {
         self.0
     }
 
-    /// Reads a decimal such as `12`, `12.3` or `12.34`.
+    /// Parses a decimal such as `12`, `12.3` or `12.34`.
     ///
     /// # Errors
     /// When there is a sign, an exponent, a third decimal, anything else that is not a digit, or too much.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, ValidationError> {
         if let Some(rest) = text.strip_prefix('-') {
             return Err(match Self::parse(rest) {
-                Ok(_) => Invalid::new("must not be negative"),
+                Ok(_) => ValidationError::new("must not be negative"),
                 Err(reason) => reason,
             });
         }
@@ -61,24 +63,24 @@ impl Money {
             return Err(Self::not_an_amount());
         }
         if fraction.len() > 2 {
-            return Err(Invalid::new("must have at most two decimals"));
+            return Err(ValidationError::new("must have at most two decimals"));
         }
-        let too_much = || Invalid::new(format!("must not be more than {}", Self::MAX));
+        let too_much = || ValidationError::new(format!("must not be more than {}", Self::MAX));
         let minor: i64 = format!("{whole}{fraction:0<2}").parse().map_err(|_| too_much())?;
         Self::from_minor(minor)
     }
 
-    fn not_an_amount() -> Invalid {
-        Invalid::new("must be an amount such as 12.34: digits with at most two decimals, no exponent")
+    fn not_an_amount() -> ValidationError {
+        ValidationError::new("must be an amount such as 12.34: digits with at most two decimals, no exponent")
     }
 
-    /// The sum, unless it is above [`Money::MAX`].
+    /// Adds, or returns `None` if the sum exceeds [`Money::MAX`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).and_then(|minor| Self::from_minor(minor).ok())
     }
 
-    /// This amount `quantity` times, unless that is above [`Money::MAX`].
-    pub fn checked_mul(self, quantity: LineQuantity) -> Option<Self> {
+    /// Multiplies, or returns `None` if the product exceeds [`Money::MAX`].
+    pub fn checked_mul(self, quantity: Quantity) -> Option<Self> {
         self.0.checked_mul(quantity.get()).and_then(|minor| Self::from_minor(minor).ok())
     }
 }
@@ -91,7 +93,7 @@ impl fmt::Display for Money {
 
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // The only way to make serde_json write `90000.00` and not `90000.0`.
+        // `serde_json` writes f64 90000.0 as `90000.0`; a raw value keeps both decimals.
         let number = RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?;
         number.serialize(serializer)
     }
@@ -100,6 +102,7 @@ impl Serialize for Money {
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get();
+        // A string is taken without its quotes; anything that is not a plain decimal, escapes included, is an error.
         let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw);
         Self::parse(text).map_err(serde::de::Error::custom)
     }
@@ -155,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_total_that_does_not_fit_is_noticed() {
-        let many = LineQuantity::new(1_000_000_000).unwrap();
+        let many = Quantity::new(1_000_000_000).unwrap();
         assert_eq!(Money::MAX.checked_mul(many), None);
         assert_eq!(Money::MAX.checked_add(Money(1)), None);
     }

@@ -1,54 +1,61 @@
-//! The layers around a service's router, and running it in Lambda.
+//! The layers around a service's router, and the Lambda runtime.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::header::{ALLOW, CONTENT_LENGTH, LOCATION};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use erp_auth::access::{Access, RULES};
 use erp_auth::{Verified, context};
-use erp_contracts::{Answer, Cause, Write};
-use erp_domain::Clock;
+use erp_aws::error_chain;
+use erp_contracts::Cause;
+use erp_domain::{Clock, Settings};
 use lambda_http::request::RequestContext;
 use tracing::Instrument;
 
 use crate::body::{MAX_BODY_BYTES, too_large};
-use crate::problem::Pending;
-use crate::{Idempotency, Kind, Problem, idempotency};
+use crate::problem::PendingProblem;
+use crate::{Problem, ProblemKind};
 
-/// The header that carries the request id on every answer.
+/// The header that carries the request id on every response.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What is known of a request before any handler sees it.
+/// Headers of every response that a handler has not set.
+const DEFAULT_HEADERS: [(&str, &str); 4] = [
+    ("content-type", "application/json"),
+    ("x-content-type-options", "nosniff"),
+    ("cache-control", "no-store"),
+    // Browsers ignore it over plain HTTP (RFC 6797 section 8.1), as on one machine.
+    ("strict-transport-security", "max-age=31536000"),
+];
+const EXPOSED_HEADERS: HeaderValue =
+    HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed");
+
+/// Metadata of a request, available to every handler.
 #[derive(Debug, Clone, Default)]
 pub struct RequestInfo {
-    /// API Gateway's id of the request: the one in every answer, log line and event.
+    /// API Gateway's request id: in every response, log line and event.
     pub request_id: String,
-    /// The path, without the stage.
+    /// The path without stage and base path.
     pub path: String,
-    /// What the authorizer said.
+    /// The source IP address, as API Gateway saw it.
+    pub source_ip: Option<String>,
+    /// The authorizer's context.
     pub verified: Option<Verified>,
+    /// What precedes [`RequestInfo::path`] in the client's URL: a stage or a base path, or nothing.
+    base_path: String,
 }
 
 impl RequestInfo {
-    /// Who and what to name as the cause of what this request brings about.
+    /// Returns the cause of the events of this request.
     pub fn cause(&self) -> Cause {
         Cause {
             actor: self.verified.as_ref().map(|verified| verified.caller.subject()),
             request_id: Some(self.request_id.clone()).filter(|id| !id.is_empty()),
         }
-    }
-
-    /// What goes with a change that this request makes: its cause, its key, and how its answer is written.
-    pub fn write<T>(
-        &self,
-        Idempotency(key): Idempotency,
-        answer: fn(&T) -> Result<Answer, serde_json::Error>,
-    ) -> Write<T> {
-        Write { cause: self.cause(), key, answer }
     }
 }
 
@@ -62,54 +69,47 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for RequestInfo {
     }
 }
 
-/// A service's router with everything around it that all services share.
+/// A service's router with the layers that all services share.
 pub struct App {
     routes: Router,
-    surroundings: Surroundings,
+    context: HttpContext,
 }
 
 #[derive(Clone)]
-struct Surroundings {
+struct HttpContext {
     clock: Arc<dyn Clock>,
-    allow_origin: HeaderValue,
+    allow_origin: Option<HeaderValue>,
 }
 
 impl App {
-    /// Wraps the routes. `ALLOW_ORIGIN` in the environment is the origin that browsers may call from, any if it is
-    /// not set: with a proxy integration the service says so itself.
+    /// Wraps the routes. With a proxy integration the service itself sends the CORS header: `ALLOW_ORIGIN` is the
+    /// origin that browsers may call from, `*` by default; `none` sends no header.
     pub fn new(routes: Router, clock: Arc<dyn Clock>) -> Self {
-        let allow_origin = std::env::var("ALLOW_ORIGIN").ok().and_then(|origin| origin.parse().ok());
-        let allow_origin = allow_origin.unwrap_or(HeaderValue::from_static("*"));
-        Self { routes, surroundings: Surroundings { clock, allow_origin } }
+        let origin = Settings::from_env().optional("ALLOW_ORIGIN").unwrap_or_else(|| "*".to_owned());
+        let allow_origin = HeaderValue::try_from(origin).ok().filter(|origin| origin != "none");
+        Self { routes, context: HttpContext { clock, allow_origin } }
     }
 
-    /// Honours `Idempotency-Key` on what has been added so far.
-    #[must_use]
-    pub fn idempotent(mut self, layer: idempotency::Layer) -> Self {
-        self.routes = self.routes.layer(middleware::from_fn_with_state(layer, idempotency::layer));
-        self
-    }
-
-    /// The finished router.
+    /// Returns the complete router.
     pub fn into_router(self) -> Router {
         let router = self
             .routes
-            .fallback(|| async { Problem::new(Kind::NotFound, "There is no such route.") })
-            .layer(middleware::from_fn_with_state(self.surroundings, outermost));
-        // Around the router, so that the path is rewritten before a route is looked for.
+            .fallback(|| async { Problem::new(ProblemKind::NotFound, "There is no such route.") })
+            .layer(middleware::from_fn_with_state(self.context, request_layer));
+        // Around the router, so that the path is rewritten before routing.
         Router::new().fallback_service(tower::util::MapRequest::new(router, without_trailing_slash))
     }
 
     /// Serves in Lambda until the environment ends.
     ///
     /// # Errors
-    /// When the runtime cannot go on.
+    /// If the runtime fails.
     pub async fn run(self) -> Result<(), lambda_http::Error> {
         lambda_http::run(self.into_router()).await
     }
 }
 
-/// `/api/items/` means `/api/items`.
+/// Routes `/api/items/` as `/api/items`.
 fn without_trailing_slash(mut request: Request) -> Request {
     let path = request.uri().path();
     if path.len() > 1 && path.ends_with('/') {
@@ -122,13 +122,13 @@ fn without_trailing_slash(mut request: Request) -> Request {
     request
 }
 
-async fn outermost(State(surroundings): State<Surroundings>, mut request: Request, next: Next) -> Response {
-    let (mut info, expired) = read_context(&request, surroundings.clock.as_ref());
-    info.path = request.uri().path().to_owned();
+/// The outermost layer: request metadata, limits, the log line, error documents and common headers.
+async fn request_layer(State(context): State<HttpContext>, mut request: Request, next: Next) -> Response {
+    let (info, expired) = read_context(&request, context.clock.as_ref());
     let method = request.method().clone();
     let route =
         request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
-    let without_head = verbs_without_head(&route);
+    let protected_methods = methods_of_protected(&route);
     let subject = info.verified.as_ref().map(|verified| verified.caller.subject());
     let started = std::time::Instant::now();
     let span = tracing::info_span!(
@@ -136,7 +136,7 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
         request_id = %info.request_id,
         %method,
         %route,
-        // It names the order, the item, the contact.
+        // Contains the id of the order, item or contact.
         path = info.path,
         caller = subject.as_deref().unwrap_or("-")
     );
@@ -148,27 +148,29 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
     request.extensions_mut().insert(info.clone());
 
     let mut response = if expired {
-        Problem::new(Kind::Unauthorized, "The token has expired.").into_response()
+        Problem::new(ProblemKind::Unauthorized, "The token has expired.").into_response()
     } else if too_long {
         too_large().into_response()
-    } else if method == Method::HEAD && without_head.is_some() {
+    } else if method == Method::HEAD && protected_methods.is_some() {
         StatusCode::METHOD_NOT_ALLOWED.into_response()
     } else {
         next.run(request).instrument(span.clone()).await
     };
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED && response.extensions().get::<Pending>().is_none()
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && response.extensions().get::<PendingProblem>().is_none()
     {
-        let allow = without_head.or_else(|| response.headers().get(axum::http::header::ALLOW).cloned());
-        let problem =
-            Problem::new(Kind::MethodNotAllowed, format!("{method} is not possible here; see Allow."));
-        // Mostly it is not there yet: axum names the verbs further out, where nobody has named them.
+        let allow = protected_methods.or_else(|| response.headers().get(ALLOW).cloned());
+        let detail = format!("{method} is not allowed on this path; see Allow.");
+        let problem = Problem::new(ProblemKind::MethodNotAllowed, detail);
         response = match allow {
             Some(allow) => problem.allow(allow).into_response(),
             None => problem.into_response(),
         };
     }
-    let problem =
-        response.extensions_mut().remove::<Pending>().and_then(|Pending(slot)| slot.lock().ok()?.take());
+    let problem = response
+        .extensions_mut()
+        .remove::<PendingProblem>()
+        .and_then(|PendingProblem(slot)| slot.lock().ok()?.take());
     let _entered = span.enter();
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
@@ -176,55 +178,69 @@ async fn outermost(State(surroundings): State<Surroundings>, mut request: Reques
         let code = problem.kind.code();
         match &problem.cause {
             Some(cause) => {
-                tracing::error!(status, code, milliseconds, cause = %erp_contracts::chain(cause.as_ref()), "request failed");
+                tracing::error!(status, code, milliseconds, cause = %error_chain(cause.as_ref()), "request failed");
             }
-            None => tracing::info!(status, code, milliseconds, "request refused"),
+            None => tracing::info!(status, code, milliseconds, "request rejected"),
         }
         response = problem.finish(&info.path, &info.request_id);
     } else {
-        tracing::info!(status, milliseconds, "request answered");
+        tracing::info!(status, milliseconds, "request completed");
     }
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::try_from(&info.request_id) {
-        headers.insert(X_REQUEST_ID, id);
-    }
-    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    headers.entry("cache-control").or_insert(HeaderValue::from_static("no-store"));
-    headers.entry("access-control-allow-origin").or_insert(surroundings.allow_origin);
-    headers.insert(
-        "access-control-expose-headers",
-        HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed"),
-    );
+    finish_headers(response.headers_mut(), &info, context.allow_origin);
     response
 }
 
-/// The verbs of a route that only a known caller may read, for `Allow`; none for any other route.
+fn finish_headers(headers: &mut HeaderMap, info: &RequestInfo, allow_origin: Option<HeaderValue>) {
+    if let Ok(id) = HeaderValue::try_from(&info.request_id) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    // A handler names a path below `/api`; the client's URL has a stage or a base path before it.
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    if let Some(path) = location.filter(|path| path.starts_with("/api/"))
+        && let Ok(location) = HeaderValue::try_from(format!("{}{path}", info.base_path))
+    {
+        headers.insert(LOCATION, location);
+    }
+    for (name, value) in DEFAULT_HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Some(origin) = allow_origin {
+        headers.entry("access-control-allow-origin").or_insert(origin);
+        headers.insert("access-control-expose-headers", EXPOSED_HEADERS);
+    }
+}
+
+/// Returns the methods of a route with a protected GET, for `Allow`; `None` for any other route.
 ///
-/// The gateway asks the authorizer about the verbs that have a rule, and `HEAD` has none. So nobody is known who asks
-/// with it, and it cannot be answered; then it must not be promised either, as axum does wherever there is a `GET`.
-fn verbs_without_head(route: &str) -> Option<HeaderValue> {
+/// axum answers HEAD wherever there is a GET, but no access rule names HEAD: API Gateway sends it to the `ANY` route,
+/// which has no authorizer, so the caller is unknown and HEAD must not be offered.
+fn methods_of_protected(route: &str) -> Option<HeaderValue> {
     let rules = || RULES.iter().filter(|rule| rule.path == route);
     if !rules().any(|rule| rule.method == "GET" && rule.access != Access::Public) {
         return None;
     }
-    let verbs: Vec<_> = rules().map(|rule| rule.method).collect();
-    HeaderValue::try_from(verbs.join(",")).ok()
+    let methods: Vec<_> = rules().map(|rule| rule.method).collect();
+    HeaderValue::try_from(methods.join(",")).ok()
 }
 
-/// What API Gateway says of the request, and whether its token has ended: the gateway may use an authorizer's word
-/// again for minutes, so the service looks at the clock itself.
+/// Reads API Gateway's request context. The second value tells whether the token has expired: API Gateway caches the
+/// authorizer's response for minutes, so the service compares the expiry itself.
 fn read_context(request: &Request, clock: &dyn Clock) -> (RequestInfo, bool) {
+    let path = request.uri().path().to_owned();
     let Some(RequestContext::ApiGatewayV1(context)) = request.extensions().get::<RequestContext>() else {
-        return (RequestInfo::default(), false);
+        return (RequestInfo { path, ..RequestInfo::default() }, false);
     };
     let fields = &context.authorizer.fields;
     let verified = context::from_fields(|name| fields.get(name).and_then(serde_json::Value::as_str));
     let expired = verified.as_ref().is_some_and(|verified| verified.expires_at <= clock.now());
+    let full_path = context.path.as_deref().unwrap_or_default();
+    let full_path = if full_path.len() > 1 { full_path.trim_end_matches('/') } else { full_path };
     let info = RequestInfo {
         request_id: context.request_id.clone().unwrap_or_default(),
-        path: String::new(),
+        source_ip: context.identity.source_ip.clone(),
         verified: verified.filter(|_| !expired),
+        base_path: full_path.strip_suffix(&path).unwrap_or_default().to_owned(),
+        path,
     };
     (info, expired)
 }

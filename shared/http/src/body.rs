@@ -1,138 +1,91 @@
-//! Request bodies, read so that every fault is reported at once: wrong types, missing and unknown fields, values
-//! out of range.
+//! JSON bodies, validated so that every error is reported at once: wrong types, missing and unknown fields, values out
+//! of range.
 //!
-//! serde stops at the first fault and reads numbers as binary fractions; a form of twenty fields deserves all its
-//! faults in one answer, and `0.1` deserves to be a tenth. So the body is split into fields whose values stay text
-//! ([`RawValue`]), and each field is read by the domain type that it is for.
+//! serde stops at the first error and parses numbers as binary fractions. Here the body is split into fields whose
+//! values stay text ([`RawValue`]), and each field is parsed by its domain type, so amounts are exact.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use axum::extract::{FromRequest, Request};
-use axum::http::header::CONTENT_TYPE;
-use erp_domain::Invalid;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use erp_domain::ValidationError;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::{FieldError, Kind, Problem};
+use crate::{FieldError, Problem, ProblemKind};
 
-/// The largest body, in bytes: 1 MiB.
+/// Maximum size of a body: 1 MiB.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
-/// Faults reported at most: a body made of nothing but faults must not make an answer larger than itself.
+/// Maximum validation errors of one response.
 const MAX_ERRORS: usize = 100;
+/// Maximum characters of a field name in a pointer.
+const MAX_NAME_CHARACTERS: usize = 100;
 
-/// A body, not read yet: JSON or nothing.
-#[derive(Debug, Clone)]
-pub struct Body(Vec<u8>);
-
-/// What can be read from the fields of a JSON object.
+/// A type that is parsed from the fields of a JSON object.
 pub trait FromBody: Sized {
-    /// Reads it; none once a fault was noted, but only after every field was looked at.
+    /// Parses every field, then returns `None` if any of them has an error.
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self>;
 }
 
-impl<S: Send + Sync> FromRequest<S> for Body {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        let bytes = match Limited::new(body, MAX_BODY_BYTES).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
-            Err(error) => return Err(Problem::unavailable(error)),
-        };
-        if !bytes.is_empty() {
-            let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            if !content_type.is_some_and(is_json) {
-                let detail = "The body must be JSON, with Content-Type: application/json.";
-                return Err(Problem::new(Kind::UnsupportedMediaType, detail));
-            }
-        }
-        Ok(Self(bytes.to_vec()))
-    }
-}
-
 pub(crate) fn too_large() -> Problem {
-    Problem::new(Kind::PayloadTooLarge, format!("The body must not be larger than {MAX_BODY_BYTES} bytes."))
+    Problem::new(
+        ProblemKind::PayloadTooLarge,
+        format!("The body must not be larger than {MAX_BODY_BYTES} bytes."),
+    )
 }
 
-fn is_json(content_type: &str) -> bool {
-    let mut parts = content_type.split(';').map(str::trim);
-    let media_type = parts.next().is_some_and(|media_type| {
-        let media_type = media_type.to_ascii_lowercase();
-        media_type == "application/json"
-            || (media_type.starts_with("application/") && media_type.ends_with("+json"))
-    });
-    let utf8 = parts.all(|parameter| {
-        let lower = parameter.to_ascii_lowercase();
-        !lower.starts_with("charset=") || lower.trim_start_matches("charset=").trim_matches('"') == "utf-8"
-    });
-    media_type && utf8
+/// Returns whether there is no body.
+pub(crate) fn is_blank(body: &[u8]) -> bool {
+    body.iter().all(u8::is_ascii_whitespace)
 }
 
-impl Body {
-    /// A body from bytes.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
+/// Parses a JSON object.
+///
+/// # Errors
+/// If `body` is not a JSON object, or all validation errors of its fields.
+pub fn read<T: FromBody>(body: &[u8]) -> Result<T, Problem> {
+    let malformed = |detail: String| Problem::new(ProblemKind::MalformedJson, detail);
+    if is_blank(body) {
+        return Err(malformed("The body is empty; a JSON object is expected.".to_owned()));
     }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(u8::is_ascii_whitespace)
+    let raw: &RawValue =
+        serde_json::from_slice(body).map_err(|error| malformed(format!("The body is not JSON: {error}.")))?;
+    if !raw.get().starts_with('{') {
+        let found = Json::of(raw).map_or("an invalid string", |json| json.name());
+        return Err(malformed(format!("The body must be a JSON object, not {found}.")));
     }
-
-    /// Reads a `T`.
-    ///
-    /// # Errors
-    /// When it is not a JSON object, or with every fault of its fields.
-    pub fn read<T: FromBody>(&self) -> Result<T, Problem> {
-        let malformed = |detail: String| Problem::new(Kind::MalformedJson, detail);
-        if self.is_empty() {
-            return Err(malformed("The body is empty; a JSON object is expected.".to_owned()));
-        }
-        let raw: &RawValue = serde_json::from_slice(&self.0)
-            .map_err(|error| malformed(format!("The body is not JSON: {}", describe(&error))))?;
-        let object: Object<'_> = match Json::of(raw) {
-            Json::Object(raw) => serde_json::from_str(raw.get())
-                .map_err(|error| malformed(format!("The body is not JSON: {}", describe(&error))))?,
-            other => {
-                return Err(malformed(format!("The body must be a JSON object, not {}.", other.name())));
-            }
-        };
-        let mut errors = Errors::default();
-        let mut fields = Fields::new(String::new(), object, &mut errors);
-        let value = T::from_fields(&mut fields);
-        fields.finish();
-        match value {
-            Some(value) if errors.0.is_empty() => Ok(value),
-            _ => Err(Problem::invalid(errors.0)),
-        }
-    }
-
-    /// Reads a `T`, or takes the default where there is no body.
-    ///
-    /// # Errors
-    /// As [`Body::read`].
-    pub fn read_or_default<T: FromBody + Default>(&self) -> Result<T, Problem> {
-        if self.is_empty() { Ok(T::default()) } else { self.read() }
+    let object: Object<'_> = serde_json::from_str(raw.get())
+        .map_err(|error| malformed(format!("The body is not JSON: {error}.")))?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::new(String::new(), object, &mut errors);
+    let value = T::from_fields(&mut fields);
+    fields.finish();
+    match value {
+        Some(value) if errors.list.is_empty() => Ok(value),
+        _ => Err(Problem::invalid(errors.into_list())),
     }
 }
 
-fn describe(error: &serde_json::Error) -> String {
-    // serde_json's own words end with the place; they name no Rust type for syntax errors.
-    error.to_string()
-}
-
-/// Faults found so far.
+/// The validation errors found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Errors(Vec<FieldError>);
+pub(crate) struct Errors {
+    list: Vec<FieldError>,
+    omitted: bool,
+}
 
 impl Errors {
     fn add(&mut self, pointer: &str, reason: impl Into<String>) {
-        if self.0.len() < MAX_ERRORS {
-            self.0.push(FieldError::body(pointer, reason));
+        if self.list.len() < MAX_ERRORS {
+            self.list.push(FieldError::body(pointer, reason));
+        } else {
+            self.omitted = true;
         }
+    }
+
+    fn into_list(mut self) -> Vec<FieldError> {
+        if self.omitted {
+            self.list.push(FieldError::body("", "Further validation errors omitted."));
+        }
+        self.list
     }
 }
 
@@ -164,7 +117,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// A value of a field, by the kind that JSON knows.
+/// A JSON value by its type; numbers, arrays and objects stay text.
 enum Json<'a> {
     Null,
     Bool(bool),
@@ -175,16 +128,20 @@ enum Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    fn of(raw: &'a RawValue) -> Self {
-        match raw.get().as_bytes().first() {
+    /// # Errors
+    /// If a string contains an escape that is not a Unicode character (an unpaired surrogate), which [`RawValue`] accepts.
+    fn of(raw: &'a RawValue) -> Result<Self, ValidationError> {
+        Ok(match raw.get().as_bytes().first() {
             Some(b'n') => Self::Null,
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
-            Some(b'"') => Self::String(serde_json::from_str(raw.get()).unwrap_or_default()),
+            Some(b'"') => Self::String(serde_json::from_str(raw.get()).map_err(|_| {
+                ValidationError::new("must be valid Unicode: it contains an unpaired surrogate")
+            })?),
             Some(b'[') => Self::Array(raw),
             Some(b'{') => Self::Object(raw),
             _ => Self::Number(raw.get()),
-        }
+        })
     }
 
     fn name(&self) -> &'static str {
@@ -198,13 +155,12 @@ impl<'a> Json<'a> {
         }
     }
 
-    fn not(&self, wanted: &str) -> Invalid {
-        Invalid::new(format!("must be {wanted}, not {}", self.name()))
+    fn is_not(&self, expected: &str) -> ValidationError {
+        ValidationError::new(format!("must be {expected}, not {}", self.name()))
     }
 }
 
-/// The fields of an object that is being read. Every field asked for is ticked off; what is left at the end is
-/// reported as unknown.
+/// The fields of an object that is being parsed. A field that is not read is reported as unknown at the end.
 pub struct Fields<'a, 'e> {
     pointer: String,
     fields: Vec<(Cow<'a, str>, &'a RawValue, bool)>,
@@ -227,35 +183,38 @@ impl<'a, 'e> Fields<'a, 'e> {
     fn finish(self) {
         for (name, _, used) in &self.fields {
             if !used {
-                self.errors.add(&child(&self.pointer, name), "is not a field that is known here");
+                self.errors.add(&child(&self.pointer, name), "is not a known field");
             }
         }
     }
 
-    /// Notes a fault of a field that only shows when several fields are seen together.
-    pub fn fault(&mut self, name: &str, reason: impl Into<String>) {
+    /// Adds a validation error of a field, for rules that involve several fields.
+    pub fn error(&mut self, name: &str, reason: impl Into<String>) {
         let pointer = child(&self.pointer, name);
         self.errors.add(&pointer, reason);
     }
 
-    /// The value of a field; null is none.
-    fn take(&mut self, name: &str) -> Option<Json<'a>> {
-        let (_, raw, used) = self.fields.iter_mut().find(|(field, ..)| field == name)?;
+    /// Takes the value of a field: `Some(None)` if it is absent or null, `None` if it cannot be decoded.
+    fn take(&mut self, name: &str) -> Option<Option<Json<'a>>> {
+        let Some((_, raw, used)) = self.fields.iter_mut().find(|(field, ..)| field == name) else {
+            return Some(None);
+        };
         *used = true;
         match Json::of(raw) {
-            Json::Null => None,
-            value => Some(value),
+            Ok(Json::Null) => Some(None),
+            Ok(value) => Some(Some(value)),
+            Err(reason) => self.note(name, Err(reason)),
         }
     }
 
-    fn note<T>(&mut self, name: &str, read: Result<T, Invalid>) -> Option<T> {
-        read.map_err(|reason| self.fault(name, reason.to_string())).ok()
+    fn note<T>(&mut self, name: &str, read: Result<T, ValidationError>) -> Option<T> {
+        read.map_err(|reason| self.error(name, reason.to_string())).ok()
     }
 
     fn require<T>(&mut self, name: &str, value: Option<Option<T>>) -> Option<T> {
         match value {
             Some(None) => {
-                self.fault(name, "is required");
+                self.error(name, "is required");
                 None
             }
             Some(some) => some,
@@ -263,64 +222,72 @@ impl<'a, 'e> Fields<'a, 'e> {
         }
     }
 
-    /// A string that must be there.
-    pub fn text<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+    /// Parses a required string.
+    pub fn text<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, ValidationError>,
+    ) -> Option<T> {
         let value = self.optional_text(name, read);
         self.require(name, value)
     }
 
-    /// A string that may be there: `Some(None)` if it is not, `None` if it has a fault.
+    /// Parses an optional string: `Some(None)` if it is absent or null, `None` if it is invalid.
     pub fn optional_text<T>(
         &mut self,
         name: &str,
-        read: impl FnOnce(&str) -> Result<T, Invalid>,
+        read: impl FnOnce(&str) -> Result<T, ValidationError>,
     ) -> Option<Option<T>> {
-        let Some(value) = self.take(name) else {
+        let Some(value) = self.take(name)? else {
             return Some(None);
         };
         let read = match value {
             Json::String(text) => read(&text),
-            other => Err(other.not("a string")),
+            other => Err(other.is_not("a string")),
         };
         self.note(name, read).map(Some)
     }
 
-    /// A decimal number, given as a number or a string, read from its text; it may be absent.
+    /// Parses an optional decimal, given as a number or a string, from its text.
     pub fn optional_decimal<T>(
         &mut self,
         name: &str,
-        read: impl FnOnce(&str) -> Result<T, Invalid>,
+        read: impl FnOnce(&str) -> Result<T, ValidationError>,
     ) -> Option<Option<T>> {
-        let Some(value) = self.take(name) else {
+        let Some(value) = self.take(name)? else {
             return Some(None);
         };
         let read = match value {
             Json::Number(text) => read(text),
             Json::String(text) => read(text.trim()),
-            other => Err(other.not("a number")),
+            other => Err(other.is_not("a number")),
         };
         self.note(name, read).map(Some)
     }
 
-    /// A decimal number that must be there.
-    pub fn decimal<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+    /// Parses a required decimal.
+    pub fn decimal<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, ValidationError>,
+    ) -> Option<T> {
         let value = self.optional_decimal(name, read);
         self.require(name, value)
     }
 
-    /// A whole number; it may be absent.
+    /// Parses an optional integer.
     pub fn optional_integer<T>(
         &mut self,
         name: &str,
-        read: impl FnOnce(i64) -> Result<T, Invalid>,
+        read: impl FnOnce(i64) -> Result<T, ValidationError>,
     ) -> Option<Option<T>> {
-        let Some(value) = self.take(name) else {
+        let Some(value) = self.take(name)? else {
             return Some(None);
         };
         let read = match value {
             Json::Number(text) => match text.parse::<i64>() {
                 Ok(number) => read(number),
-                // A whole number that is too large is refused by its own bound, in its own words.
+                // An integer beyond `i64` is rejected by the bounds of its type.
                 Err(_) if text.bytes().all(|b| b.is_ascii_digit()) => read(i64::MAX),
                 Err(_)
                     if text
@@ -329,45 +296,49 @@ impl<'a, 'e> Fields<'a, 'e> {
                 {
                     read(i64::MIN)
                 }
-                Err(_) => Err(Invalid::new("must be a whole number, without decimals or exponent")),
+                Err(_) => Err(ValidationError::new("must be a whole number, without decimals or exponent")),
             },
-            other => Err(other.not("a whole number")),
+            other => Err(other.is_not("a whole number")),
         };
         self.note(name, read).map(Some)
     }
 
-    /// A whole number that must be there.
-    pub fn integer<T>(&mut self, name: &str, read: impl FnOnce(i64) -> Result<T, Invalid>) -> Option<T> {
+    /// Parses a required integer.
+    pub fn integer<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(i64) -> Result<T, ValidationError>,
+    ) -> Option<T> {
         let value = self.optional_integer(name, read);
         self.require(name, value)
     }
 
-    /// True or false; it may be absent.
+    /// Parses an optional boolean.
     pub fn optional_bool(&mut self, name: &str) -> Option<Option<bool>> {
-        let Some(value) = self.take(name) else {
+        let Some(value) = self.take(name)? else {
             return Some(None);
         };
         let read = match value {
             Json::Bool(value) => Ok(value),
-            other => Err(other.not("true or false")),
+            other => Err(other.is_not("true or false")),
         };
         self.note(name, read).map(Some)
     }
 
-    /// An array of objects with `min` to `max` elements, which must be there.
+    /// Parses a required array of `min` to `max` objects.
     pub fn list<T: FromBody>(&mut self, name: &str, min: usize, max: usize) -> Option<Vec<T>> {
-        let raw = match self.take(name) {
+        let raw = match self.take(name)? {
             Some(Json::Array(raw)) => raw,
-            Some(other) => return self.note(name, Err(other.not("an array"))),
+            Some(other) => return self.note(name, Err(other.is_not("an array"))),
             None => return self.require(name, Some(None)),
         };
         let elements: Vec<&RawValue> = match serde_json::from_str(raw.get()) {
             Ok(elements) => elements,
-            Err(error) => return self.note(name, Err(Invalid::new(error.to_string()))),
+            Err(error) => return self.note(name, Err(ValidationError::new(error.to_string()))),
         };
         if elements.len() < min || elements.len() > max {
             let reason = format!("must have {min} to {max} elements, not {}", elements.len());
-            return self.note(name, Err(Invalid::new(reason)));
+            return self.note(name, Err(ValidationError::new(reason)));
         }
         let list = child(&self.pointer, name);
         let read: Vec<Option<T>> = elements
@@ -376,10 +347,11 @@ impl<'a, 'e> Fields<'a, 'e> {
             .map(|(index, element)| {
                 let pointer = format!("{list}/{index}");
                 let object = match Json::of(element) {
-                    Json::Object(raw) => {
+                    Ok(Json::Object(raw)) => {
                         serde_json::from_str::<Object<'_>>(raw.get()).map_err(|e| e.to_string())
                     }
-                    other => Err(other.not("an object").to_string()),
+                    Ok(other) => Err(other.is_not("an object").to_string()),
+                    Err(reason) => Err(reason.to_string()),
                 };
                 match object {
                     Ok(object) => {
@@ -400,22 +372,25 @@ impl<'a, 'e> Fields<'a, 'e> {
 }
 
 fn child(pointer: &str, name: &str) -> String {
-    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+    // The name of an unknown field may be as long as the body: the response shows its beginning.
+    let shown: String = name.chars().take(MAX_NAME_CHARACTERS).collect();
+    let cut = if shown.len() < name.len() { "…" } else { "" };
+    format!("{pointer}/{}{cut}", shown.replace('~', "~0").replace('/', "~1"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use erp_domain::{LineQuantity, Money};
+    use erp_domain::{Money, Quantity};
 
     #[derive(Debug, PartialEq)]
     struct Line {
-        quantity: LineQuantity,
+        quantity: Quantity,
         price: Option<Money>,
     }
     impl FromBody for Line {
         fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
-            let quantity = fields.integer("quantity", LineQuantity::new);
+            let quantity = fields.integer("quantity", Quantity::of_line);
             let price = fields.optional_decimal("price", Money::parse);
             Some(Self { quantity: quantity?, price: price? })
         }
@@ -427,22 +402,22 @@ mod tests {
     }
     impl FromBody for Form {
         fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
-            let name = fields.text("name", |text| erp_domain::text::bounded(text, 1, 5));
+            let name = fields.text("name", |text| erp_domain::text::single_line(text, 1, 5));
             let lines = fields.list("lines", 1, 2);
             Some(Self { name: name?, lines: lines? })
         }
     }
 
-    fn faults(body: &str) -> Vec<String> {
-        let problem = Body::new(body).read::<Form>().unwrap_err();
-        assert_eq!(problem.kind, Kind::ValidationFailed, "{problem:?}");
+    fn errors(body: &str) -> Vec<String> {
+        let problem = read::<Form>(body.as_ref()).unwrap_err();
+        assert_eq!(problem.kind, ProblemKind::ValidationFailed, "{problem:?}");
         problem.errors.into_iter().map(|e| format!("{} {}", e.pointer.unwrap(), e.detail)).collect()
     }
 
     #[test]
-    fn every_fault_is_reported_at_once() {
+    fn every_validation_error_is_reported_at_once() {
         assert_eq!(
-            faults(
+            errors(
                 r#"{"name": 5, "lines": [{"quantity": 0, "price": 0.005}, {"quantity": 1.5, "x~/": 1}], "extra": null, "name": "b"}"#
             ),
             [
@@ -451,48 +426,80 @@ mod tests {
                 "/lines/0/quantity must be at least 1",
                 "/lines/0/price must have at most two decimals",
                 "/lines/1/quantity must be a whole number, without decimals or exponent",
-                "/lines/1/x~0~1 is not a field that is known here",
-                "/extra is not a field that is known here",
+                "/lines/1/x~0~1 is not a known field",
+                "/extra is not a known field",
             ]
         );
-        assert_eq!(faults("{}"), ["/name is required", "/lines is required"]);
-        assert_eq!(faults(r#"{"name":"a","lines":[]}"#), ["/lines must have 1 to 2 elements, not 0"]);
-        assert_eq!(faults(r#"{"name":"a","lines":[1]}"#), ["/lines/0 must be an object, not a number"]);
+        assert_eq!(errors("{}"), ["/name is required", "/lines is required"]);
+        assert_eq!(errors(r#"{"name":"a","lines":[]}"#), ["/lines must have 1 to 2 elements, not 0"]);
+        assert_eq!(errors(r#"{"name":"a","lines":[1]}"#), ["/lines/0 must be an object, not a number"]);
         let huge = r#"{"name":"a","lines":[{"quantity":99999999999999999999}]}"#;
-        assert_eq!(faults(huge), ["/lines/0/quantity must not be more than 1000000000"]);
+        assert_eq!(errors(huge), ["/lines/0/quantity must not be more than 1000000000"]);
     }
 
     #[test]
     fn amounts_are_read_from_the_text_of_the_number() {
         for (price, minor) in [("0.1", 10), ("\"12.34\"", 1234), ("90000", 9_000_000)] {
             let form: Form =
-                Body::new(format!(r#"{{"name":"a","lines":[{{"quantity":1,"price":{price}}}]}}"#))
-                    .read()
+                read(format!(r#"{{"name":"a","lines":[{{"quantity":1,"price":{price}}}]}}"#).as_bytes())
                     .unwrap();
             assert_eq!(form.lines[0].price.unwrap().minor(), minor);
         }
         for price in ["1e3", "0.100000000000000005", "-1", "\"1e3\"", "[]"] {
             assert_eq!(
-                faults(&format!(r#"{{"name":"a","lines":[{{"quantity":1,"price":{price}}}]}}"#)).len(),
+                errors(&format!(r#"{{"name":"a","lines":[{{"quantity":1,"price":{price}}}]}}"#)).len(),
                 1
             );
         }
     }
 
     #[test]
-    fn what_is_not_a_json_object_is_malformed() {
+    fn a_body_that_is_not_a_json_object_is_malformed() {
         for body in ["", "  ", "{", "nope", "[]", "1", "null", "\"a\"", "{\"a\":1}x", "\u{feff}{}"] {
-            assert_eq!(Body::new(body).read::<Form>().unwrap_err().kind, Kind::MalformedJson, "{body:?}");
+            assert_eq!(read::<Form>(body.as_ref()).unwrap_err().kind, ProblemKind::MalformedJson, "{body:?}");
         }
-        assert_eq!(Body::new(vec![b'{', 0xff, b'}']).read::<Form>().unwrap_err().kind, Kind::MalformedJson);
+        assert_eq!(read::<Form>(&[b'{', 0xff, b'}']).unwrap_err().kind, ProblemKind::MalformedJson);
         let deep = format!("{{\"name\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
-        assert!(Body::new(deep).read::<Form>().is_err(), "no stack overflow");
+        assert!(read::<Form>(deep.as_bytes()).is_err(), "no stack overflow");
+    }
+
+    #[test]
+    fn a_string_that_cannot_be_decoded_is_an_error_and_never_a_default() {
+        for text in [r#""+1 555 \ud83d""#, r#""\udc00""#, r#""\ud83d\ud83d""#] {
+            let detail = "must be valid Unicode: it contains an unpaired surrogate";
+            assert_eq!(
+                errors(&format!(r#"{{"name":{text},"lines":[{{"quantity":1}}]}}"#)),
+                [format!("/name {detail}")]
+            );
+            let price = format!(r#"{{"name":"a","lines":[{{"quantity":1,"price":{text}}}]}}"#);
+            assert_eq!(errors(&price), [format!("/lines/0/price {detail}")]);
+            assert_eq!(
+                errors(&format!(r#"{{"name":"a","lines":[{text}]}}"#)),
+                [format!("/lines/0 {detail}")]
+            );
+            let name = format!(r#"{{"name":"a","lines":[{{"quantity":1}}],{text}:1}}"#);
+            assert_eq!(read::<Form>(name.as_bytes()).unwrap_err().kind, ProblemKind::MalformedJson);
+        }
+        assert!(
+            read::<Form>(br#"{"name":"\ud83d\ude00","lines":[{"quantity":1}]}"#).is_ok(),
+            "a pair is one character"
+        );
+    }
+
+    #[test]
+    fn many_and_long_unknown_fields_do_not_make_a_long_response() {
+        let long = format!(r#"{{"name":"a","lines":[{{"quantity":1}}],"{}":1}}"#, "x".repeat(900_000));
+        assert_eq!(errors(&long), [format!("/{}… is not a known field", "x".repeat(100))]);
+        let many: String = (0..1000).map(|n| format!(r#""f{n}":1,"#)).collect();
+        let many = errors(&format!(r#"{{{many}"name":"a","lines":[{{"quantity":1}}]}}"#));
+        assert_eq!(many.len(), 101);
+        assert_eq!(many[100], " Further validation errors omitted.");
     }
 
     proptest::proptest! {
         #[test]
-        fn no_body_makes_the_reader_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
-            drop(Body::new(bytes).read::<Form>());
+        fn no_body_makes_the_parser_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            drop(read::<Form>(&bytes));
         }
     }
 }

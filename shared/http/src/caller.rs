@@ -1,20 +1,23 @@
-//! Who calls, as a parameter of a handler: the signature of a handler tells who may use it.
+//! The caller as a handler parameter: the signature of a handler shows who may call it.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use erp_auth::Access;
 use erp_domain::identity::Caller;
 
-use crate::{Kind, Problem, RequestInfo};
+use crate::{Problem, ProblemKind, RequestInfo};
 
 fn caller(parts: &Parts, access: Access) -> Result<Caller, Problem> {
-    // The authorizer stands in front of these routes. A request that comes without its word did not pass it.
+    // API Gateway adds the authorizer's context; a request without it did not pass the authorizer.
     let verified = parts.extensions.get::<RequestInfo>().and_then(|info| info.verified.as_ref());
     let Some(verified) = verified else {
-        return Err(Problem::new(Kind::Unauthorized, "A valid bearer token is required."));
+        return Err(Problem::new(ProblemKind::Unauthorized, "A valid bearer token is required."));
     };
     if !access.allows(&verified.caller) {
-        return Err(Problem::new(Kind::Forbidden, "The role of this token may not do this."));
+        return Err(Problem::new(
+            ProblemKind::Forbidden,
+            "The role of this token does not permit this operation.",
+        ));
     }
     Ok(verified.caller.clone())
 }
@@ -35,19 +38,19 @@ macro_rules! extractor {
 }
 
 extractor! {
-    /// Any user, or a service.
+    /// Requires a user of any role, or a service.
     Reader
-    /// Any user.
+    /// Requires a user of any role.
     Manager
-    /// A finance manager.
+    /// Requires a finance manager.
     FinanceManager
 }
 
-/// Whoever calls, if the authorizer said who: for routes that are public.
+/// The caller of a public route, if the request is authenticated.
 #[derive(Debug, Clone)]
-pub struct AnyCaller(pub Option<Caller>);
+pub struct OptionalCaller(pub Option<Caller>);
 
-impl<S: Send + Sync> FromRequestParts<S> for AnyCaller {
+impl<S: Send + Sync> FromRequestParts<S> for OptionalCaller {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         Ok(Self(caller(parts, Access::Public).ok()))

@@ -1,116 +1,91 @@
-//! The base of the OpenAPI document, and what is the same for every operation.
+//! The base of the OpenAPI document, and what is common to all operations.
 
 use erp_auth::Access;
 use erp_auth::access::RULES;
+use strum::VariantArray;
+use utoipa::PartialSchema;
+use utoipa::openapi::info::{Contact, License};
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::server::ServerBuilder;
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, ContentBuilder, Info, OpenApi, RefOr, ResponseBuilder};
-use utoipa::openapi::{OpenApiBuilder, Ref, Server};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::openapi::{OpenApiBuilder, Ref};
 
-use crate::Kind;
+use crate::problem::ProblemDocument;
+use crate::{FieldError, ProblemKind};
 
-/// One fault of a request.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only describes")]
-struct FieldError {
-    /// JSON pointer into the body.
-    #[schema(example = "/items/0/quantity")]
-    pointer: Option<String>,
-    /// Name of the parameter in the path, query or headers.
-    parameter: Option<String>,
-    /// What is wrong with it.
-    #[schema(example = "must be at least 1")]
-    detail: String,
+/// The repository, as the contact of the document.
+const CONTACT_URL: &str = "https://github.com/erp-order-platform/erp-order-platform";
+
+/// Tags with their descriptions, in the order of the document.
+const TAGS: [(&str, &str); 8] = [
+    ("auth", "Registration, login and password reset."),
+    ("customers", "Contacts that buy from us."),
+    ("vendors", "Contacts that sell to us."),
+    ("items", "Items that are bought, stocked and sold."),
+    ("stock", "Quantities in stock, and the movements that add up to them."),
+    ("sales orders", "Orders of customers."),
+    ("purchase orders", "Orders to vendors."),
+    ("platform", "Health, and this document."),
+];
+
+/// The schema of an amount in a request: a number or a string with at most two decimals.
+pub fn money_input() -> Schema {
+    let number =
+        ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).maximum(Some(9_999_999_999_999.99));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,13}(\.[0-9]{1,2})?$"));
+    let one_of = OneOfBuilder::new()
+        .item(number.build())
+        .item(text.build())
+        .description(Some("An exact amount with at most two decimals, as a number or a string."));
+    Schema::OneOf(one_of.examples([serde_json::json!(1800.00)]).build())
 }
 
-/// An error (RFC 9457).
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only describes")]
-struct Problem {
-    /// A stable URI per kind.
-    #[schema(example = "urn:erp:problem:validation_failed")]
-    r#type: String,
-    #[schema(example = "Validation failed")]
-    title: String,
-    #[schema(example = 400)]
-    status: u16,
-    detail: String,
-    /// Path of the request.
-    instance: String,
-    /// A stable word for programs.
-    #[schema(example = "validation_failed")]
-    code: String,
-    /// The one in `X-Request-Id` and in the logs.
-    request_id: String,
-    /// Every fault at once.
-    errors: Option<Vec<FieldError>>,
-}
-
-/// The query of a list.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only describes")]
-pub struct ListParams {
-    /// Rows of the page.
-    #[param(default = 10, minimum = 1, maximum = 100)]
-    limit: Option<usize>,
-    /// Rows to skip.
-    #[param(default = 0, minimum = 0, maximum = 10000)]
-    offset: Option<usize>,
-    /// With `size`, another way to say `offset`: the first page is 1.
-    #[param(minimum = 1)]
-    page: Option<usize>,
-    /// Another word for `limit`.
-    #[param(minimum = 1, maximum = 100)]
-    size: Option<usize>,
-    /// The `next_cursor` of the page before: cheap and right however many rows are added.
-    cursor: Option<String>,
-}
-
-/// The id in a path.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only describes")]
-pub struct IdParam {
-    /// UUID.
-    id: uuid::Uuid,
-}
-
-/// What a service's document starts from: a router of its own would add its own title.
+/// Returns the base of a service's document. `OpenApiRouter::new` would use its own title.
 pub fn base() -> OpenApi {
+    let mut license = License::new("MIT OR Apache-2.0");
+    license.identifier = Some("MIT OR Apache-2.0".to_owned());
     let info = Info::builder()
         .title("ERP order platform")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
             "Customers and vendors, items and stock, sales and purchase orders. Log in with `POST /api/auth/login` \
-             and give the token to *Authorize*.",
+             and enter the token under *Authorize*.",
         ))
+        .contact(Some(Contact::builder().name(Some("ERP order platform")).url(Some(CONTACT_URL)).build()))
+        .license(Some(license))
         .build();
     let mut components = Components::new();
-    components.schemas.insert("Problem".into(), Problem::schema());
+    components.schemas.insert("Problem".into(), ProblemDocument::schema());
     components.schemas.insert("FieldError".into(), FieldError::schema());
     components.schemas.insert("Meta".into(), crate::paging::Meta::schema());
     components.add_security_scheme(
         "bearer",
         SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build()),
     );
-    // Relative to where the document is, which may be below a stage that no function sees.
-    let servers = [Server::new(".")];
-    OpenApiBuilder::new().info(info).servers(Some(servers)).components(Some(components)).build()
+    // Relative to the document, which may be below a stage or a base path.
+    let server =
+        ServerBuilder::new().url(".").description(Some("The platform that serves this document")).build();
+    let tags = TAGS.map(|(name, text)| TagBuilder::new().name(name).description(Some(text)).build());
+    OpenApiBuilder::new()
+        .info(info)
+        .servers(Some([server]))
+        .components(Some(components))
+        .tags(Some(tags))
+        .build()
 }
 
-/// Adds to every operation what follows from the access rules and the conventions: security, headers, errors, and
-/// the envelope around what it answers with. Once: a second envelope would go around the first.
-///
-/// A route without a rule gets security, as it would be denied.
+/// Adds to every operation what follows from the access rules and the conventions: security, headers, errors and the
+/// response envelope. Must run once. A route without a rule requires security, because it is denied.
 pub fn finish(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         let operations = [
             ("GET", &mut item.get),
             ("POST", &mut item.post),
             ("PUT", &mut item.put),
+            ("PATCH", &mut item.patch),
             ("DELETE", &mut item.delete),
         ];
         for (method, operation) in operations {
@@ -120,29 +95,38 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
             }
         }
     }
+    // The server rejects unknown fields; responses may gain fields.
+    for (name, schema) in document.components.iter_mut().flat_map(|components| &mut components.schemas) {
+        if let (true, RefOr::T(Schema::Object(object))) = (name.ends_with("Request"), schema) {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
     document
 }
 
 fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<Access>) {
     let public = access == Some(Access::Public);
-    if !public {
-        operation.security = Some(vec![SecurityRequirement::new::<_, _, &str>("bearer", [])]);
-    }
-    let who = match access {
-        Some(Access::FinanceManager) => Some("Only a finance manager may."),
-        Some(Access::Reader) => Some("Any user may, and services."),
-        Some(Access::Manager) => Some("Any user may."),
-        Some(Access::Public) | None => None,
+    operation.security = Some(match public {
+        true => Vec::new(),
+        false => vec![SecurityRequirement::new::<_, _, &str>("bearer", [])],
+    });
+    let allowed = match access {
+        Some(Access::FinanceManager) => "Allowed for finance managers.",
+        Some(Access::Reader) => "Allowed for users of any role, and for services.",
+        Some(Access::Manager) => "Allowed for users of any role.",
+        Some(Access::Public) => "Public: no token is needed.",
+        None => "",
     };
-    if let Some(who) = who {
+    {
         let text = operation.description.take().unwrap_or_default();
-        operation.description = Some(format!("{text}\n\n{who}").trim().to_owned());
+        operation.description = Some(format!("{text}\n\n{allowed}").trim().to_owned());
     }
     if !path.starts_with("/api/") {
+        errors(operation, &[429]);
         return;
     }
-    envelop(operation);
-    let mut statuses = vec![400, 429, 500, 503];
+    add_envelope(operation);
+    let mut statuses = vec![400, 405, 429, 500, 503];
     if !public {
         statuses.extend([401, 403]);
     }
@@ -151,30 +135,35 @@ fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<
     }
     if method == "POST" || method == "PUT" {
         statuses.extend([409, 413, 415, 422]);
-        header(
-            operation,
-            "Idempotency-Key",
-            "The same key and body give the first answer again, for 24 hours.",
-        );
+        let key = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255));
+        let key = key.pattern(Some(r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"));
+        let text = "Repeating a request with its key returns the first response again, for 24 hours.";
+        header(operation, "Idempotency-Key", text, key);
     }
     if (method == "PUT" && !path.ends_with("/stock")) || (method == "POST" && path.contains("{id}")) {
         statuses.push(412);
-        header(operation, "If-Match", "The version that is meant, as its ETag; any other is a 412.");
+        let tags = ObjectBuilder::new().schema_type(Type::String);
+        let tags = tags.pattern(Some(r#"^(\*|"[0-9]+"(, ?"[0-9]+")*)$"#));
+        header(operation, "If-Match", "The expected version, as in ETag; 412 if it is another.", tags);
     }
+    errors(operation, &statuses);
+}
+
+fn errors(operation: &mut Operation, statuses: &[u16]) {
     for status in statuses {
-        let titles: Vec<_> =
-            Kind::ALL.iter().filter(|kind| kind.status() == status).map(|kind| kind.code()).collect();
+        let kinds = ProblemKind::VARIANTS.iter().filter(|kind| kind.status() == *status);
+        let codes: Vec<_> = kinds.map(|kind| kind.code()).collect();
         let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
         let response = ResponseBuilder::new()
-            .description(titles.join(", "))
+            .description(codes.join(", "))
             .content("application/problem+json", problem)
             .build();
         operation.responses.responses.entry(status.to_string()).or_insert(RefOr::T(response));
     }
 }
 
-/// Puts the data that a success is described with where it is: into the envelope that [`Reply`](crate::Reply) makes.
-fn envelop(operation: &mut Operation) {
+/// Wraps the documented data of a success in the envelope of [`Reply`](crate::Reply).
+fn add_envelope(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         let Some(status) = status.parse::<u16>().ok().filter(|status| (200..300).contains(status)) else {
@@ -207,13 +196,13 @@ fn envelope(status: u16, data: RefOr<Schema>) -> RefOr<Schema> {
     RefOr::T(Schema::Object(envelope.build()))
 }
 
-fn header(operation: &mut Operation, name: &str, description: &str) {
+fn header(operation: &mut Operation, name: &str, description: &str, schema: ObjectBuilder) {
     use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .description(Some(description))
-        .schema(Some(String::schema()))
+        .schema(Some(schema.build()))
         .build();
     operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
 }

@@ -1,65 +1,120 @@
 //! Lists: `limit` with `offset`, `page` with `size` as older clients send them, or `cursor`.
 
-use std::borrow::Cow;
-
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use erp_contracts::Page;
-use erp_contracts::store::From;
-use erp_domain::Invalid;
+use erp_aws::{Page, PageRequest, PageStart};
+use erp_domain::ValidationError;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{FieldError, Problem};
+use crate::{FieldError, Problem, Reply};
 
-/// Rows of a page when nothing is said.
+/// Rows of a page by default.
 pub const DEFAULT_LIMIT: usize = 10;
-/// Rows of a page at most.
+/// Maximum rows of a page.
 pub const MAX_LIMIT: usize = 100;
-/// Rows that can be skipped; to go deeper there is `cursor`, which does not read what it skips.
+/// Maximum rows to skip; `cursor` goes deeper without reading what it skips.
 pub const MAX_OFFSET: usize = 10_000;
+/// Bytes of the digest that binds a cursor to its list.
+const SCOPE_BYTES: usize = 8;
 
-/// The query of a list: the page, and the filters that are left when it is taken out.
+/// The paging parameters of a list.
+#[derive(Debug, Default, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageParams {
+    /// Rows of the page.
+    #[param(default = 10, minimum = 1, maximum = 100)]
+    limit: Option<usize>,
+    /// Rows to skip.
+    #[param(default = 0, minimum = 0, maximum = 10000)]
+    offset: Option<usize>,
+    /// With `size`, an alternative to `offset`: the first page is 1.
+    #[param(minimum = 1, maximum = 10000)]
+    page: Option<usize>,
+    /// Alternative name of `limit`.
+    #[param(minimum = 1, maximum = 100)]
+    size: Option<usize>,
+    /// The `next_cursor` of the previous page of the same list with the same filters.
+    #[param(value_type = Option<String>, min_length = 32, max_length = 32, pattern = "^[A-Za-z0-9_-]{32}$")]
+    cursor: Option<Uuid>,
+}
+
+/// The query string of a list: filters are taken out one by one, then [`ListQuery::finish`] checks the rest.
 #[derive(Debug)]
 pub struct ListQuery {
-    /// Which part of the list.
-    pub page: Page,
+    scope: [u8; SCOPE_BYTES],
+    params: PageParams,
     filters: Vec<(String, String)>,
     errors: Vec<FieldError>,
 }
 
-/// What a list says about itself.
+/// A valid request for a page of one list with its filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListPage {
+    /// The rows to read.
+    pub request: PageRequest,
+    scope: [u8; SCOPE_BYTES],
+}
+
+/// Metadata of a page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Meta {
-    /// Rows asked for.
+    /// Maximum rows of the page.
     pub limit: usize,
     /// Rows skipped; 0 with a cursor.
     pub offset: usize,
-    /// Rows in this answer.
+    /// Rows of this page.
     pub count: usize,
-    /// Give it as `cursor` to read on; null at the end.
+    /// The `cursor` of the next page; null on the last page.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 
-impl Meta {
-    /// About a page of `count` rows that is followed by others if `next` names its last row.
-    pub fn new(page: Page, count: usize, next: Option<Uuid>) -> Self {
-        let offset = match page.from {
-            From::Offset(offset) => offset,
-            From::After(_) => 0,
+impl ListPage {
+    /// Creates the response with a page of rows.
+    ///
+    /// # Errors
+    /// If the rows cannot be serialised.
+    pub fn reply<T: Serialize>(&self, message: &str, page: &Page<T>) -> Result<Reply, Problem> {
+        let offset = match self.request.start {
+            PageStart::Offset(offset) => offset,
+            PageStart::After(_) => 0,
         };
-        Self { limit: page.limit, offset, count, next_cursor: next.map(encode) }
+        let next_cursor = page.next.map(|last| encode(last, &self.scope));
+        let meta = Meta { limit: self.request.limit, offset, count: page.rows.len(), next_cursor };
+        Ok(Reply::list(message, &page.rows, meta)?)
     }
 }
 
-fn encode(last: Uuid) -> String {
-    URL_SAFE_NO_PAD.encode(last.as_bytes())
+fn encode(last: Uuid, scope: &[u8; SCOPE_BYTES]) -> String {
+    URL_SAFE_NO_PAD.encode([last.as_bytes().as_slice(), scope].concat())
 }
 
-fn decode(cursor: &str) -> Option<Uuid> {
-    URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok())
+fn decode(cursor: &str, scope: &[u8; SCOPE_BYTES]) -> Result<Uuid, ValidationError> {
+    let invalid = || ValidationError::new("is not a cursor of this list with these filters");
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
+    let (last, found) = bytes.split_at_checked(16).ok_or_else(invalid)?;
+    if found != scope {
+        return Err(invalid());
+    }
+    Uuid::from_slice(last).map_err(|_| invalid())
+}
+
+/// Digests the path and the filters of a list, paging parameters left out.
+fn scope_of(path: &str, pairs: &[(String, String)]) -> [u8; SCOPE_BYTES] {
+    let is_paging = |name: &str| ["limit", "offset", "page", "size", "cursor"].contains(&name);
+    let mut filters: Vec<_> = pairs.iter().filter(|(name, _)| !is_paging(name)).collect();
+    filters.sort_unstable();
+    let mut digest = Sha256::new();
+    digest.update(path.to_ascii_lowercase());
+    for (name, value) in filters {
+        digest.update(format!("\n{}:{name}={value}", name.len()));
+    }
+    let digest: [u8; 32] = digest.finalize().into();
+    std::array::from_fn(|index| digest[index])
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
@@ -68,84 +123,89 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Query(pairs) =
             Query::<Vec<(String, String)>>::from_request_parts(parts, state).await.map_err(|_| {
-                Problem::invalid(vec![FieldError::parameter("query", &Invalid::new("cannot be read"))])
+                let reason = ValidationError::new("cannot be decoded");
+                Problem::invalid(vec![FieldError::parameter("query", &reason)])
             })?;
-        Ok(Self::read(pairs))
+        Ok(Self::parse(parts.uri.path(), pairs))
     }
 }
 
 impl ListQuery {
-    fn read(pairs: Vec<(String, String)>) -> Self {
-        let mut query = Self {
-            page: Page { limit: DEFAULT_LIMIT, from: From::Offset(0) },
-            filters: pairs,
-            errors: Vec::new(),
+    fn parse(path: &str, pairs: Vec<(String, String)>) -> Self {
+        let scope = scope_of(path, &pairs);
+        let mut query = Self { scope, params: PageParams::default(), filters: pairs, errors: Vec::new() };
+        query.params = PageParams {
+            limit: query.number("limit", 1, MAX_LIMIT),
+            offset: query.number("offset", 0, MAX_OFFSET),
+            page: query.number("page", 1, MAX_OFFSET),
+            size: query.number("size", 1, MAX_LIMIT),
+            cursor: query.filter("cursor", |text| decode(text, &scope)),
         };
-        let limit = query.number("limit", 1, MAX_LIMIT);
-        let size = query.number("size", 1, MAX_LIMIT);
-        let offset = query.number("offset", 0, MAX_OFFSET);
-        let page = query.number("page", 1, MAX_OFFSET);
-        let cursor =
-            query.filter("cursor", |text| decode(text).ok_or_else(|| Invalid::new("is no cursor of a list")));
-
-        if limit.is_some() && size.is_some() {
-            query.fault("size", "says what limit says; give one of them");
-        }
-        if [offset.is_some(), page.is_some(), cursor.is_some()].into_iter().filter(|given| *given).count() > 1
-        {
-            query.fault(
-                if cursor.is_some() { "cursor" } else { "page" },
-                "goes with no other way to say where to start",
-            );
-        }
-        query.page.limit = limit.or(size).unwrap_or(DEFAULT_LIMIT);
-        let skipped = offset.or_else(|| page.map(|page| (page - 1).saturating_mul(query.page.limit)));
-        if skipped.is_some_and(|skipped| skipped > MAX_OFFSET) {
-            query.fault("page", &format!("lies behind row {MAX_OFFSET}; use cursor to go that deep"));
-        }
-        query.page.from = cursor.map_or(From::Offset(skipped.unwrap_or(0)), From::After);
         query
     }
 
-    fn fault(&mut self, name: &str, reason: &str) {
-        self.errors.push(FieldError::parameter(name, &Invalid::new(reason)));
+    /// Combines the paging parameters.
+    fn page_request(&mut self) -> PageRequest {
+        let PageParams { limit, offset, page, size, cursor } = self.params;
+        if limit.is_some() && size.is_some() {
+            self.error("size", "cannot be combined with limit");
+        }
+        let starts = [offset.is_some(), page.is_some(), cursor.is_some()];
+        if starts.into_iter().filter(|given| *given).count() > 1 {
+            let name = if cursor.is_some() { "cursor" } else { "page" };
+            self.error(name, "cannot be combined with another start");
+        }
+        let limit = limit.or(size).unwrap_or(DEFAULT_LIMIT);
+        let skipped = offset.or_else(|| page.map(|page| (page - 1).saturating_mul(limit))).unwrap_or(0);
+        if skipped > MAX_OFFSET {
+            self.error("page", &format!("starts after row {MAX_OFFSET}; use cursor"));
+        }
+        PageRequest { limit, start: cursor.map_or(PageStart::Offset(skipped), PageStart::After) }
+    }
+
+    fn error(&mut self, name: &str, reason: &str) {
+        self.errors.push(FieldError::parameter(name, &ValidationError::new(reason)));
     }
 
     fn number(&mut self, name: &str, min: usize, max: usize) -> Option<usize> {
         self.filter(name, |text| {
-            let out_of_range = || Invalid::new(format!("must be a whole number from {min} to {max}"));
+            let out_of_range = || ValidationError::new(format!("must be a whole number from {min} to {max}"));
             let number = text.parse().map_err(|_| out_of_range())?;
             if (min..=max).contains(&number) { Ok(number) } else { Err(out_of_range()) }
         })
     }
 
     /// Takes a filter out of the query.
-    pub fn filter<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
-        let mut values: Vec<Cow<'static, str>> = Vec::new();
-        self.filters.retain(|(key, value)| {
-            let taken = key == name;
-            if taken {
-                values.push(Cow::Owned(value.clone()));
-            }
-            !taken
-        });
+    pub fn filter<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, ValidationError>,
+    ) -> Option<T> {
+        let (values, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.filters).into_iter().partition(|(key, _)| key == name);
+        self.filters = rest;
         if values.len() > 1 {
-            self.fault(name, "is given more than once");
+            self.error(name, "is given more than once");
         }
-        let value = values.first()?;
-        read(value).map_err(|reason| self.errors.push(FieldError::parameter(name, &reason))).ok()
+        let (_, value) = values.first()?;
+        parse(value).map_err(|reason| self.errors.push(FieldError::parameter(name, &reason))).ok()
     }
 
-    /// The page, once every filter was taken.
+    /// Returns the page once every filter was taken out.
     ///
     /// # Errors
-    /// With every fault of the query; a parameter that nobody took is one, so that a mistyped filter does not list
-    /// everything.
-    pub fn finish(mut self) -> Result<Page, Problem> {
+    /// All errors of the query. An unknown parameter is one, so that a misspelled filter does not list everything.
+    pub fn finish(mut self) -> Result<ListPage, Problem> {
+        let request = self.page_request();
         for (name, _) in std::mem::take(&mut self.filters) {
-            self.fault(&name, "is not a parameter that is known here");
+            let shown: String = name.chars().take(100).collect();
+            self.error(&shown, "is not a known parameter");
         }
-        if self.errors.is_empty() { Ok(self.page) } else { Err(Problem::invalid(self.errors)) }
+        if self.errors.is_empty() {
+            Ok(ListPage { request, scope: self.scope })
+        } else {
+            Err(Problem::invalid(self.errors))
+        }
     }
 }
 
@@ -153,27 +213,47 @@ impl ListQuery {
 mod tests {
     use super::*;
 
-    fn read(query: &str) -> Result<Page, Vec<String>> {
+    fn parse(query: &str) -> Result<PageRequest, Vec<String>> {
         let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap();
             (name.to_owned(), value.to_owned())
         });
-        let page = ListQuery::read(pairs.collect()).finish();
+        let mut query = ListQuery::parse("/api/items", pairs.collect());
+        query.filter("status", |text| Ok(text.to_owned()));
+        let page = query.finish().map(|page| page.request);
         page.map_err(|problem| problem.errors.into_iter().filter_map(|error| error.parameter).collect())
     }
 
-    #[test]
-    fn a_page_is_named_in_three_ways() {
-        let page = |limit, from| Ok(Page { limit, from });
-        assert_eq!(read(""), page(10, From::Offset(0)));
-        assert_eq!(read("limit=100&offset=5"), page(100, From::Offset(5)));
-        assert_eq!(read("page=3&size=20"), page(20, From::Offset(40)));
-        let last = Uuid::from_u128(7);
-        assert_eq!(read(&format!("cursor={}", encode(last))), page(10, From::After(last)));
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
-    fn what_makes_no_page_names_its_parameter() {
+    fn a_page_is_requested_in_three_ways() {
+        let page = |limit, start| Ok(PageRequest { limit, start });
+        assert_eq!(parse(""), page(10, PageStart::Offset(0)));
+        assert_eq!(parse("limit=100&offset=5"), page(100, PageStart::Offset(5)));
+        assert_eq!(parse("page=3&size=20"), page(20, PageStart::Offset(40)));
+        let last = Uuid::from_u128(7);
+        let cursor = encode(last, &scope_of("/api/items", &[]));
+        assert_eq!(parse(&format!("cursor={cursor}")), page(10, PageStart::After(last)));
+    }
+
+    #[test]
+    fn a_cursor_belongs_to_its_list_and_filters() {
+        let last = Uuid::from_u128(7);
+        let draft = scope_of("/api/items", &pairs(&[("status", "draft"), ("limit", "5")]));
+        let cursor = encode(last, &draft);
+        assert!(parse(&format!("cursor={cursor}&status=draft&limit=20")).is_ok());
+        for query in [format!("cursor={cursor}"), format!("cursor={cursor}&status=paid")] {
+            assert_eq!(parse(&query), Err(vec!["cursor".to_owned()]), "{query}");
+        }
+        let other = encode(last, &scope_of("/api/customers", &pairs(&[("status", "draft")])));
+        assert_eq!(parse(&format!("cursor={other}&status=draft")), Err(vec!["cursor".to_owned()]));
+    }
+
+    #[test]
+    fn an_invalid_page_names_its_parameter() {
         for (query, parameter) in [
             ("limit=0", "limit"),
             ("limit=101", "limit"),
@@ -182,12 +262,13 @@ mod tests {
             ("page=0", "page"),
             ("page=1001&size=100", "page"),
             ("cursor=%", "cursor"),
+            ("cursor=AAAA", "cursor"),
             ("limit=1&limit=2", "limit"),
             ("limit=1&size=2", "size"),
             ("page=1&offset=2", "page"),
             ("colour=red", "colour"),
         ] {
-            assert_eq!(read(query), Err(vec![parameter.to_owned()]), "{query}");
+            assert_eq!(parse(query), Err(vec![parameter.to_owned()]), "{query}");
         }
     }
 }

@@ -1,129 +1,206 @@
 //! Errors as clients see them: `application/problem+json` (RFC 9457).
 //!
-//! A [`Problem`] has a public face, which says what the client can do about it, and may have a private cause, which
-//! is logged once, where the answer leaves, and never shown.
+//! A [`Problem`] has a public message and may have a private cause, which is logged once, when the response is sent, and
+//! never sent.
 
 use std::error::Error;
 
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use erp_contracts::{Answer, StoreError};
-use erp_domain::Invalid;
+use erp_aws::StoreError;
+use erp_domain::ValidationError;
+use erp_service::ServiceError;
 use serde::Serialize;
 
-macro_rules! kinds {
-    ($($variant:ident $status:literal $code:literal $title:literal;)+) => {
-        /// Every kind of error. `type` in the answer is `urn:erp:problem:` and the code.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Kind { $(#[doc = $title] $variant,)+ }
+/// The kind of an error. `type` in the response is `urn:erp:problem:` and the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum ProblemKind {
+    /// Malformed JSON.
+    MalformedJson,
+    /// Validation failed.
+    ValidationFailed,
+    /// Bad request.
+    BadRequest,
+    /// Unauthorized.
+    Unauthorized,
+    /// Invalid credentials.
+    InvalidCredentials,
+    /// Forbidden.
+    Forbidden,
+    /// Not found.
+    NotFound,
+    /// Method not allowed.
+    MethodNotAllowed,
+    /// E-mail address is taken.
+    DuplicateEmail,
+    /// SKU is taken.
+    DuplicateSku,
+    /// Not possible in this status.
+    IllegalTransition,
+    /// Not enough in stock.
+    InsufficientStock,
+    /// Still in use.
+    InUse,
+    /// Customer or vendor no longer exists.
+    PartyGone,
+    /// Version mismatch.
+    VersionMismatch,
+    /// Payload too large.
+    PayloadTooLarge,
+    /// Unsupported media type.
+    UnsupportedMediaType,
+    /// Idempotency-Key used for another request.
+    IdempotencyKeyReused,
+    /// Too many requests.
+    TooManyRequests,
+    /// Internal error.
+    InternalError,
+    /// Service unavailable.
+    ServiceUnavailable,
+}
 
-        impl Kind {
-            /// Every kind.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-            /// HTTP status.
-            pub const fn status(self) -> u16 { match self { $(Self::$variant => $status,)+ } }
-            /// A stable word for programs.
-            pub const fn code(self) -> &'static str { match self { $(Self::$variant => $code,)+ } }
-            /// A short title for people.
-            pub const fn title(self) -> &'static str { match self { $(Self::$variant => $title,)+ } }
+impl ProblemKind {
+    /// Returns the stable code for programs: `validation_failed`.
+    pub fn code(self) -> &'static str {
+        self.into()
+    }
+
+    /// Returns the HTTP status code.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::MalformedJson | Self::ValidationFailed | Self::BadRequest => 400,
+            Self::Unauthorized | Self::InvalidCredentials => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::DuplicateEmail
+            | Self::DuplicateSku
+            | Self::IllegalTransition
+            | Self::InsufficientStock
+            | Self::InUse
+            | Self::PartyGone => 409,
+            Self::VersionMismatch => 412,
+            Self::PayloadTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::IdempotencyKeyReused => 422,
+            Self::TooManyRequests => 429,
+            Self::InternalError => 500,
+            Self::ServiceUnavailable => 503,
         }
-    };
+    }
+
+    /// Returns a short title for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::MalformedJson => "Malformed JSON",
+            Self::ValidationFailed => "Validation failed",
+            Self::BadRequest => "Bad request",
+            Self::Unauthorized => "Unauthorized",
+            Self::InvalidCredentials => "Invalid credentials",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::DuplicateEmail => "E-mail address is taken",
+            Self::DuplicateSku => "SKU is taken",
+            Self::IllegalTransition => "Not possible in this status",
+            Self::InsufficientStock => "Not enough in stock",
+            Self::InUse => "Still in use",
+            Self::PartyGone => "Customer or vendor no longer exists",
+            Self::VersionMismatch => "Version mismatch",
+            Self::PayloadTooLarge => "Payload too large",
+            Self::UnsupportedMediaType => "Unsupported media type",
+            Self::IdempotencyKeyReused => "Idempotency-Key used for another request",
+            Self::TooManyRequests => "Too many requests",
+            Self::InternalError => "Internal error",
+            Self::ServiceUnavailable => "Service unavailable",
+        }
+    }
 }
 
-kinds! {
-    MalformedJson 400 "malformed_json" "Malformed JSON";
-    ValidationFailed 400 "validation_failed" "Validation failed";
-    BadRequest 400 "bad_request" "Bad request";
-    Unauthorized 401 "unauthorized" "Unauthorized";
-    InvalidCredentials 401 "invalid_credentials" "Invalid credentials";
-    Forbidden 403 "forbidden" "Forbidden";
-    NotFound 404 "not_found" "Not found";
-    MethodNotAllowed 405 "method_not_allowed" "Method not allowed";
-    DuplicateEmail 409 "duplicate_email" "E-mail address is taken";
-    DuplicateSku 409 "duplicate_sku" "SKU is taken";
-    IllegalTransition 409 "illegal_transition" "Not possible in this status";
-    InsufficientStock 409 "insufficient_stock" "Not enough in stock";
-    Conflict 409 "conflict" "Changed by somebody else";
-    VersionMismatch 412 "version_mismatch" "Version mismatch";
-    PayloadTooLarge 413 "payload_too_large" "Payload too large";
-    UnsupportedMediaType 415 "unsupported_media_type" "Unsupported media type";
-    IdempotencyKeyReused 422 "idempotency_key_reused" "Idempotency-Key used for another request";
-    TooManyRequests 429 "too_many_requests" "Too many requests";
-    InternalError 500 "internal_error" "Internal error";
-    ServiceUnavailable 503 "service_unavailable" "Service unavailable";
-}
-
-/// One fault of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A validation error of one field or parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// JSON pointer (RFC 6901) into the body.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/items/0/quantity")]
     pub pointer: Option<String>,
-    /// Name of the parameter in the path, the query or the headers.
+    /// Name of the path, query or header parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
-    /// What is wrong with it.
+    /// The reason: a predicate without a subject.
+    #[schema(example = "must be at least 1")]
     pub detail: String,
 }
 
 impl FieldError {
-    /// A fault of a field of the body.
+    /// Creates an error of a field of the body.
     pub fn body(pointer: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { pointer: Some(pointer.into()), parameter: None, detail: reason.into() }
     }
 
-    /// A fault of a parameter.
-    pub fn parameter(name: impl Into<String>, reason: &Invalid) -> Self {
+    /// Creates an error of a parameter.
+    pub fn parameter(name: impl Into<String>, reason: &ValidationError) -> Self {
         Self { pointer: None, parameter: Some(name.into()), detail: reason.to_string() }
     }
 }
 
-/// An error on its way to the client.
+/// The document of an error (RFC 9457).
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemDocument {
+    /// A stable URI per kind.
+    #[schema(example = "urn:erp:problem:validation_failed")]
+    r#type: String,
+    /// A short title per kind.
+    #[schema(example = "Validation failed")]
+    title: String,
+    /// The HTTP status code.
+    #[schema(example = 400)]
+    status: u16,
+    /// A message about this occurrence.
+    detail: String,
+    /// The path of the request.
+    instance: String,
+    /// A stable code per kind, for programs.
+    #[schema(example = "validation_failed")]
+    code: String,
+    /// The id in `X-Request-Id` and in the logs.
+    request_id: String,
+    /// All validation errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+    #[serde(flatten)]
+    extensions: serde_json::Map<String, serde_json::Value>,
+}
+
+/// An error response.
 #[derive(Debug)]
 pub struct Problem {
-    /// Which.
-    pub kind: Kind,
-    /// What happened this time, for people.
+    /// The kind.
+    pub kind: ProblemKind,
+    /// A message about this occurrence, for people.
     pub detail: String,
-    /// Every fault of the request at once.
+    /// All validation errors of the request.
     pub errors: Vec<FieldError>,
-    /// Further members of the body, such as the shortage per item.
+    /// Additional members of the document, such as the shortage per item.
     pub extensions: serde_json::Map<String, serde_json::Value>,
-    /// Why, for us.
+    /// The private cause, for the log.
     pub cause: Option<Box<dyn Error + Send + Sync>>,
     headers: HeaderMap,
-    answered: bool,
 }
 
 impl Problem {
-    /// An error of a kind.
-    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    /// Creates an error.
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         let mut headers = HeaderMap::new();
-        match kind {
-            Kind::Unauthorized => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            Kind::ServiceUnavailable | Kind::TooManyRequests => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            Kind::MalformedJson
-            | Kind::ValidationFailed
-            | Kind::BadRequest
-            | Kind::InvalidCredentials
-            | Kind::Forbidden
-            | Kind::NotFound
-            | Kind::MethodNotAllowed
-            | Kind::DuplicateEmail
-            | Kind::DuplicateSku
-            | Kind::IllegalTransition
-            | Kind::InsufficientStock
-            | Kind::Conflict
-            | Kind::VersionMismatch
-            | Kind::PayloadTooLarge
-            | Kind::UnsupportedMediaType
-            | Kind::IdempotencyKeyReused
-            | Kind::InternalError => {}
+        if kind == ProblemKind::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(kind, ProblemKind::ServiceUnavailable | ProblemKind::TooManyRequests) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         Self {
             kind,
@@ -132,159 +209,135 @@ impl Problem {
             extensions: serde_json::Map::new(),
             cause: None,
             headers,
-            answered: false,
         }
     }
 
-    /// The request has these faults.
+    /// Creates a 400 with validation errors.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = match errors.len() {
-            1 => "The request has a fault.".to_owned(),
-            n => format!("The request has {n} faults."),
+            1 => "The request has a validation error.".to_owned(),
+            n => format!("The request has {n} validation errors."),
         };
-        Self { errors, ..Self::new(Kind::ValidationFailed, detail) }
+        Self { errors, ..Self::new(ProblemKind::ValidationFailed, detail) }
     }
 
-    /// A thing that is not there: `what` starts a sentence, such as "Customer".
+    /// Creates a 404; `what` starts the message, such as "Customer".
     pub fn not_found(what: &str) -> Self {
-        Self::new(Kind::NotFound, format!("{what} not found."))
+        Self::new(ProblemKind::NotFound, format!("{what} not found."))
     }
 
-    /// `If-Match` named another version than the one there is.
+    /// Creates a 412 with the current version.
     pub fn version_mismatch(found: u64) -> Self {
-        Self::new(
-            Kind::VersionMismatch,
-            format!("The version is \"{found}\" by now; read it again and decide anew."),
-        )
+        Self::new(ProblemKind::VersionMismatch, format!("The current version is \"{found}\"."))
     }
 
-    /// Something of ours is wrong.
+    /// Creates a 500.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             cause: Some(cause.into()),
-            ..Self::new(Kind::InternalError, "This is our fault, and it was logged.")
+            ..Self::new(ProblemKind::InternalError, "An internal error occurred.")
         }
     }
 
-    /// Something that we depend on does not work; trying again may help.
+    /// Creates a 503.
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let detail = "Something that this depends on does not answer; try again.";
-        Self { cause: Some(cause.into()), ..Self::new(Kind::ServiceUnavailable, detail) }
+        let detail = "A dependency is unavailable: retry the request.";
+        Self { cause: Some(cause.into()), ..Self::new(ProblemKind::ServiceUnavailable, detail) }
     }
 
-    /// Sets when to come back, in seconds.
+    /// Sets `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: i64) -> Self {
         self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         self
     }
 
-    /// Names the verbs there are (`Allow`).
+    /// Sets `Allow`.
     #[must_use]
     pub fn allow(mut self, methods: HeaderValue) -> Self {
         self.headers.insert(ALLOW, methods);
         self
     }
 
-    /// Names the field of the body that it is about.
+    /// Adds an error of a field of the body.
     #[must_use]
     pub fn at(mut self, pointer: &str, reason: &str) -> Self {
         self.errors.push(FieldError::body(pointer, reason));
         self
     }
 
-    /// Adds a member to the body.
+    /// Adds a member to the document.
     #[must_use]
     pub fn with(mut self, name: &str, value: serde_json::Value) -> Self {
         self.extensions.insert(name.to_owned(), value);
         self
     }
 
-    /// Whether this stands for "the same request was answered in the meantime": the idempotency layer then gives
-    /// that answer, and nobody sees this problem.
-    pub(crate) fn is_answered(&self) -> bool {
-        self.answered
-    }
-
-    /// The body, as it goes out.
-    pub(crate) fn body(&self, instance: &str, request_id: &str) -> String {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            r#type: String,
-            title: &'a str,
-            status: u16,
-            detail: &'a str,
-            instance: &'a str,
-            code: &'a str,
-            request_id: &'a str,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            errors: &'a [FieldError],
-            #[serde(flatten)]
-            extensions: &'a serde_json::Map<String, serde_json::Value>,
-        }
-        let body = Body {
+    fn document(&self, instance: &str, request_id: &str) -> String {
+        let document = ProblemDocument {
             r#type: format!("urn:erp:problem:{}", self.kind.code()),
-            title: self.kind.title(),
+            title: self.kind.title().to_owned(),
             status: self.kind.status(),
-            detail: &self.detail,
-            instance,
-            code: self.kind.code(),
-            request_id,
-            errors: &self.errors,
-            extensions: &self.extensions,
+            detail: self.detail.clone(),
+            instance: instance.to_owned(),
+            code: self.kind.code().to_owned(),
+            request_id: request_id.to_owned(),
+            errors: self.errors.clone(),
+            extensions: self.extensions.clone(),
         };
-        serde_json::to_string(&body).unwrap_or_else(|_| "{}".to_owned())
+        serde_json::to_string(&document).unwrap_or_else(|error| {
+            tracing::error!(%error, "problem document not serialised");
+            "{}".to_owned()
+        })
     }
 
-    /// The refusal as an answer to keep under an `Idempotency-Key`.
-    pub(crate) fn answer(&self, instance: &str, request_id: &str) -> Answer {
-        Answer {
-            status: self.kind.status(),
-            body: self.body(instance, request_id),
-            etag: None,
-            location: None,
-        }
-    }
-
-    /// The response, complete.
+    /// Creates the response.
     pub(crate) fn finish(self, instance: &str, request_id: &str) -> Response {
         let status = StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, self.body(instance, request_id)).into_response();
+        let mut response = (status, self.document(instance, request_id)).into_response();
         response.headers_mut().extend(self.headers);
         response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
         response
     }
 }
 
-/// The content type of an error.
+/// The content type of an error response.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// A problem inside a response, until the outermost layer, which knows the request, writes it.
+/// A problem as a response extension: the request layer, which knows path and request id, writes the document.
 #[derive(Clone)]
-pub(crate) struct Pending(pub(crate) std::sync::Arc<std::sync::Mutex<Option<Problem>>>);
+pub(crate) struct PendingProblem(pub(crate) std::sync::Arc<std::sync::Mutex<Option<Problem>>>);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
-        response.extensions_mut().insert(Pending(std::sync::Arc::new(std::sync::Mutex::new(Some(self)))));
+        response
+            .extensions_mut()
+            .insert(PendingProblem(std::sync::Arc::new(std::sync::Mutex::new(Some(self)))));
         response
     }
 }
 
-impl<C: Into<Problem>> From<StoreError<C>> for Problem {
-    fn from(error: StoreError<C>) -> Self {
+impl<R: Into<Problem>> From<ServiceError<R>> for Problem {
+    fn from(error: ServiceError<R>) -> Self {
         match error {
-            StoreError::Conflict(condition) => condition.into(),
-            StoreError::Answered => Self {
-                answered: true,
-                ..Self::new(
-                    Kind::Conflict,
-                    "The same request is being answered; ask again with the same key.",
-                )
-            },
-            StoreError::Unavailable(cause) => Self::unavailable(cause),
+            ServiceError::Rejected(rejection) => rejection.into(),
+            ServiceError::Contended => {
+                Self::new(ProblemKind::ServiceUnavailable, "Concurrent update: retry the request.")
+            }
+            ServiceError::KeyReused => Self::new(
+                ProblemKind::IdempotencyKeyReused,
+                "This Idempotency-Key is bound to another request; use a new key.",
+            ),
+            ServiceError::Unavailable(cause) => Self::unavailable(cause),
         }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(error.into_cause())
     }
 }
 
@@ -295,7 +348,7 @@ impl From<std::convert::Infallible> for Problem {
 }
 
 impl From<serde_json::Error> for Problem {
-    /// An answer that cannot be written.
+    /// A response that cannot be serialised.
     fn from(error: serde_json::Error) -> Self {
         Self::internal(error)
     }

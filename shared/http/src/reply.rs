@@ -1,22 +1,25 @@
 //! Success: the envelope `{"status", "message", "data", "meta"}`.
 
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use erp_contracts::Answer;
+use erp_service::{Committed, StoredResponse};
 use serde::Serialize;
 
 use crate::paging::Meta;
 
-/// A successful answer, or a kept one.
-///
-/// It is made before anything is saved, out of what is about to be saved, so that it can be kept in the same
-/// transaction.
+/// The response header of a replayed response.
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// A success response, new or replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply(pub Answer);
+pub struct Reply {
+    response: StoredResponse,
+    replayed: bool,
+}
 
 #[derive(Serialize)]
-struct Envelope<'a, T: Serialize> {
+struct Envelope<'a, T: Serialize + ?Sized> {
     status: u16,
     message: &'a str,
     data: &'a T,
@@ -25,72 +28,89 @@ struct Envelope<'a, T: Serialize> {
 }
 
 impl Reply {
-    /// 200 with data.
+    /// Creates a 200 with a page of a list.
     ///
     /// # Errors
-    /// When `data` cannot be written as JSON, which is a fault of ours.
-    pub fn ok<T: Serialize>(message: &str, data: &T) -> Result<Self, serde_json::Error> {
-        Self::new(200, message, data, None)
-    }
-
-    /// 201 with data.
-    ///
-    /// # Errors
-    /// As [`Reply::ok`].
-    pub fn created<T: Serialize>(
+    /// If `data` cannot be serialised.
+    pub(crate) fn list<T: Serialize>(
         message: &str,
-        data: &T,
-        location: String,
+        data: &[T],
+        meta: Meta,
     ) -> Result<Self, serde_json::Error> {
-        let mut reply = Self::new(201, message, data, None)?;
-        reply.0.location = Some(location);
-        Ok(reply)
-    }
-
-    /// 200 with a page of a list.
-    ///
-    /// # Errors
-    /// As [`Reply::ok`].
-    pub fn list<T: Serialize>(message: &str, data: &[T], meta: Meta) -> Result<Self, serde_json::Error> {
-        Self::new(200, message, &data, Some(meta))
-    }
-
-    fn new<T: Serialize>(
-        status: u16,
-        message: &str,
-        data: &T,
-        meta: Option<Meta>,
-    ) -> Result<Self, serde_json::Error> {
-        let body = serde_json::to_string(&Envelope { status, message, data, meta })?;
-        Ok(Self(Answer { status, body, etag: None, location: None }))
-    }
-
-    /// Names the version (`ETag`, RFC 9110 section 8.8.3).
-    #[must_use]
-    pub fn version(mut self, version: u64) -> Self {
-        self.0.etag = Some(format!("\"{version}\""));
-        self
+        envelope(200, message, data, Some(meta)).map(Self::from)
     }
 }
 
-impl From<Answer> for Reply {
-    fn from(answer: Answer) -> Self {
-        Self(answer)
+/// Renders a 200 with data.
+///
+/// # Errors
+/// If `data` cannot be serialised.
+pub fn ok<T: Serialize>(message: &str, data: &T) -> Result<StoredResponse, serde_json::Error> {
+    envelope(200, message, data, None)
+}
+
+/// Renders a 200 with a resource and its version (`ETag`, RFC 9110 section 8.8.3).
+///
+/// # Errors
+/// As [`ok`].
+pub fn resource<T: Serialize>(
+    message: &str,
+    data: &T,
+    version: u64,
+) -> Result<StoredResponse, serde_json::Error> {
+    Ok(StoredResponse { etag: Some(format!("\"{version}\"")), ..ok(message, data)? })
+}
+
+/// Renders a 201 with a resource, its version and its path, which starts with `/api/`.
+///
+/// # Errors
+/// As [`ok`].
+pub fn created<T: Serialize>(
+    message: &str,
+    data: &T,
+    version: u64,
+    location: String,
+) -> Result<StoredResponse, serde_json::Error> {
+    let response = envelope(201, message, data, None)?;
+    Ok(StoredResponse { etag: Some(format!("\"{version}\"")), location: Some(location), ..response })
+}
+
+fn envelope<T: Serialize + ?Sized>(
+    status: u16,
+    message: &str,
+    data: &T,
+    meta: Option<Meta>,
+) -> Result<StoredResponse, serde_json::Error> {
+    let body = serde_json::to_string(&Envelope { status, message, data, meta })?;
+    Ok(StoredResponse { status, body, etag: None, location: None })
+}
+
+impl From<StoredResponse> for Reply {
+    fn from(response: StoredResponse) -> Self {
+        Self { response, replayed: false }
+    }
+}
+
+impl From<Committed> for Reply {
+    fn from(committed: Committed) -> Self {
+        Self { response: committed.response, replayed: committed.replayed }
     }
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let Answer { status, body, etag, location } = self.0;
+        let StoredResponse { status, body, etag, location } = self.response;
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (code, body).into_response();
         let headers = response.headers_mut();
-        let json = HeaderValue::from_static("application/json");
-        headers.insert(CONTENT_TYPE, if status < 400 { json } else { crate::problem::PROBLEM_JSON });
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in [(ETAG, etag), (LOCATION, location)] {
             if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
                 headers.insert(name, value);
             }
+        }
+        if self.replayed {
+            headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
         }
         response
     }

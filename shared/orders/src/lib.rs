@@ -1,27 +1,23 @@
-//! What sales and purchase orders share, once: `erp_domain::order::OrderKind` tells them apart.
+//! What sales and purchase orders have in common. Status, transitions and store are in each context.
 //!
 //! ```text
-//! pricing  decisions: what an order costs, what is wrong with it, what is short. No `async`
-//! service  use cases: load, decide, save
-//! ports    what a store promises, and what is asked of contact and inventory
-//! audit    what whoever checks the books may read
-//! ask      those questions, by Lambda invocation
-//! store    the DynamoDB table: orders, their history, what inventory decided
-//! api      request forms, answers and problems; the routes are in the functions
-//! config   settings and wiring
+//! lines     priced lines with their total
+//! pricing   decisions: prices, totals, validation against items, shortages
+//! upstream  queries to contact and inventory
+//! request   a line in a request body
+//! row       lines as an attribute of an order's row
+//! currency  the deployment's currency
 //! ```
-//!
-//! A function adds its routes and the names that its clients read (`customer_id`, `vendor_id`), and nothing else.
 
-pub mod api;
-pub mod ask;
-pub mod audit;
-pub mod config;
-pub mod ports;
+mod currency;
+pub mod lines;
 pub mod pricing;
-pub mod service;
-pub mod store;
-#[cfg(feature = "testing")]
-pub mod testing;
+mod request;
+pub mod row;
+pub mod upstream;
 
-pub use service::{Orders, Refusal};
+pub use currency::Currency;
+pub use lines::{Line, Lines, LinesError, MAX_LINES, NewLine};
+pub use pricing::{InputError, LineInput, OrderInput, Shortage};
+pub use request::OrderItemRequest;
+pub use upstream::{ItemSnapshots, LambdaUpstreams, Upstreams};

@@ -1,180 +1,188 @@
-//! Decisions about lines: what they cost, what is wrong with them, what is short. Plain functions.
+//! Decisions about lines: prices, totals, validation against items, shortages. No `async`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use erp_contracts::question::ItemFacts;
-use erp_domain::contact::Party;
-use erp_domain::item::Item;
-use erp_domain::order::{Lines, LinesError, NewLine};
-use erp_domain::{Id, Ids, LineQuantity, Money};
+use erp_domain::{Ids, ItemId, Money, PartyId, Quantity};
 
-/// An order as a client asks for it: well-formed, but whether what it names is there nobody knows yet.
+use crate::{ItemSnapshots, Lines, LinesError, NewLine};
+
+/// The content of an order as a client sends it: well-formed, references not checked yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct OrderInput {
     /// The customer or vendor.
-    pub party_id: Id<Party>,
-    /// The lines in the order given.
-    pub lines: Vec<WantedLine>,
+    pub party_id: PartyId,
+    /// The lines, in their order.
+    pub lines: Vec<LineInput>,
 }
 
-/// A line as a client asks for it.
+/// A line as a client sends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WantedLine {
-    /// What is ordered.
-    pub item_id: Id<Item>,
-    /// How many.
-    pub quantity: LineQuantity,
-    /// What one costs; the item's own price if it is not said.
+pub struct LineInput {
+    /// The item.
+    pub item_id: ItemId,
+    /// The quantity.
+    pub quantity: Quantity,
+    /// The price of one; the item's list price if absent.
     pub unit_price: Option<Money>,
 }
 
-impl Wanted {
-    /// The items it names, each once.
-    pub fn items(&self) -> BTreeSet<Id<Item>> {
+impl OrderInput {
+    /// Returns the distinct items.
+    pub fn items(&self) -> BTreeSet<ItemId> {
         self.lines.iter().map(|line| line.item_id).collect()
     }
 }
 
-/// What is known of the items that were asked about.
-pub type Facts = BTreeMap<Id<Item>, ItemFacts>;
-
-/// What is wrong with a well-formed order. Lines are named by their index.
+/// A validation error of an order. Lines are identified by their index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// There is no such customer or vendor.
+pub enum InputError {
+    /// The customer or vendor does not exist.
     UnknownParty,
-    /// There is no such item.
+    /// The item does not exist.
     UnknownItem(usize),
-    /// Quantity times price is more than an amount can be.
+    /// Quantity × price exceeds [`Money::MAX`].
     Subtotal(usize),
-    /// The sum of the lines is more than an amount can be.
+    /// The total exceeds [`Money::MAX`].
     Total,
-    /// There are no lines, or too many.
+    /// There is no line, or too many.
     Count(usize),
 }
 
-/// The lines with their prices settled.
+/// Prices the lines: the price sent by the client, or the item's list price.
 ///
 /// # Errors
-/// With everything that is wrong at once.
-pub fn settle(wanted: &Wanted, party: bool, facts: &Facts, ids: &dyn Ids) -> Result<Lines, Vec<Fault>> {
-    let mut faults = Vec::new();
-    if !party {
-        faults.push(Fault::UnknownParty);
+/// All validation errors at once.
+pub fn price_lines(
+    input: &OrderInput,
+    party_exists: bool,
+    items: &ItemSnapshots,
+    ids: &dyn Ids,
+) -> Result<Lines, Vec<InputError>> {
+    let mut errors = Vec::new();
+    if !party_exists {
+        errors.push(InputError::UnknownParty);
     }
-    let mut lines = Vec::with_capacity(wanted.lines.len());
-    for (index, line) in wanted.lines.iter().enumerate() {
-        let Some(item) = facts.get(&line.item_id) else {
-            faults.push(Fault::UnknownItem(index));
+    let mut lines = Vec::with_capacity(input.lines.len());
+    for (index, line) in input.lines.iter().enumerate() {
+        let Some(item) = items.get(&line.item_id) else {
+            errors.push(InputError::UnknownItem(index));
             continue;
         };
-        let &WantedLine { item_id, quantity, unit_price } = line;
+        let &LineInput { item_id, quantity, unit_price } = line;
         let unit_price = unit_price.unwrap_or(item.unit_price);
-        // `Lines::price` stops at the first that does not fit; a client wants to hear of all.
+        // `Lines::new` stops at the first error; here all are collected.
         if unit_price.checked_mul(quantity).is_none() {
-            faults.push(Fault::Subtotal(index));
+            errors.push(InputError::Subtotal(index));
         }
         lines.push(NewLine { item_id, quantity, unit_price });
     }
-    if !faults.is_empty() {
-        return Err(faults);
+    if !errors.is_empty() {
+        return Err(errors);
     }
-    Lines::price(&lines, ids).map_err(|error| {
+    Lines::new(&lines, ids).map_err(|error| {
         vec![match error {
-            LinesError::Count(count) => Fault::Count(count),
-            LinesError::Subtotal(index) => Fault::Subtotal(index),
-            LinesError::Total => Fault::Total,
+            LinesError::Count(count) => InputError::Count(count),
+            LinesError::Subtotal(index) => InputError::Subtotal(index),
+            LinesError::Total => InputError::Total,
         }]
     })
 }
 
-/// An item of which there is not enough at this moment.
+/// An item whose available quantity is less than the order needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortage {
     /// The item.
-    pub item_id: Id<Item>,
-    /// How many the order wants, its lines summed.
+    pub item_id: ItemId,
+    /// The quantity of the order, its lines summed.
     pub wanted: i64,
-    /// How many there are.
+    /// The available quantity.
     pub available: i64,
-    /// The lines that want it, by their index.
+    /// The indexes of the lines of this item.
     pub lines: Vec<usize>,
 }
 
-/// What is short. An item that is gone has none left.
-pub fn shortages(lines: &Lines, facts: &Facts) -> Vec<Shortage> {
-    let short = |(item_id, wanted): (Id<Item>, i64)| {
-        let available = facts.get(&item_id).map_or(0, |item| item.quantity);
+/// Returns the items that are short. A deleted item has no stock.
+pub fn shortages(lines: &Lines, items: &ItemSnapshots) -> Vec<Shortage> {
+    let short = |(item_id, wanted): (ItemId, Quantity)| {
+        let wanted = wanted.get();
+        let available = items.get(&item_id).map_or(0, |item| item.quantity);
         let named = lines.as_slice().iter().enumerate().filter(|(_, line)| line.item_id == item_id);
         let lines = named.map(|(index, _)| index).collect();
         (wanted > available).then_some(Shortage { item_id, wanted, available, lines })
     };
-    lines.demand().into_iter().filter_map(short).collect()
+    lines.demand().iter().filter_map(short).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use erp_domain::ports::RandomIds;
+    use erp_contracts::query::ItemSnapshot;
+    use erp_domain::Id;
+    use erp_domain::time::RandomIds;
     use uuid::Uuid;
 
-    fn item(n: u128) -> Id<Item> {
+    fn item(n: u128) -> ItemId {
         Id::new(Uuid::from_u128(n))
     }
 
-    fn line(n: u128, quantity: i64, unit_price: Option<i64>) -> WantedLine {
-        WantedLine {
+    fn line(n: u128, quantity: i64, unit_price: Option<i64>) -> LineInput {
+        LineInput {
             item_id: item(n),
-            quantity: LineQuantity::new(quantity).unwrap(),
+            quantity: Quantity::of_line(quantity).unwrap(),
             unit_price: unit_price.map(|minor| Money::from_minor(minor).unwrap()),
         }
     }
 
-    fn wanted(lines: &[WantedLine]) -> Wanted {
-        Wanted { party_id: Id::new(Uuid::nil()), lines: lines.to_vec() }
+    fn input(lines: &[LineInput]) -> OrderInput {
+        OrderInput { party_id: Id::new(Uuid::nil()), lines: lines.to_vec() }
     }
 
-    fn facts(items: &[(u128, i64, i64)]) -> Facts {
-        let facts = items.iter().map(|&(n, minor, quantity)| {
+    fn items(items: &[(u128, i64, i64)]) -> ItemSnapshots {
+        let items = items.iter().map(|&(n, minor, quantity)| {
             let unit_price = Money::from_minor(minor).unwrap();
-            (item(n), ItemFacts { id: item(n), unit_price, quantity })
+            (item(n), ItemSnapshot { id: item(n), unit_price, quantity })
         });
-        facts.collect()
+        items.collect()
     }
 
     #[test]
-    fn a_price_that_is_not_said_is_the_items_and_free_is_a_price() {
-        let wanted = wanted(&[line(1, 2, None), line(1, 1, Some(0)), line(2, 1, Some(5))]);
-        let lines = settle(&wanted, true, &facts(&[(1, 150, 0), (2, 100, 0)]), &RandomIds).unwrap();
+    fn the_default_price_is_the_list_price_and_zero_is_a_price() {
+        let input = input(&[line(1, 2, None), line(1, 1, Some(0)), line(2, 1, Some(5))]);
+        let lines = price_lines(&input, true, &items(&[(1, 150, 0), (2, 100, 0)]), &RandomIds).unwrap();
         let prices: Vec<_> = lines.as_slice().iter().map(|line| line.unit_price.minor()).collect();
         assert_eq!(prices, [150, 0, 5]);
         assert_eq!(lines.total().minor(), 305);
     }
 
     #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
+    fn every_error_is_reported_at_once() {
         let huge = Money::MAX.minor();
-        let wanted = wanted(&[line(1, 2, Some(huge)), line(9, 1, None), line(1, 1, None), line(2, 3, None)]);
-        let faults = settle(&wanted, false, &facts(&[(1, 1, 0), (2, huge, 0)]), &RandomIds).unwrap_err();
+        let input = input(&[line(1, 2, Some(huge)), line(9, 1, None), line(1, 1, None), line(2, 3, None)]);
+        let errors = price_lines(&input, false, &items(&[(1, 1, 0), (2, huge, 0)]), &RandomIds).unwrap_err();
         assert_eq!(
-            faults,
-            [Fault::UnknownParty, Fault::Subtotal(0), Fault::UnknownItem(1), Fault::Subtotal(3)]
+            errors,
+            [
+                InputError::UnknownParty,
+                InputError::Subtotal(0),
+                InputError::UnknownItem(1),
+                InputError::Subtotal(3)
+            ]
         );
     }
 
     #[test]
-    fn a_total_that_does_not_fit_is_refused() {
-        let wanted = wanted(&[line(1, 1, None), line(1, 1, None)]);
-        let facts = facts(&[(1, Money::MAX.minor(), 0)]);
-        assert_eq!(settle(&wanted, true, &facts, &RandomIds), Err(vec![Fault::Total]));
+    fn a_total_out_of_range_is_rejected() {
+        let input = input(&[line(1, 1, None), line(1, 1, None)]);
+        let items = items(&[(1, Money::MAX.minor(), 0)]);
+        assert_eq!(price_lines(&input, true, &items, &RandomIds), Err(vec![InputError::Total]));
     }
 
     #[test]
-    fn lines_that_name_one_item_are_short_together() {
-        let wanted = wanted(&[line(1, 3, None), line(2, 1, None), line(1, 2, None), line(3, 1, None)]);
-        let there = facts(&[(1, 1, 4), (2, 1, 1), (3, 1, 0)]);
-        let lines = settle(&wanted, true, &there, &RandomIds).unwrap();
-        let gone = facts(&[(1, 1, 4), (2, 1, 1)]);
+    fn lines_of_one_item_are_short_together() {
+        let input = input(&[line(1, 3, None), line(2, 1, None), line(1, 2, None), line(3, 1, None)]);
+        let there = items(&[(1, 1, 4), (2, 1, 1), (3, 1, 0)]);
+        let lines = price_lines(&input, true, &there, &RandomIds).unwrap();
+        let gone = items(&[(1, 1, 4), (2, 1, 1)]);
         assert_eq!(
             shortages(&lines, &gone),
             [
@@ -182,6 +190,6 @@ mod tests {
                 Shortage { item_id: item(3), wanted: 1, available: 0, lines: vec![3] },
             ]
         );
-        assert_eq!(shortages(&lines, &facts(&[(1, 1, 5), (2, 1, 1), (3, 1, 1)])), []);
+        assert_eq!(shortages(&lines, &items(&[(1, 1, 5), (2, 1, 1), (3, 1, 1)])), []);
     }
 }

@@ -1,20 +1,20 @@
-//! A clock that tests set.
+//! A clock that tests control.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use erp_domain::{Clock, Timestamp};
 
-/// Stands still until it is told to go on.
+/// A clock that only moves when a test advances it.
 #[derive(Debug)]
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
-    /// A clock that shows so many milliseconds since the epoch.
+    /// Creates a clock at milliseconds since the epoch.
     pub fn at(millis: i64) -> Self {
         Self(AtomicI64::new(millis))
     }
 
-    /// Puts it forward.
+    /// Advances the clock.
     pub fn advance_seconds(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
     }

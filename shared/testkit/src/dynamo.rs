@@ -9,17 +9,17 @@ use aws_sdk_dynamodb::types::{
 use erp_aws::Table;
 use erp_aws::table::Row;
 
-/// A DynamoDB of one test.
+/// The DynamoDB of one test.
 #[derive(Debug, Clone)]
 pub struct Dynamo {
-    /// A client for it.
+    /// The SDK client.
     pub client: Client,
-    /// Where it is.
+    /// The endpoint URL.
     pub endpoint: String,
 }
 
 impl Dynamo {
-    /// Starts one; it ends with the test's runtime.
+    /// Starts an instance that ends with the test's runtime.
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -34,8 +34,8 @@ impl Dynamo {
         Self { client: Client::from_conf(config), endpoint }
     }
 
-    /// Creates a table with `pk`, `sk` and indexes with `{index}_pk`, `{index}_sk`, as all tables of the platform
-    /// are; that they are as in `template.yaml` another test sees to.
+    /// Creates a table with keys `pk`, `sk` and indexes with `{index}_pk`, `{index}_sk`. A conformance test checks that the
+    /// tables of `template.yaml` have these keys.
     pub async fn table(&self, name: &str, indexes: &[&str]) -> Table {
         let names = indexes.iter().flat_map(|index| [format!("{index}_pk"), format!("{index}_sk")]);
         let attributes = ["pk".to_owned(), "sk".to_owned()].into_iter().chain(names).map(|name| {
@@ -67,7 +67,7 @@ impl Dynamo {
     }
 }
 
-/// Every row of a table, by its keys.
+/// Returns every row of a table, sorted by key.
 pub async fn rows(table: &Table) -> Vec<Row> {
     let scan = table.client.scan().table_name(&table.name).consistent_read(true).send().await.unwrap();
     let mut rows = scan.items.unwrap_or_default();
@@ -75,11 +75,11 @@ pub async fn rows(table: &Table) -> Vec<Row> {
     rows
 }
 
-/// The most bytes of an item
+/// Maximum size of an item, in bytes
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>).
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 
-/// How many bytes an item counts for
+/// Returns the billed size of an item, in bytes
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>), rounded up where
 /// the page says "approximately".
 pub fn item_bytes(row: &Row) -> usize {
@@ -92,7 +92,7 @@ pub fn item_bytes(row: &Row) -> usize {
             AttributeValue::L(list) => 3 + list.iter().map(|value| 1 + value_bytes(value)).sum::<usize>(),
             AttributeValue::M(map) => 3 + map.len() + item_bytes(map),
             AttributeValue::Bool(_) | AttributeValue::Null(_) => 1,
-            other => panic!("no row of ours has such a value: {other:?}"),
+            other => panic!("unexpected value: {other:?}"),
         }
     }
     row.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()

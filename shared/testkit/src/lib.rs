@@ -1,11 +1,11 @@
-//! What the tests of the services share.
+//! Test fixtures that the services share.
 //!
 //! ```text
 //! dynamo   an embedded DynamoDB over HTTP, so that the real SDK is used
-//! request  requests as API Gateway sends them, and their answers
+//! request  requests as API Gateway sends them, and the responses
 //! clock    a clock that tests set
 //! ```
-#![expect(clippy::unwrap_used, reason = "only tests use this, and there a panic is the report")]
+#![expect(clippy::unwrap_used, reason = "only tests use this package")]
 
 pub mod clock;
 pub mod dynamo;
@@ -13,4 +13,4 @@ pub mod request;
 
 pub use clock::TestClock;
 pub use dynamo::Dynamo;
-pub use request::{ApiAnswer, ApiRequest};
+pub use request::{ApiRequest, ApiResponse};

@@ -1,4 +1,4 @@
-//! Time, ids and randomness: what a rule may need from outside, as traits, so that tests decide it.
+//! Timestamps, and the ports for the clock and for ids, so that tests control both.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,26 +6,28 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Id, Invalid};
+use crate::{Id, ValidationError};
 
-/// An instant with millisecond precision, written as RFC 3339 in UTC (`2026-01-31T12:00:00.000Z`): always the
-/// same width, so that as text it sorts by time.
+/// An instant with millisecond precision, written as RFC 3339 in UTC (`2026-01-31T12:00:00.000Z`). The width is
+/// constant, so the text sorts chronologically.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000Z"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
-    /// Milliseconds since the Unix epoch.
+    /// Returns milliseconds since the Unix epoch.
     pub fn as_millis(self) -> i64 {
         self.0.as_millisecond()
     }
 
-    /// Whole seconds since the Unix epoch.
+    /// Returns whole seconds since the Unix epoch.
     pub fn as_seconds(self) -> i64 {
         self.0.as_second()
     }
 
-    /// The instant so many milliseconds after the Unix epoch; out of range it is the nearest there is.
+    /// Creates an instant from milliseconds since the Unix epoch, clamped to the supported range.
     pub fn from_millis(millis: i64) -> Self {
         Self(jiff::Timestamp::from_millisecond(millis).unwrap_or(if millis < 0 {
             jiff::Timestamp::MIN
@@ -34,7 +36,7 @@ impl Timestamp {
         }))
     }
 
-    /// The instant `seconds` later (or, negative, earlier); the end of time if there is none.
+    /// Adds seconds (negative: subtracts), clamped to the supported range.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
         Self::from_millis(self.as_millis().saturating_add(seconds.saturating_mul(1000)))
@@ -47,17 +49,17 @@ impl fmt::Display for Timestamp {
     }
 }
 impl FromStr for Timestamp {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    type Err = ValidationError;
+    fn from_str(text: &str) -> Result<Self, ValidationError> {
         let instant: jiff::Timestamp = text
             .parse()
-            .map_err(|_| Invalid::new("must be an RFC 3339 time such as 2026-01-31T12:00:00Z"))?;
+            .map_err(|_| ValidationError::new("must be an RFC 3339 time such as 2026-01-31T12:00:00Z"))?;
         Ok(Self::from_millis(instant.as_millisecond()))
     }
 }
 impl TryFrom<String> for Timestamp {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
+    type Error = ValidationError;
+    fn try_from(text: String) -> Result<Self, ValidationError> {
         text.parse()
     }
 }
@@ -67,37 +69,37 @@ impl From<Timestamp> for String {
     }
 }
 
-/// What time it is.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
-/// Makes ids.
+/// A source of new ids.
 pub trait Ids: Send + Sync {
-    /// A UUID of version 7 that nobody had before; later ones sort after earlier ones of the same maker.
+    /// Returns a new UUID of version 7; UUIDs of one source sort by creation.
     fn next(&self) -> Uuid;
 }
 
 impl dyn Ids + '_ {
-    /// A typed id.
+    /// Returns a new typed id.
     pub fn make<T>(&self) -> Id<T> {
         Id::new(self.next())
     }
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+        #[expect(clippy::disallowed_methods, reason = "the only place that reads the system clock")]
         Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
     }
 }
 
-/// UUIDs of version 7 from the machine's clock and randomness.
+/// UUIDs of version 7 from the system clock and the operating system's randomness.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RandomIds;
 

@@ -1,0 +1,15 @@
+//! The back-off of all retries: exponential, with jitter
+//! (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
+
+use std::time::Duration;
+
+use backon::ExponentialBuilder;
+
+/// Returns the back-off for `attempts` attempts, the first included: 20 ms, doubled each time, at most 1 s.
+pub fn backoff(attempts: usize) -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(20))
+        .with_max_delay(Duration::from_secs(1))
+        .with_max_times(attempts.saturating_sub(1))
+        .with_jitter()
+}
