@@ -1,15 +1,15 @@
-"""What MiniStack's CloudFormation leaves out of resources that it says are complete. Each is put right through the
-service's own API, which MiniStack does have; what is still missing after that, the comparison finds."""
+"""Properties that MiniStack's CloudFormation ignores although it reports the resource as complete. They are set through
+the API of the service, which MiniStack supports; the comparison finds the remaining differences."""
 
 
 def fill(client, template):
-    """Fills the gaps; says how many of each there were."""
+    """Sets the ignored properties and returns the number of resources per kind of gap."""
     filled = {}
     for _, kind, properties in template.resources():
         if kind in GAPS:
-            what = GAPS[kind](client, properties)
-            if what:
-                filled[what] = filled.get(what, 0) + 1
+            gap = GAPS[kind](client, properties)
+            if gap:
+                filled[gap] = filled.get(gap, 0) + 1
     return filled
 
 

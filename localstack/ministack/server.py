@@ -1,7 +1,7 @@
-"""MiniStack, with what it does otherwise than AWS put right where our template depends on it.
+"""MiniStack with patches for differences from AWS that the template depends on.
 
-Each function below names one difference; all of them are on the emulator's side, so the template stays as it is.
-They are applied before the emulator starts and fail loudly when a newer version no longer has what they replace.
+Each function below patches one difference, so the template needs no change. The patches are applied before MiniStack
+starts and fail if a newer version no longer has the patched function.
 """
 
 import contextvars
@@ -17,13 +17,13 @@ from ministack.services import apigateway_v1 as gateway
 from ministack.services import sqs
 
 
-def answer_at_once():
-    """The Lambda Runtime API is served in two writes; with Nagle's algorithm the second waits 40 ms for the first
-    one's acknowledgement, at every invocation."""
+def disable_nagle():
+    """MiniStack writes each response of the Runtime API twice; with Nagle's algorithm the second write waits 40 ms for
+    the acknowledgement of the first one, at every invocation."""
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 
 
-# The service authorization reference knows no batch actions: a batch asks for the permission of its single call.
+# The service authorization reference has no batch actions: a batch requires the permission of the single call.
 SINGLE_CALLS = {
     "sns:PublishBatch": "sns:Publish",
     "sqs:SendMessageBatch": "sqs:SendMessage",
@@ -33,7 +33,7 @@ SINGLE_CALLS = {
 
 
 def authorize_batches_as_single_calls():
-    """With `AUTH=true` MiniStack asks a role for `sns:PublishBatch`, which on AWS is no action."""
+    """With `AUTH=true` MiniStack requires `sns:PublishBatch`, which is not an action on AWS."""
     original = iam_actions.extract_iam_action
 
     @functools.wraps(original)
@@ -44,9 +44,9 @@ def authorize_batches_as_single_calls():
     iam_actions.extract_iam_action = extract
 
 
-def import_what_sam_writes():
-    """SAM puts the whole API into one OpenAPI document. MiniStack's import leaves out of it the gateway responses,
-    the methods `ANY`, and what a mock integration (the preflight of CORS) answers."""
+def import_all_of_openapi():
+    """SAM writes the whole API to one OpenAPI document. MiniStack's import ignores its gateway responses, `ANY` methods
+    and the responses of mock integrations (CORS preflight)."""
     import_api, import_operation = gateway._import_rest_api, gateway._import_operation
     gateway._OPENAPI_HTTP_METHODS.add(ANY_METHOD)
 
@@ -77,71 +77,71 @@ def import_what_sam_writes():
 
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
-# Where MiniStack serves an API whose host name nobody resolves, and the path within its stage.
+# The path under which MiniStack serves an API, and the path within its stage.
 SERVED = re.compile("/_aws/execute-api/[^/]+/[^/]+(/.*)?")
-# The headers and the path as the client sent them.
+# The headers and the path of the current request, unchanged.
 SENT = contextvars.ContextVar("sent", default=([], ""))
 
 
-def remember_what_was_sent():
-    """MiniStack hands on one value per header and the decoded path."""
+def keep_raw_request():
+    """MiniStack passes on one value per header and the decoded path."""
     handle = app.app
 
     @functools.wraps(handle)
-    async def remember(scope, receive, send):
+    async def keep(scope, receive, send):
         if scope["type"] == "http":
             raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
             SENT.set((scope["headers"], raw_path))
         await handle(scope, receive, send)
 
-    app.app = remember
+    app.app = keep
 
 
-# API Gateway's limit of request line and headers together.
-HEADERS = 10_240
+# API Gateway's limit in bytes for the headers.
+MAX_HEADER_BYTES = 10_240
 
 
-def refuse_long_headers():
-    """MiniStack's server breaks the connection off at 16 KiB of headers. API Gateway takes less, and answers."""
+def reject_long_headers():
+    """MiniStack's server closes the connection at 16 KiB of headers. API Gateway has a lower limit and responds with 431."""
     Config.h11_max_incomplete_size = 4 << 20
     handle = app.app
 
     @functools.wraps(handle)
-    async def refuse(scope, receive, send):
+    async def reject(scope, receive, send):
         if scope["type"] == "http" and SERVED.fullmatch(scope["path"]):
-            if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS:
+            if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
                 await send({"type": "http.response.start", "status": 431, "headers": []})
                 await send({"type": "http.response.body", "body": b""})
                 return
         await handle(scope, receive, send)
 
-    app.app = refuse
+    app.app = reject
 
 
-def route_the_path_as_sent():
-    """MiniStack decodes the path before it looks for the resource, forgives empty segments, and tells functions what
-    it made of it. A REST API hands on what was sent, and `//api/items` is nothing that the API has."""
+def route_the_raw_path():
+    """MiniStack decodes the path before routing, ignores empty segments, and passes the result to functions. A REST API
+    passes the raw path, and `//api/items` matches no resource."""
     execute, match = gateway.handle_execute, gateway._match_resource_tree
 
     @functools.wraps(execute)
     async def handle_execute(api_id, stage_name, method, _, *others):
-        return await execute(api_id, stage_name, method, path_sent(), *others)
+        return await execute(api_id, stage_name, method, raw_path_in_stage(), *others)
 
     @functools.wraps(match)
     def match_resource_tree(api_id, segments):
-        return (None, {}) if "//" in path_sent() else match(api_id, segments)
+        return (None, {}) if "//" in raw_path_in_stage() else match(api_id, segments)
 
     gateway.handle_execute, gateway._match_resource_tree = handle_execute, match_resource_tree
 
 
-def path_sent():
-    """The path within the stage, as the client sent it."""
+def raw_path_in_stage():
+    """The path within the stage, not decoded."""
     _, raw_path = SENT.get()
     return SERVED.fullmatch(raw_path).group(1) or "/"
 
 
-def tell_functions_every_header():
-    """A header that is sent twice reaches a function twice: in `multiValueHeaders`, and in `headers` the last."""
+def pass_repeated_headers():
+    """A repeated header has all its values in `multiValueHeaders` and the last one in `headers`."""
     build = gateway._build_lambda_event_v1
 
     @functools.wraps(build)
@@ -159,20 +159,20 @@ def tell_functions_every_header():
 
 
 def render_context_path():
-    """`$context.path`, the stage and the path, stays as it is written in MiniStack's error templates."""
+    """MiniStack does not replace `$context.path` (stage and path) in error templates."""
     render = gateway._gateway_error_response
 
     @functools.wraps(render)
     def error_response(error, request):
         status, headers, body = render(error, request)
-        path = f"/{request['stage_name']}{path_sent()}"
+        path = f"/{request['stage_name']}{raw_path_in_stage()}"
         return status, headers, body.replace(b"$context.path", path.encode())
 
     gateway._gateway_error_response = error_response
 
 
-def list_queues_of_a_dead_letter_queue():
-    """`ListDeadLetterSourceQueues` is not there; the operator's program asks it whose dead letters a queue holds."""
+def list_dead_letter_source_queues():
+    """MiniStack lacks `ListDeadLetterSourceQueues`, which the operator's program needs."""
 
     def sources(data, url):
         named = f":{(data.get('QueueUrl') or url).rsplit('/', 1)[-1]}"
@@ -182,17 +182,17 @@ def list_queues_of_a_dead_letter_queue():
         ]}
 
     if sqs._HANDLERS.setdefault("ListDeadLetterSourceQueues", sources) is not sources:
-        raise RuntimeError("MiniStack has ListDeadLetterSourceQueues by now")
+        raise RuntimeError("MiniStack supports ListDeadLetterSourceQueues: remove this patch")
 
 
 if __name__ == "__main__":
-    answer_at_once()
+    disable_nagle()
     authorize_batches_as_single_calls()
-    import_what_sam_writes()
-    remember_what_was_sent()
-    refuse_long_headers()
-    route_the_path_as_sent()
-    tell_functions_every_header()
+    import_all_of_openapi()
+    keep_raw_request()
+    reject_long_headers()
+    route_the_raw_path()
+    pass_repeated_headers()
     render_context_path()
-    list_queues_of_a_dead_letter_queue()
+    list_dead_letter_source_queues()
     app.main()

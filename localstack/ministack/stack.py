@@ -1,5 +1,5 @@
-"""Counts and compares what was deployed with the template, through each service's own API: an emulator says
-`CREATE_COMPLETE` for half a stack too."""
+"""Compares the deployed resources with the template through the API of each service, because an emulator can report
+`CREATE_COMPLETE` for an incomplete stack."""
 
 import collections
 import json
@@ -8,18 +8,18 @@ METHODS = {"get", "post", "put", "delete", "patch", "head", "options", "x-amazon
 
 
 def check(client, template):
-    """Counts per kind of thing, and a list of what is missing or otherwise."""
-    found = Found(client, template)
+    """Returns the number of resources per type, and a list of missing or different ones."""
+    found = Deployed(client, template)
     counts, problems = collections.Counter(), []
     for logical, kind, properties in template.resources():
         compare = COMPARISONS.get(kind)
         if compare is None:
-            problems.append(f"{logical}: nobody checks a {kind}; add it to {__file__}")
+            problems.append(f"{logical}: no comparison for {kind}; add it to {__file__}")
             continue
         try:
-            expected, observed = compare(found, properties, template.names.get(logical, f"not made: {logical}"))
-        except Exception as error:  # Whatever a service says about a thing that is not there.
-            problems.append(f"{logical}: {kind} is not there: {error}")
+            expected, observed = compare(found, properties, template.names.get(logical, f"not created: {logical}"))
+        except Exception as error:  # Services report a missing resource with different errors.
+            problems.append(f"{logical}: {kind} not found: {error}")
             continue
         counts[kind.removeprefix("AWS::")] += 1
         if kind == "AWS::ApiGateway::RestApi":
@@ -29,18 +29,18 @@ def check(client, template):
 
 
 def differences(name, expected, observed):
-    """What differs, down to the smallest part that does: a dashboard is too long to be said twice."""
+    """The smallest parts that differ, because a whole dashboard would be too long for a message."""
     if isinstance(expected, dict) and isinstance(observed, dict) and expected.keys() == observed.keys():
         parts = [(key, expected[key], observed[key]) for key in expected]
     elif isinstance(expected, list) and isinstance(observed, list) and len(expected) == len(observed):
         parts = zip(range(len(expected)), expected, observed)
     else:
         return [] if expected == observed else [f"{name}: expected {expected}, found {observed}"]
-    return [found for key, left, right in parts for found in differences(f"{name}.{key}", left, right)]
+    return [part for key, left, right in parts for part in differences(f"{name}.{key}", left, right)]
 
 
-class Found:
-    """What the services say there is."""
+class Deployed:
+    """The deployed resources, read from the services; one comparison (expected, observed) per resource type."""
 
     def __init__(self, client, template):
         self.client, self.template = client, template
@@ -84,7 +84,7 @@ class Found:
         observed = function["Environment"]["Variables"]
         return {
             **{name: expected[name] for name in ("FunctionName", "Runtime", "MemorySize", "Timeout", "Architectures")},
-            # The value of a secret is not in the template: enough that it is one.
+            # The value of a secret is not in the template; only its presence is compared.
             "environment": {key: value if secret not in str(value) else "…" for key, value in environment.items()},
             "reserved": expected.get("ReservedConcurrentExecutions"),
             "tracing": expected["TracingConfig"]["Mode"],
@@ -322,25 +322,25 @@ def function_of(uri):
 
 
 COMPARISONS = {
-    "AWS::ApiGateway::Account": Found.account,
-    "AWS::ApiGateway::Deployment": Found.deployment,
-    "AWS::ApiGateway::RestApi": Found.api,
-    "AWS::ApiGateway::Stage": Found.stage,
-    "AWS::CloudWatch::Alarm": Found.alarm,
-    "AWS::CloudWatch::Dashboard": Found.dashboard,
-    "AWS::DynamoDB::Table": Found.table,
-    "AWS::Events::Rule": Found.rule,
-    "AWS::IAM::Role": Found.role,
-    "AWS::Lambda::Alias": Found.alias,
-    "AWS::Lambda::EventSourceMapping": Found.mapping,
-    "AWS::Lambda::Function": Found.function,
-    "AWS::Lambda::Permission": Found.permission,
-    "AWS::Lambda::Version": Found.version,
-    "AWS::Logs::LogGroup": Found.log_group,
-    "AWS::SecretsManager::Secret": Found.secret,
-    "AWS::SNS::Subscription": Found.subscription,
-    "AWS::SNS::Topic": Found.topic,
-    "AWS::SNS::TopicPolicy": Found.topic_policy,
-    "AWS::SQS::Queue": Found.queue,
-    "AWS::SQS::QueuePolicy": Found.queue_policy,
+    "AWS::ApiGateway::Account": Deployed.account,
+    "AWS::ApiGateway::Deployment": Deployed.deployment,
+    "AWS::ApiGateway::RestApi": Deployed.api,
+    "AWS::ApiGateway::Stage": Deployed.stage,
+    "AWS::CloudWatch::Alarm": Deployed.alarm,
+    "AWS::CloudWatch::Dashboard": Deployed.dashboard,
+    "AWS::DynamoDB::Table": Deployed.table,
+    "AWS::Events::Rule": Deployed.rule,
+    "AWS::IAM::Role": Deployed.role,
+    "AWS::Lambda::Alias": Deployed.alias,
+    "AWS::Lambda::EventSourceMapping": Deployed.mapping,
+    "AWS::Lambda::Function": Deployed.function,
+    "AWS::Lambda::Permission": Deployed.permission,
+    "AWS::Lambda::Version": Deployed.version,
+    "AWS::Logs::LogGroup": Deployed.log_group,
+    "AWS::SecretsManager::Secret": Deployed.secret,
+    "AWS::SNS::Subscription": Deployed.subscription,
+    "AWS::SNS::Topic": Deployed.topic,
+    "AWS::SNS::TopicPolicy": Deployed.topic_policy,
+    "AWS::SQS::Queue": Deployed.queue,
+    "AWS::SQS::QueuePolicy": Deployed.queue_policy,
 }

@@ -1,4 +1,4 @@
-"""The deployed template, as SAM's own translator expanded it, with its functions worked out."""
+"""The deployed template, expanded by SAM's translator, with evaluated intrinsic functions."""
 
 import json
 import re
@@ -10,13 +10,13 @@ ACCOUNT = "000000000000"
 
 
 def clients(endpoint, keys=("test", "test")):
-    """Makes the client of a service; the keys are those of the emulated account's root unless others are given."""
+    """Returns a factory of service clients; the default keys are those of the account's root user."""
     session = boto3.Session(*keys, region_name=REGION)
     return lambda service: session.client(service, endpoint_url=endpoint)
 
 
 class Template:
-    """What a stack should consist of. Knows the names that its resources were given, and nothing of how they are."""
+    """The expected resources of a stack, with the physical names of the deployed ones."""
 
     def __init__(self, client, stack):
         cloudformation = client("cloudformation")
@@ -28,17 +28,17 @@ class Template:
         self.stack = stack
         self.names = {}
         for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
-            for made in page["StackResourceSummaries"]:
-                self.names[made["LogicalResourceId"]] = made["PhysicalResourceId"]
+            for resource in page["StackResourceSummaries"]:
+                self.names[resource["LogicalResourceId"]] = resource["PhysicalResourceId"]
 
     def resources(self):
-        """Logical name, type and properties of each resource that the conditions let in."""
+        """Logical name, type and properties of each resource whose condition is true."""
         for logical, resource in self.body["Resources"].items():
             if "Condition" not in resource or self.holds(resource["Condition"]):
                 yield logical, resource["Type"], self.value(resource.get("Properties", {}))
 
     def holds(self, condition):
-        """Whether a condition, by name or written out, is true."""
+        """Evaluates a condition, given by name or inline."""
         if isinstance(condition, str):
             return self.holds(self.body["Conditions"][condition])
         (function, arguments), = condition.items()
@@ -54,10 +54,10 @@ class Template:
                 return any(self.holds(argument) for argument in arguments)
             case "Condition":
                 return self.holds(arguments)
-        raise ValueError(f"an unknown condition: {function}")
+        raise ValueError(f"unknown condition function: {function}")
 
     def value(self, node):
-        """A property without functions; what says `AWS::NoValue` is left out."""
+        """Evaluates the functions in a property; `AWS::NoValue` removes it."""
         if isinstance(node, list):
             return [value for value in map(self.value, node) if value is not None]
         if not isinstance(node, dict):
@@ -86,7 +86,7 @@ class Template:
         }
         if name in pseudo:
             return pseudo[name]
-        return self.parameters[name] if name in self.parameters else self.names.get(name, f"not made: {name}")
+        return self.parameters[name] if name in self.parameters else self.names.get(name, f"not created: {name}")
 
     def attribute(self, logical, attribute):
         kind, name = self.body["Resources"][logical]["Type"], self.reference(logical)
@@ -103,7 +103,7 @@ class Template:
             return f"arn:aws:iam::{ACCOUNT}:role/{name}"
         if attribute == "Arn" and service:
             return f"arn:aws:{service.replace('%s', f'{REGION}:{ACCOUNT}')}{name}"
-        # Others are compared as far as they go: a stream's name ends in the time that it was made.
+        # Other attributes are compared by prefix: the name of a stream ends with the time of its creation.
         return name if attribute in {"QueueName", "TopicName"} else f"{name}.{attribute}"
 
     def substituted(self, argument):
