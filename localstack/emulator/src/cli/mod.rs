@@ -68,7 +68,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "NAME")]
     config_env: Option<String>,
     /// Port of the AWS endpoint (DynamoDB, SNS, SQS, Lambda); 0 picks a free port
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
     aws_port: u16,
     /// Build the functions with `cargo build --release`
     #[arg(long)]

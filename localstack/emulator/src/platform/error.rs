@@ -105,7 +105,11 @@ impl StartError {
             | Self::DataInUse(_)
             | Self::UnknownParameter { .. }
             | Self::Template(TemplateError::Read { .. }) => true,
-            Self::Template(_)
+            // A value that a parameter does not allow.
+            Self::Template(TemplateError::Unsupported(problems)) => {
+                problems.iter().all(|problem| problem.at.starts_with("Parameters."))
+            }
+            Self::Template(TemplateError::Yaml(_))
             | Self::Secrets(_)
             | Self::Random(_)
             | Self::Build(_)
