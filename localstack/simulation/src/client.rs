@@ -5,35 +5,35 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use erp_auth::Verified;
-use erp_domain::contact::ContactKind;
+use erp_domain::PartyKind;
 use erp_domain::identity::{self, Role};
-use erp_domain::order::OrderKind;
-use erp_domain::{Clock, Email, Id};
-use erp_testkit::ApiAnswer;
+use crate::model::OrderKind;
+use erp_domain::{Clock, EmailAddress, Id};
+use erp_testkit::ApiResponse;
 use fastrand::Rng;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::World;
-use crate::gateway::{Door, Request};
-use crate::history::{Key, Step, Verb, Who};
+use crate::Simulation;
+use crate::gateway::{AuthPath, Request};
+use crate::workload::{Key, Step, Verb, Who};
 use crate::model::Model;
-use crate::model::ask::{Adjust, Ask, Caller, LineForm, What};
+use crate::model::request::{Adjust, ClientRequest, Caller, LineForm, Command};
 use crate::model::state::money;
 use crate::resolve;
-use crate::wiring::SERVICE_SECRET;
+use crate::environments::SERVICE_SECRET;
 
 /// How often a request with a key is sent.
 const TRIES: u32 = 5;
 /// Requests that a client remembers.
 const MEMORY: usize = 6;
 
-/// What all clients of a world share.
+/// Command all clients of a simulation share.
 pub struct Shared {
     /// The platform.
-    pub world: Arc<World>,
-    /// What it promises.
+    pub simulation: Arc<Simulation>,
+    /// Command it promises.
     pub model: Arc<Mutex<Model>>,
     attempts: AtomicU64,
     keys: AtomicU64,
@@ -41,24 +41,24 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Clients of this world.
-    pub fn new(world: Arc<World>, model: Arc<Mutex<Model>>) -> Arc<Self> {
+    /// Clients of this simulation.
+    pub fn new(simulation: Arc<Simulation>, model: Arc<Mutex<Model>>) -> Arc<Self> {
         let (attempts, keys) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { world, model, attempts, keys, reset_tokens: Mutex::default() })
+        Arc::new(Self { simulation, model, attempts, keys, reset_tokens: Mutex::default() })
     }
 
     /// Sends a request once, and has the answer judged.
-    pub async fn try_once(&self, ask: &Arc<Ask>, request: &Request, door: &Door) -> Option<ApiAnswer> {
+    pub async fn try_once(&self, ask: &Arc<ClientRequest>, request: &Request, auth_path: &AuthPath) -> Option<ApiResponse> {
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
-        self.model.lock().unwrap().asked(attempt, ask, self.world.moment());
-        self.world.say(|| {
+        self.model.lock().unwrap().asked(attempt, ask, self.simulation.moment());
+        self.simulation.say(|| {
             format!("client asks {attempt}: {} {} as {:?}", request.method, request.path, ask.caller)
         });
-        let answer = self.world.send(request, door, attempt).await;
+        let answer = self.simulation.send(request, auth_path, attempt).await;
         if let Some(answer) = &answer {
-            let now = self.world.clock.now().as_seconds();
-            self.world.say(|| format!("client hears {attempt}: {} {}", answer.status, answer.text));
-            self.model.lock().unwrap().answered(attempt, self.world.moment(), now, answer);
+            let now = self.simulation.clock.now().as_seconds();
+            self.simulation.say(|| format!("client hears {attempt}: {} {}", answer.status, answer.text));
+            self.model.lock().unwrap().answered(attempt, self.simulation.moment(), now, answer);
         }
         answer
     }
@@ -69,7 +69,7 @@ pub struct Client {
     shared: Arc<Shared>,
     random: Rng,
     session: Option<(String, Caller)>,
-    memory: Vec<(Arc<Ask>, Request)>,
+    memory: Vec<(Arc<ClientRequest>, Request)>,
 }
 
 impl Client {
@@ -82,20 +82,20 @@ impl Client {
     pub async fn run(mut self, steps: Vec<Step>) {
         for step in steps {
             tokio::time::sleep(Duration::from_millis(step.pause)).await;
-            let Some((ask, request, door)) = self.prepare(&step) else { continue };
+            let Some((ask, request, auth_path)) = self.prepare(&step) else { continue };
             // Everybody has looked before anybody begins.
             let mut others = Vec::new();
             if step.twin && ask.key.is_some() {
-                others.push((self.another(), (Arc::clone(&ask), request.clone(), door.clone())));
+                others.push((self.another(), (Arc::clone(&ask), request.clone(), auth_path.clone())));
             }
             for rival in &step.rivals {
                 let mut other = self.another();
                 others.extend(other.prepare(rival).map(|prepared| (other, prepared)));
             }
-            let others = others.into_iter().map(|(mut other, (ask, request, door))| async move {
-                other.carry_through(ask, request, &door).await;
+            let others = others.into_iter().map(|(mut other, (ask, request, auth_path))| async move {
+                other.carry_through(ask, request, &auth_path).await;
             });
-            join(self.carry_through(ask, request, &door), join_all(others)).await;
+            join(self.carry_through(ask, request, &auth_path), join_all(others)).await;
         }
     }
 
@@ -105,14 +105,14 @@ impl Client {
     }
 
     /// Sends a request until there is an answer, if that is safe, and does what follows from it.
-    async fn carry_through(&mut self, ask: Arc<Ask>, request: Request, door: &Door) {
+    async fn carry_through(&mut self, ask: Arc<ClientRequest>, request: Request, auth_path: &AuthPath) {
         for attempt in 0..TRIES {
-            let answer = self.shared.try_once(&ask, &request, door).await;
+            let answer = self.shared.try_once(&ask, &request, auth_path).await;
             if let Some(answer) = answer.filter(|answer| answer.status < 500 && answer.status != 429) {
                 self.hear(&ask, &answer);
                 break;
             }
-            // Without a key nobody knows whether it was done: a person would look, and not just send it again.
+            // Without a key nobody knows whether it was done: a client would look, and not just send it again.
             if ask.key.is_none() && request.method != "GET" {
                 break;
             }
@@ -127,17 +127,17 @@ impl Client {
         }
     }
 
-    fn hear(&mut self, ask: &Ask, answer: &ApiAnswer) {
+    fn hear(&mut self, ask: &ClientRequest, answer: &ApiResponse) {
         let data = answer.data();
         match &ask.what {
-            What::Login { .. } if answer.status == 200 => {
+            Command::Login { .. } if answer.status == 200 => {
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 if let Ok(role) = text(&data["user"]["role"]).parse::<Role>() {
                     let subject = text(&data["user"]["id"]);
                     self.session = Some((text(&data["access_token"]), Caller::User(subject, role)));
                 }
             }
-            What::Forgot { .. } => {
+            Command::Forgot { .. } => {
                 let token = data["reset_token"].as_str().map(str::to_owned);
                 self.shared.reset_tokens.lock().unwrap().extend(token);
             }
@@ -145,22 +145,22 @@ impl Client {
         }
     }
 
-    /// What a step asks, as whom, and by which door.
-    fn prepare(&mut self, step: &Step) -> Option<(Arc<Ask>, Request, Door)> {
+    /// Command a step asks, as whom, and by which auth_path.
+    fn prepare(&mut self, step: &Step) -> Option<(Arc<ClientRequest>, Request, AuthPath)> {
         if matches!(step.key, Key::Again | Key::OtherBody) && !self.memory.is_empty() {
-            let (ask, request) = self.memory[step.dice[0] as usize % self.memory.len()].clone();
+            let (ask, request) = self.memory[step.draws[0] as usize % self.memory.len()].clone();
             if step.key == Key::Again {
-                return Some((ask, request, Door::Gateway));
+                return Some((ask, request, AuthPath::Gateway));
             }
             if let Some(what) = other_body(&ask.what) {
                 let (_, _, body) = render(&what);
-                let ask = Ask { what, body: body.clone(), ..ask.as_ref().clone() };
-                return Some((Arc::new(ask), Request { body, ..request }, Door::Gateway));
+                let ask = ClientRequest { what, body: body.clone(), ..ask.as_ref().clone() };
+                return Some((Arc::new(ask), Request { body, ..request }, AuthPath::Gateway));
             }
         }
         let (what, (method, path, body)) = if step.verb == Verb::Malformed {
-            let (method, path, body) = resolve::malformed(step.dice[0]);
-            let what = What::Malformed { access: crate::model::ask::Access::Manager };
+            let (method, path, body) = resolve::malformed(step.draws[0]);
+            let what = Command::Malformed { access: crate::model::request::Access::Manager };
             (what, (method, path.to_owned(), Some(body)))
         } else {
             let model = self.shared.model.lock().unwrap();
@@ -170,7 +170,7 @@ impl Client {
         };
         let (token, verified, caller) = self.introduce(step.who, &what);
         let honours_key = matches!(method, "POST" | "PUT")
-            && !matches!(what, What::Login { .. } | What::Forgot { .. } | What::ServiceToken { .. });
+            && !matches!(what, Command::Login { .. } | Command::Forgot { .. } | Command::ServiceToken { .. });
         let key = (honours_key && step.key != Key::None).then(|| {
             let number = self.shared.keys.fetch_add(1, Ordering::Relaxed);
             format!("key-{number}")
@@ -179,7 +179,7 @@ impl Client {
         let mut headers = Vec::new();
         headers.extend(key.clone().map(|key| ("Idempotency-Key", key)));
         headers.extend(if_match.map(|version| ("If-Match", format!("\"{version}\""))));
-        let ask = Ask {
+        let ask = ClientRequest {
             caller,
             what,
             method,
@@ -188,26 +188,26 @@ impl Client {
             key,
             if_match,
         };
-        let door = if step.back_door && !ask.is_allowed() { Door::Function(verified) } else { Door::Gateway };
-        Some((Arc::new(ask), Request { method, path, token, headers, body }, door))
+        let auth_path = if step.bypass_gateway && !ask.is_allowed() { AuthPath::Direct(verified) } else { AuthPath::Gateway };
+        Some((Arc::new(ask), Request { method, path, token, headers, body }, auth_path))
     }
 
     /// A token, what the authorizer would say of it, and who that is.
-    fn introduce(&mut self, who: Who, what: &What) -> (Option<String>, Option<Verified>, Caller) {
-        let world = &self.shared.world;
-        let is_registration = matches!(what, What::Register { .. });
+    fn introduce(&mut self, who: Who, what: &Command) -> (Option<String>, Option<Verified>, Caller) {
+        let simulation = &self.shared.simulation;
+        let is_registration = matches!(what, Command::Register { .. });
         let closed = !self.shared.model.lock().unwrap().open_registration;
-        if what.access() == crate::model::ask::Access::Public && !(is_registration && closed) {
+        if what.access() == crate::model::request::Access::Public && !(is_registration && closed) {
             return (None, None, Caller::Nobody);
         }
-        let now = world.clock.now();
+        let now = simulation.clock.now();
         let role = match who {
             Who::Finance | Who::Late | Who::Forger => Some(Role::FinanceManager),
             Who::Inventory => Some(Role::InventoryManager),
             Who::LoggedIn => {
                 if let Some((token, caller)) = &self.session {
                     // The token of a real login, as long as it lasts.
-                    if let Ok(verified) = world.tokens.verify(token, now) {
+                    if let Ok(verified) = simulation.tokens.verify(token, now) {
                         return (Some(token.clone()), Some(verified), caller.clone());
                     }
                 }
@@ -219,13 +219,13 @@ impl Client {
         let caller = match role {
             Some(role) => {
                 let id = Id::new(Uuid::from_u128(1 + role as u128));
-                let email = Email::parse(&format!("{role}@example.com")).unwrap();
+                let email = EmailAddress::parse(&format!("{role}@example.com")).unwrap();
                 identity::Caller::User { id, email, role }
             }
             None => identity::Caller::Service { name: "reports".to_owned() },
         };
         let signed_at = if who == Who::Late { now.plus_seconds(-2 * 86_400) } else { now };
-        let (token, seconds) = world.tokens.sign(&caller, Uuid::nil(), signed_at).unwrap();
+        let (token, seconds) = simulation.tokens.sign(&caller, Uuid::nil(), signed_at).unwrap();
         let known = match &caller {
             identity::Caller::User { id, role, .. } => Caller::User(id.to_string(), *role),
             identity::Caller::Service { name } => Caller::Service(name.clone()),
@@ -239,15 +239,15 @@ impl Client {
     }
 
     /// The version that a change is for, or another one.
-    fn version(&self, what: &What, right: bool) -> Option<u64> {
+    fn version(&self, what: &Command, right: bool) -> Option<u64> {
         let model = self.shared.model.lock().unwrap();
         let now = match what {
-            What::UpdateParty(kind, id, _) | What::DeleteParty(kind, id) => {
+            Command::UpdateParty(kind, id, _) | Command::DeleteParty(kind, id) => {
                 model.parties.get(&(kind.as_str(), *id))?.now()?.version
             }
-            What::UpdateItem(id, _) | What::DeleteItem(id) => model.items.get(id)?.now()?.version,
-            What::AdjustStock(id, _) => model.stock.get(id)?.now()?.sequence,
-            What::UpdateOrder(kind, id, ..) | What::Advance(kind, id, ..) => {
+            Command::UpdateItem(id, _) | Command::DeleteItem(id) => model.items.get(id)?.now()?.version,
+            Command::AdjustStock(id, _) => model.stock.get(id)?.now()?.sequence,
+            Command::UpdateOrder(kind, id, ..) | Command::Advance(kind, id, ..) => {
                 model.orders.get(&(kind.as_str(), *id))?.now()?.version
             }
             _ => return None,
@@ -257,7 +257,7 @@ impl Client {
 }
 
 /// The same request with another body, if it can have one.
-fn other_body(what: &What) -> Option<What> {
+fn other_body(what: &Command) -> Option<Command> {
     let more = |lines: &[LineForm]| {
         let mut lines = lines.to_vec();
         lines[0].quantity += 1;
@@ -265,24 +265,24 @@ fn other_body(what: &What) -> Option<What> {
     };
     let mut other = what.clone();
     match &mut other {
-        What::CreateParty(_, form) | What::UpdateParty(_, _, form) => form.name.push('x'),
-        What::CreateItem(form) | What::UpdateItem(_, form) => form.name.push('x'),
-        What::AdjustStock(_, Adjust::By(change)) if *change != -1 => *change += 1,
-        What::CreateOrder(_, _, lines) => *lines = more(lines),
-        What::UpdateOrder(_, _, _, lines) => *lines = more(lines),
-        What::Advance(OrderKind::Sales, _, crate::model::ask::Step::Confirm, require) => *require = !*require,
-        What::Register { password, .. } => password.push('x'),
+        Command::CreateParty(_, form) | Command::UpdateParty(_, _, form) => form.name.push('x'),
+        Command::CreateItem(form) | Command::UpdateItem(_, form) => form.name.push('x'),
+        Command::AdjustStock(_, Adjust::By(change)) if *change != -1 => *change += 1,
+        Command::CreateOrder(_, _, lines) => *lines = more(lines),
+        Command::UpdateOrder(_, _, _, lines) => *lines = more(lines),
+        Command::Advance(OrderKind::Sales, _, crate::model::request::Step::Confirm, require) => *require = !*require,
+        Command::Register { password, .. } => password.push('x'),
         _ => return None,
     }
     Some(other)
 }
 
 /// Method, path and body of what is asked for.
-pub fn render(what: &What) -> (&'static str, String, Option<Value>) {
-    let parties = |kind: &ContactKind| format!("/api/{}s", kind.as_str());
+pub fn render(what: &Command) -> (&'static str, String, Option<Value>) {
+    let parties = |kind: &PartyKind| format!("/api/{}s", kind.as_str());
     let orders = |kind: &OrderKind| format!("/api/{}/orders", kind.as_str());
-    let party = |form: &crate::model::ask::PartyForm| json!({"name": form.name, "email": form.email, "phone": form.phone, "address": form.address});
-    let item = |form: &crate::model::ask::ItemForm| {
+    let party = |form: &crate::model::request::PartyForm| json!({"name": form.name, "email": form.email, "phone": form.phone, "address": form.address});
+    let item = |form: &crate::model::request::ItemForm| {
         json!({
             "name": form.name, "description": form.description, "sku": form.sku,
             "unit_price": money(form.unit_price),
@@ -300,38 +300,38 @@ pub fn render(what: &What) -> (&'static str, String, Option<Value>) {
         json!({field: party, "items": lines.iter().map(line).collect::<Vec<_>>()})
     };
     match what {
-        What::Register { email, password, role } => {
+        Command::Register { email, password, role } => {
             let body = json!({"email": email, "password": password, "role": role.as_str()});
             ("POST", "/api/auth/register".to_owned(), Some(body))
         }
-        What::Login { email, password } => {
+        Command::Login { email, password } => {
             let body = json!({"email": email, "password": password});
             ("POST", "/api/auth/login".to_owned(), Some(body))
         }
-        What::Forgot { email } => {
+        Command::Forgot { email } => {
             ("POST", "/api/auth/forgot-password".to_owned(), Some(json!({"email": email})))
         }
-        What::Reset { token, password } => {
+        Command::Reset { token, password } => {
             let body = json!({"reset_token": token, "new_password": password});
             ("POST", "/api/auth/reset-password".to_owned(), Some(body))
         }
-        What::ServiceToken { right } => {
+        Command::ServiceToken { right } => {
             let secret = if *right { SERVICE_SECRET } else { "not the secret at all" };
             let body = json!({"service_name": "reports", "service_secret": secret});
             ("POST", "/api/auth/service-token".to_owned(), Some(body))
         }
-        What::CreateParty(kind, form) => ("POST", parties(kind), Some(party(form))),
-        What::UpdateParty(kind, id, form) => ("PUT", format!("{}/{id}", parties(kind)), Some(party(form))),
-        What::DeleteParty(kind, id) => ("DELETE", format!("{}/{id}", parties(kind)), None),
-        What::GetParty(kind, id) => ("GET", format!("{}/{id}", parties(kind)), None),
-        What::ListParties(kind, limit) => ("GET", format!("{}?limit={limit}", parties(kind)), None),
-        What::CreateItem(form) => ("POST", "/api/items".to_owned(), Some(item(form))),
-        What::UpdateItem(id, form) => ("PUT", format!("/api/items/{id}"), Some(item(form))),
-        What::DeleteItem(id) => ("DELETE", format!("/api/items/{id}"), None),
-        What::GetItem(id) => ("GET", format!("/api/items/{id}"), None),
-        What::ListItems(limit) => ("GET", format!("/api/items?limit={limit}"), None),
-        What::GetStock(id) => ("GET", format!("/api/items/{id}/stock"), None),
-        What::AdjustStock(id, how) => {
+        Command::CreateParty(kind, form) => ("POST", parties(kind), Some(party(form))),
+        Command::UpdateParty(kind, id, form) => ("PUT", format!("{}/{id}", parties(kind)), Some(party(form))),
+        Command::DeleteParty(kind, id) => ("DELETE", format!("{}/{id}", parties(kind)), None),
+        Command::GetParty(kind, id) => ("GET", format!("{}/{id}", parties(kind)), None),
+        Command::ListParties(kind, limit) => ("GET", format!("{}?limit={limit}", parties(kind)), None),
+        Command::CreateItem(form) => ("POST", "/api/items".to_owned(), Some(item(form))),
+        Command::UpdateItem(id, form) => ("PUT", format!("/api/items/{id}"), Some(item(form))),
+        Command::DeleteItem(id) => ("DELETE", format!("/api/items/{id}"), None),
+        Command::GetItem(id) => ("GET", format!("/api/items/{id}"), None),
+        Command::ListItems(limit) => ("GET", format!("/api/items?limit={limit}"), None),
+        Command::GetStock(id) => ("GET", format!("/api/items/{id}/stock"), None),
+        Command::AdjustStock(id, how) => {
             let body = match how {
                 Adjust::By(change) => json!({"quantity": change}),
                 Adjust::To(target, None) => json!({"set_to": target}),
@@ -339,17 +339,17 @@ pub fn render(what: &What) -> (&'static str, String, Option<Value>) {
             };
             ("PUT", format!("/api/items/{id}/stock"), Some(body))
         }
-        What::ListMovements(id, limit) => ("GET", format!("/api/items/{id}/movements?limit={limit}"), None),
-        What::CreateOrder(kind, party, lines) => ("POST", orders(kind), Some(order(kind, party, lines))),
-        What::UpdateOrder(kind, id, party, lines) => {
+        Command::ListMovements(id, limit) => ("GET", format!("/api/items/{id}/movements?limit={limit}"), None),
+        Command::CreateOrder(kind, party, lines) => ("POST", orders(kind), Some(order(kind, party, lines))),
+        Command::UpdateOrder(kind, id, party, lines) => {
             ("PUT", format!("{}/{id}", orders(kind)), Some(order(kind, party, lines)))
         }
-        What::Advance(kind, id, step, require_stock) => {
+        Command::Advance(kind, id, step, require_stock) => {
             let body = require_stock.then(|| json!({"require_stock": true}));
             ("POST", format!("{}/{id}/{}", orders(kind), step.word()), body)
         }
-        What::GetOrder(kind, id) => ("GET", format!("{}/{id}", orders(kind)), None),
-        What::ListOrders { kind, status, party, limit } => {
+        Command::GetOrder(kind, id) => ("GET", format!("{}/{id}", orders(kind)), None),
+        Command::ListOrders { kind, status, party, limit } => {
             let mut path = format!("{}?limit={limit}", orders(kind));
             if let Some(status) = status {
                 path.push_str(&format!("&status={status}"));
@@ -359,7 +359,7 @@ pub fn render(what: &What) -> (&'static str, String, Option<Value>) {
             }
             ("GET", path, None)
         }
-        What::ListEvents(kind, id) => ("GET", format!("{}/{id}/events?limit=100", orders(kind)), None),
-        What::Malformed { .. } => ("POST", "/api/items".to_owned(), Some(json!({}))),
+        Command::ListEvents(kind, id) => ("GET", format!("{}/{id}/events?limit=100", orders(kind)), None),
+        Command::Malformed { .. } => ("POST", "/api/items".to_owned(), Some(json!({}))),
     }
 }

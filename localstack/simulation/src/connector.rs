@@ -13,12 +13,12 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
-use crate::World;
+use crate::Simulation;
 use crate::backend;
-use crate::chaos::{Fault, Io};
+use crate::faults::{Fault, Io};
 use crate::invocation::CURRENT;
 
-/// What a call is for.
+/// Command a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {
     /// Tables.
@@ -35,17 +35,17 @@ pub enum Service {
 /// `{"FunctionName", "Payload"}`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// What it is for.
+    /// Command it is for.
     pub service: Service,
     /// Such as `TransactWriteItems`.
     pub operation: String,
-    /// What is asked.
+    /// Command is asked.
     pub body: Value,
 }
 
 /// An answer from AWS, in the service's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct WireResponse {
     /// HTTP status.
     pub status: u16,
     /// The body.
@@ -54,7 +54,7 @@ pub struct Answer {
     pub headers: Vec<(&'static str, String)>,
 }
 
-impl Answer {
+impl WireResponse {
     /// A body with 200.
     pub fn ok(body: impl Into<String>) -> Self {
         Self { status: 200, body: body.into(), headers: Vec::new() }
@@ -67,15 +67,15 @@ impl Answer {
 }
 
 /// Rewrites calls and answers below the SDK: bugs that are put in on purpose, without a switch in what is tested.
-pub trait Sabotage: Send + Sync {
-    /// What is carried out in the place of a call, one after the other, as far as they succeed. The answer is that of
+pub trait Mutation: Send + Sync {
+    /// Command is carried out in the place of a call, one after the other, as far as they succeed. The answer is that of
     /// the first that fails, or else of the first.
     fn calls(&self, call: Call) -> Vec<Call> {
         vec![call]
     }
 
-    /// What the function hears.
-    fn answer(&self, _: &Call, answer: Answer) -> Answer {
+    /// Command the function hears.
+    fn answer(&self, _: &Call, answer: WireResponse) -> WireResponse {
         answer
     }
 
@@ -90,9 +90,9 @@ pub trait Sabotage: Send + Sync {
     }
 }
 
-/// The connector of a world.
+/// The connector of a simulation.
 #[derive(Clone)]
-pub struct Connector(pub(crate) Weak<World>);
+pub struct Connector(pub(crate) Weak<Simulation>);
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,8 +111,8 @@ impl HttpConnector for Connector {
         let connector = self.clone();
         HttpConnectorFuture::new(async move {
             let call = read(&request);
-            let world = connector.0.upgrade().ok_or_else(|| refused("the world has ended"))?;
-            let answer = exchange(&world, call).await?;
+            let simulation = connector.0.upgrade().ok_or_else(|| refused("the simulation has ended"))?;
+            let answer = exchange(&simulation, call).await?;
             let mut response = http(answer.status, answer.body);
             for (name, value) in answer.headers {
                 response.headers_mut().insert(name, value);
@@ -130,16 +130,16 @@ fn refused(reason: &str) -> ConnectorError {
     ConnectorError::io(reason.to_owned().into())
 }
 
-/// Waits for its turn, and then is carried out as chaos and sabotage will have it.
-async fn exchange(world: &std::sync::Arc<World>, call: Call) -> Result<Answer, ConnectorError> {
-    let sabotage = world.sabotage();
-    let calls = match &sabotage {
-        Some(sabotage) => sabotage.calls(call.clone()),
+/// Waits for its turn, and then is carried out as faults and mutation will have it.
+async fn exchange(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result<WireResponse, ConnectorError> {
+    let mutation = simulation.mutation();
+    let calls = match &mutation {
+        Some(mutation) => mutation.calls(call.clone()),
         None => vec![call.clone()],
     };
-    let mut told: Option<Answer> = None;
+    let mut told: Option<WireResponse> = None;
     for one in calls {
-        let answer = attempt(world, one).await?;
+        let answer = attempt(simulation, one).await?;
         let failed = !answer.is_ok();
         if told.is_none() || failed {
             told = Some(answer);
@@ -148,21 +148,21 @@ async fn exchange(world: &std::sync::Arc<World>, call: Call) -> Result<Answer, C
             break;
         }
     }
-    let answer = told.unwrap_or_else(|| Answer::ok("{}"));
-    Ok(match sabotage {
-        Some(sabotage) => sabotage.answer(&call, answer),
+    let answer = told.unwrap_or_else(|| WireResponse::ok("{}"));
+    Ok(match mutation {
+        Some(mutation) => mutation.answer(&call, answer),
         None => answer,
     })
 }
 
-async fn attempt(world: &std::sync::Arc<World>, call: Call) -> Result<Answer, ConnectorError> {
-    world.turnstile.pass().await;
+async fn attempt(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result<WireResponse, ConnectorError> {
+    simulation.scheduler.pass().await;
     let invocation = CURRENT.try_with(std::sync::Arc::clone).ok();
     let fault = match &invocation {
         Some(invocation) => {
             let number = invocation.next_io();
-            let fault = world.chaos().io(&Io { invocation, number, call: &call });
-            world.note_io(invocation, number, &call, fault);
+            let fault = simulation.faults().io(&Io { invocation, number, call: &call });
+            simulation.note_io(invocation, number, &call, fault);
             fault
         }
         None => Fault::None,
@@ -171,37 +171,37 @@ async fn attempt(world: &std::sync::Arc<World>, call: Call) -> Result<Answer, Co
         if let Some(invocation) = &invocation {
             invocation.dies.notify_one();
         }
-        std::future::pending::<Answer>().await
+        std::future::pending::<WireResponse>().await
     };
     match fault {
-        Fault::None => Ok(backend::carry_out(world, &call).await),
+        Fault::None => Ok(backend::carry_out(simulation, &call).await),
         Fault::Refused => Err(refused("connection refused")),
         Fault::ServerError => Ok(backend::server_error(call.service)),
         Fault::Throttled => Ok(backend::throttled(&call)),
         Fault::Conflict => Ok(backend::conflict(&call)),
         Fault::LostAnswer => {
-            backend::carry_out(world, &call).await;
+            backend::carry_out(simulation, &call).await;
             Err(refused("connection reset by peer"))
         }
         Fault::LateAnswer => {
-            backend::carry_out(world, &call).await;
+            backend::carry_out(simulation, &call).await;
             // The caller's patience ends first.
             Ok(std::future::pending().await)
         }
         Fault::ErrorAfter => {
-            backend::carry_out(world, &call).await;
+            backend::carry_out(simulation, &call).await;
             Ok(backend::server_error(call.service))
         }
-        Fault::Partial => Ok(backend::partly(world, &call).await),
+        Fault::Partial => Ok(backend::partly(simulation, &call).await),
         Fault::CrashBefore => Ok(die().await),
         Fault::CrashAfter => {
-            backend::carry_out(world, &call).await;
+            backend::carry_out(simulation, &call).await;
             Ok(die().await)
         }
     }
 }
 
-/// What a request of the SDK asks.
+/// Command a request of the SDK asks.
 fn read(request: &HttpRequest) -> Call {
     let bytes = request.body().bytes().unwrap_or_default();
     if let Some(target) = request.headers().get("x-amz-target") {

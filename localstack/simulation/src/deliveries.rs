@@ -9,7 +9,7 @@ use erp_local::deployment::TriggerSource;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::World;
+use crate::Simulation;
 use crate::backend::dynamo::{Change, Commit};
 use crate::invocation::{Ended, Function};
 
@@ -21,33 +21,33 @@ const LANES: u64 = 2;
 const RETENTION: i64 = 24 * 60 * 60 * 1000;
 
 /// Starts everything that delivers.
-pub(crate) fn start(world: &Arc<World>) {
-    for queue in 0..world.broker().queues.len() {
+pub(crate) fn start(simulation: &Arc<Simulation>) {
+    for queue in 0..simulation.broker().queues.len() {
         for _ in 0..POLLERS {
-            tokio::spawn(poll(Arc::clone(world), queue));
+            tokio::spawn(poll(Arc::clone(simulation), queue));
         }
     }
-    for (index, trigger) in world.deployment().triggers.iter().enumerate() {
+    for (index, trigger) in simulation.deployment().triggers.iter().enumerate() {
         if let TriggerSource::Stream { table, batch_size, filters, .. } = &trigger.source {
             for number in 0..LANES {
                 let lane = Lane { table, number, filters, batch: *batch_size, at: 0 };
-                tokio::spawn(lane.run(Arc::clone(world), (index, number)));
+                tokio::spawn(lane.run(Arc::clone(simulation), (index, number)));
             }
         }
     }
 }
 
-/// Takes batches from a queue, for as long as the world is there.
-async fn poll(world: Arc<World>, queue: usize) {
+/// Takes batches from a queue, for as long as the simulation is there.
+async fn poll(simulation: Arc<Simulation>, queue: usize) {
     loop {
-        let changed = world.changed();
-        let function = world.broker().queues[queue].function;
-        let most = world.broker().queues[queue].batch;
-        let most = world.chaos().batch(most);
-        let batch = world.receive(queue, most);
+        let changed = simulation.changed();
+        let function = simulation.broker().queues[queue].function;
+        let most = simulation.broker().queues[queue].batch;
+        let most = simulation.faults().batch(most);
+        let batch = simulation.receive(queue, most);
         if batch.is_empty() {
-            let next = world.broker().next_visible(queue);
-            let wait = next.map_or(Duration::MAX, |at| millis(at - world.clock.elapsed()));
+            let next = simulation.broker().next_visible(queue);
+            let wait = next.map_or(Duration::MAX, |at| millis(at - simulation.clock.elapsed()));
             // Whichever comes first: a message's time, or something new.
             drop(timeout(wait, changed).await);
             continue;
@@ -63,22 +63,22 @@ async fn poll(world: Arc<World>, queue: usize) {
             })
             .collect();
         let event = json!({"Records": records});
-        let event = match world.sabotage() {
-            Some(sabotage) => sabotage.batch(function, event),
+        let event = match simulation.mutation() {
+            Some(mutation) => mutation.batch(function, event),
             None => event,
         };
         let event = serde_json::from_value(event).unwrap();
-        world.count(|figures| figures.deliveries += batch.len() as u64);
-        let ended = world.invoke(function, None, |handler| handler.work(event)).await;
-        let response = ended.done().filter(|_| !world.chaos().loses_answer(function));
+        simulation.count(|figures| figures.deliveries += batch.len() as u64);
+        let ended = simulation.invoke(function, None, |handler| handler.work(event)).await;
+        let response = ended.done().filter(|_| !simulation.faults().loses_answer(function));
         let failed: Option<Vec<String>> = response.map(|response| {
             response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
         });
-        let now = world.clock.elapsed();
+        let now = simulation.clock.elapsed();
         // No answer: the whole batch comes again.
         let again = |id: &str| failed.as_ref().is_none_or(|failed| failed.iter().any(|other| other == id));
-        world.broker().settle(queue, batch, again, now);
-        world.wake();
+        simulation.broker().settle(queue, batch, again, now);
+        simulation.wake();
     }
 }
 
@@ -100,32 +100,32 @@ struct Record {
 }
 
 impl Lane {
-    async fn run(mut self, world: Arc<World>, name: (usize, u64)) {
+    async fn run(mut self, simulation: Arc<Simulation>, name: (usize, u64)) {
         // Read and not done.
         let mut pending: Vec<Record> = Vec::new();
         loop {
-            let changed = world.changed();
-            self.read(&world, &mut pending);
-            world.lane_is(name, pending.len());
-            if pending.is_empty() || world.relay_is_off.load(Ordering::Relaxed) {
+            let changed = simulation.changed();
+            self.read(&simulation, &mut pending);
+            simulation.lane_is(name, pending.len());
+            if pending.is_empty() || simulation.relay_is_off.load(Ordering::Relaxed) {
                 changed.await;
                 continue;
             }
-            let delay = world.chaos().stream_delay();
+            let delay = simulation.faults().stream_delay();
             if delay > 0 {
                 sleep(Duration::from_millis(delay)).await;
             }
-            let now = world.clock.elapsed();
+            let now = simulation.clock.elapsed();
             let forgotten = pending.iter().take_while(|record| now - record.at > RETENTION).count();
-            world.count(|figures| figures.records_forgotten += forgotten as u64);
+            simulation.count(|figures| figures.records_forgotten += forgotten as u64);
             pending.drain(..forgotten);
             if pending.is_empty() {
                 continue;
             }
-            let size = world.chaos().batch(self.batch).min(pending.len());
-            let done = deliver(&world, &pending[..size]).await;
-            if done > 0 && world.chaos().stream_repeats() {
-                deliver(&world, &pending[..done]).await;
+            let size = simulation.faults().batch(self.batch).min(pending.len());
+            let done = deliver(&simulation, &pending[..size]).await;
+            if done > 0 && simulation.faults().stream_repeats() {
+                deliver(&simulation, &pending[..done]).await;
             }
             pending.drain(..done);
             if done < size {
@@ -134,8 +134,8 @@ impl Lane {
         }
     }
 
-    fn read(&mut self, world: &World, pending: &mut Vec<Record>) {
-        world.read(|dynamo| {
+    fn read(&mut self, simulation: &Simulation, pending: &mut Vec<Record>) {
+        simulation.read(|dynamo| {
             for commit in &dynamo.commits()[self.at..] {
                 let changes = commit.changes.iter().enumerate().filter(|(_, change)| self.has(change));
                 let records = changes.map(|(index, change)| record(commit, index, change));
@@ -156,12 +156,12 @@ impl Lane {
 }
 
 /// How many of the records are done, from the first.
-async fn deliver(world: &Arc<World>, records: &[Record]) -> usize {
+async fn deliver(simulation: &Arc<Simulation>, records: &[Record]) -> usize {
     let event = json!({"Records": records.iter().map(|record| &record.json).collect::<Vec<_>>()});
     let event = serde_json::from_value(event).unwrap();
-    world.count(|figures| figures.records += records.len() as u64);
-    let ended = world.invoke(Function::Relay, None, |handler| handler.relay(event)).await;
-    let (Ended::Done(response), false) = (ended, world.chaos().loses_answer(Function::Relay)) else {
+    simulation.count(|figures| figures.records += records.len() as u64);
+    let ended = simulation.invoke(Function::Relay, None, |handler| handler.relay(event)).await;
+    let (Ended::Done(response), false) = (ended, simulation.faults().loses_answer(Function::Relay)) else {
         return 0;
     };
     let failed = response.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier);

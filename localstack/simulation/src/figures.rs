@@ -1,11 +1,11 @@
-//! What many trials came to, in numbers.
+//! Command many trials came to, in numbers.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::trace::{Counts, add_up};
-use crate::trial::Outcome;
+use crate::scenario::Outcome;
 
 /// The figures of a run.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -22,7 +22,7 @@ pub struct Figures {
     pub operations: BTreeMap<&'static str, u64>,
     /// Transactions and other writes that changed something.
     pub commits: u64,
-    /// What happened in them.
+    /// Command happened in them.
     #[serde(flatten)]
     pub counts: Counts,
     /// Comparisons, by promise.

@@ -5,14 +5,14 @@ use axum::http::HeaderMap;
 use erp_auth::{Tokens, Verified, context};
 use erp_domain::Clock;
 use erp_local::deployment::Deployment;
-use erp_testkit::{ApiAnswer, ApiRequest};
+use erp_testkit::{ApiResponse, ApiRequest};
 use serde_json::{Value, json};
 
 use crate::invocation::Function;
 
 const STAGE_ARN: &str = "arn:aws:execute-api:us-east-1:000000000000:local/dev";
 
-/// What a client sends.
+/// Command a client sends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// The method.
@@ -29,7 +29,7 @@ pub struct Request {
 
 /// By which way a request comes.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Door {
+pub enum AuthPath {
     /// Through the gateway, which looks at the token.
     Gateway,
     /// Straight to the function, as if the gateway had let it through with this caller: each service checks again.
@@ -42,18 +42,18 @@ pub(crate) fn admit(
     tokens: &Tokens,
     clock: &dyn Clock,
     request: &Request,
-    door: &Door,
-) -> Result<(Function, ApiRequest), ApiAnswer> {
+    auth_path: &AuthPath,
+) -> Result<(Function, ApiRequest), ApiResponse> {
     let path = request.path.split('?').next().unwrap_or_default();
     let matching = deployment.api.routes.iter().filter(|route| fits(&route.path, path));
     let route = matching
         .clone()
         .find(|route| route.method == request.method)
         .or_else(|| matching.clone().find(|route| route.method == "ANY"))
-        .ok_or_else(|| refusal(404, "not_found"))?;
+        .ok_or_else(|| rejection(404, "not_found"))?;
     let driven = deployment.functions.iter().find(|function| function.logical_id == route.function);
     let function = driven.and_then(|driven| Function::ALL.into_iter().find(|f| f.binary() == driven.binary));
-    let function = function.ok_or_else(|| refusal(404, "not_found"))?;
+    let function = function.ok_or_else(|| rejection(404, "not_found"))?;
     let mut sent = ApiRequest::new(request.method, &request.path);
     for (name, value) in &request.headers {
         sent = sent.header(name, value);
@@ -64,10 +64,10 @@ pub(crate) fn admit(
     if let Some(body) = &request.body {
         sent = sent.json(body);
     }
-    let verified = match door {
-        Door::Gateway if route.authorized => Some(verify(tokens, clock, request, path)?),
-        Door::Gateway => None,
-        Door::Function(verified) => verified.clone(),
+    let verified = match auth_path {
+        AuthPath::Gateway if route.authorized => Some(verify(tokens, clock, request, path)?),
+        AuthPath::Gateway => None,
+        AuthPath::Direct(verified) => verified.clone(),
     };
     if let Some(Verified { caller, expires_at }) = verified {
         sent = sent.caller(caller).expires(expires_at);
@@ -76,8 +76,8 @@ pub(crate) fn admit(
 }
 
 /// The authorizer's answer, read as the gateway reads it.
-fn verify(tokens: &Tokens, clock: &dyn Clock, request: &Request, path: &str) -> Result<Verified, ApiAnswer> {
-    let unauthorized = || refusal(401, "unauthorized");
+fn verify(tokens: &Tokens, clock: &dyn Clock, request: &Request, path: &str) -> Result<Verified, ApiResponse> {
+    let unauthorized = || rejection(401, "unauthorized");
     let token = request.token.as_ref().ok_or_else(unauthorized)?;
     let method_arn = format!("{STAGE_ARN}/{}{path}", request.method);
     let asked = authorizer::Request {
@@ -95,15 +95,15 @@ fn verify(tokens: &Tokens, clock: &dyn Clock, request: &Request, path: &str) -> 
     if statements.iter().any(|statement| speaks_of(statement, "Deny"))
         || !statements.iter().any(|statement| speaks_of(statement, "Allow"))
     {
-        return Err(refusal(403, "forbidden"));
+        return Err(rejection(403, "forbidden"));
     }
     let context = &answer["context"];
     context::from_fields(|name| context[name].as_str()).ok_or_else(unauthorized)
 }
 
 /// How the gateway answers by itself.
-pub(crate) fn refusal(status: u16, code: &str) -> ApiAnswer {
-    ApiAnswer { status, headers: HeaderMap::new(), text: json!({"status": status, "code": code}).to_string() }
+pub(crate) fn rejection(status: u16, code: &str) -> ApiResponse {
+    ApiResponse { status, headers: HeaderMap::new(), text: json!({"status": status, "code": code}).to_string() }
 }
 
 fn fits(template: &str, path: &str) -> bool {

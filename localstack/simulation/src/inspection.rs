@@ -1,19 +1,19 @@
-//! What must be true once everything has come to rest.
+//! Command must be true once everything has come to rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use erp_domain::contact::ContactKind;
+use erp_domain::PartyKind;
 use erp_domain::identity::Role;
-use erp_domain::order::OrderKind;
+use crate::model::OrderKind;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::client::{Shared, render};
-use crate::gateway::{Door, Request};
+use crate::gateway::{AuthPath, Request};
 use crate::model::Model;
-use crate::model::ask::{Ask, Caller, What};
-use crate::witness::Row;
+use crate::model::request::{ClientRequest, Caller, Command};
+use crate::observer::Row;
 
 /// Looks at everything, and tells the model what is not as promised.
 pub async fn inspect(shared: &Arc<Shared>, poison: &BTreeSet<String>) {
@@ -46,7 +46,7 @@ type Judge<'a> = dyn FnMut(&'static str, bool, String) + 'a;
 
 /// Every event is out, and nothing but poison is dead.
 fn events(shared: &Shared, model: &Model, poison: &BTreeSet<String>, judge: &mut Judge<'_>) {
-    let published = shared.world.broker().published.clone();
+    let published = shared.simulation.broker().published.clone();
     for (id, kind) in &model.events {
         judge("P2", published.contains_key(id), format!("{kind} {id} was never published"));
     }
@@ -54,11 +54,11 @@ fn events(shared: &Shared, model: &Model, poison: &BTreeSet<String>, judge: &mut
         judge("P2", model.events.contains_key(id), format!("{id} was published and never happened"));
     }
     let mut left = poison.clone();
-    for (queue, dead) in shared.world.dead_letters() {
+    for (queue, dead) in shared.simulation.dead_letters() {
         judge("P2", left.remove(&dead.body), format!("a good message is dead in {queue}: {}", dead.body));
     }
     judge("P2", left.is_empty(), format!("poison that is in no dead-letter queue: {left:?}"));
-    let waiting = shared.world.read(|dynamo| {
+    let waiting = shared.simulation.read(|dynamo| {
         let rows = dynamo.rows().iter().filter(|(_, row)| row.get("outbox_pk").is_some());
         rows.map(|(place, _)| format!("{place:?}")).collect::<Vec<_>>()
     });
@@ -111,7 +111,7 @@ fn stock(shared: &Shared, model: &Model, judge: &mut Judge<'_>) {
     }
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
     let mut quantities: BTreeMap<String, i64> = BTreeMap::new();
-    for (place, row) in shared.world.rows("erp-inventory") {
+    for (place, row) in shared.simulation.rows("erp-inventory") {
         let row = Row(&row);
         if place.sk.starts_with("MOVEMENT#") {
             *sums.entry(place.pk).or_default() += row.number("change");
@@ -128,7 +128,7 @@ fn stock(shared: &Shared, model: &Model, judge: &mut Judge<'_>) {
 /// Who waits stands in the line of each item, and nobody else does.
 fn lines(shared: &Shared, model: &Model, judge: &mut Judge<'_>) {
     let mut places = BTreeSet::new();
-    for (place, row) in shared.world.rows("erp-inventory") {
+    for (place, row) in shared.simulation.rows("erp-inventory") {
         if place.sk.starts_with("WAITING#") {
             let item: Option<Uuid> = place.pk.strip_prefix("ITEM#").and_then(|id| id.parse().ok());
             places.extend(item.map(|item| (Row(&row).uuid("order_id"), item)));
@@ -147,28 +147,28 @@ fn lines(shared: &Shared, model: &Model, judge: &mut Judge<'_>) {
 
 /// Reads everything over the API: the model judges whether it is so.
 async fn look(shared: &Arc<Shared>) {
-    let asks: Vec<What> = {
+    let asks: Vec<Command> = {
         let model = shared.model.lock().unwrap();
         let contact = |word: &str| match word {
-            "vendor" => ContactKind::Vendor,
-            _ => ContactKind::Customer,
+            "vendor" => PartyKind::Vendor,
+            _ => PartyKind::Customer,
         };
         let order = |word: &str| match word {
             "purchase" => OrderKind::Purchase,
             _ => OrderKind::Sales,
         };
-        let parties = model.parties.keys().map(|(kind, id)| What::GetParty(contact(kind), *id));
+        let parties = model.parties.keys().map(|(kind, id)| Command::GetParty(contact(kind), *id));
         let items = model
             .items
             .keys()
-            .flat_map(|id| [What::GetItem(*id), What::GetStock(*id), What::ListMovements(*id, 100)]);
+            .flat_map(|id| [Command::GetItem(*id), Command::GetStock(*id), Command::ListMovements(*id, 100)]);
         let orders = model
             .orders
             .keys()
-            .flat_map(|(kind, id)| [What::GetOrder(order(kind), *id), What::ListEvents(order(kind), *id)]);
-        let lists = [ContactKind::Customer, ContactKind::Vendor].map(|kind| What::ListParties(kind, 100));
+            .flat_map(|(kind, id)| [Command::GetOrder(order(kind), *id), Command::ListEvents(order(kind), *id)]);
+        let lists = [PartyKind::Customer, PartyKind::Vendor].map(|kind| Command::ListParties(kind, 100));
         let statuses = [OrderKind::Sales, OrderKind::Purchase].into_iter().flat_map(|kind| {
-            [None, Some("draft"), Some("paid"), Some("cancelled")].map(|status| What::ListOrders {
+            [None, Some("draft"), Some("paid"), Some("cancelled")].map(|status| Command::ListOrders {
                 kind,
                 status,
                 party: None,
@@ -180,7 +180,7 @@ async fn look(shared: &Arc<Shared>) {
             .chain(orders)
             .chain(lists)
             .chain(statuses)
-            .chain([What::ListItems(100)])
+            .chain([Command::ListItems(100)])
             .collect()
     };
     for what in asks {
@@ -228,7 +228,7 @@ async fn walk(shared: &Arc<Shared>, path: &str, expected: &[String]) {
     loop {
         let query = cursor.as_ref().map_or(String::new(), |cursor| format!("&cursor={cursor}"));
         let request = request(shared, "GET", format!("{path}?limit=7{query}"), None);
-        let answer = shared.world.send(&request, &Door::Gateway, 0).await;
+        let answer = shared.simulation.send(&request, &AuthPath::Gateway, 0).await;
         let body = answer.map_or(Value::Null, |answer| answer.json());
         let rows = body["data"].as_array().cloned().unwrap_or_default();
         found.extend(rows.iter().filter_map(|row| row["id"].as_str().map(str::to_owned)));
@@ -244,20 +244,20 @@ async fn walk(shared: &Arc<Shared>, path: &str, expected: &[String]) {
     }
 }
 
-async fn ask(shared: &Arc<Shared>, what: What) -> Option<erp_testkit::ApiAnswer> {
+async fn ask(shared: &Arc<Shared>, what: Command) -> Option<erp_testkit::ApiResponse> {
     let (method, path, body) = render(&what);
     let request = request(shared, method, path.clone(), body.clone());
     let caller =
         Caller::User(Uuid::from_u128(1 + Role::FinanceManager as u128).to_string(), Role::FinanceManager);
     let path = path.split('?').next().unwrap_or_default().to_owned();
-    let ask = Arc::new(Ask { caller, what, method, path, body, key: None, if_match: None });
-    shared.try_once(&ask, &request, &Door::Gateway).await
+    let ask = Arc::new(ClientRequest { caller, what, method, path, body, key: None, if_match: None });
+    shared.try_once(&ask, &request, &AuthPath::Gateway).await
 }
 
 fn request(shared: &Arc<Shared>, method: &'static str, path: String, body: Option<Value>) -> Request {
     use erp_domain::Clock;
     let caller = erp_testkit::request::user(Role::FinanceManager);
-    let signed = shared.world.tokens.sign(&caller, Uuid::nil(), shared.world.clock.now());
+    let signed = shared.simulation.tokens.sign(&caller, Uuid::nil(), shared.simulation.clock.now());
     let token = signed.ok().map(|(token, _)| token);
     Request { method, path, token, headers: Vec::new(), body }
 }

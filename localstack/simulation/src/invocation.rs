@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
-/// The functions that a world runs.
+/// The functions that a simulation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Function {
     /// Users.
@@ -23,13 +23,13 @@ pub enum Function {
     InventoryWorker,
     /// Sales orders.
     SalesApi,
-    /// What inventory decided about them.
+    /// Command inventory decided about them.
     SalesWorker,
     /// Purchase orders.
     PurchaseApi,
     /// Streams to topics.
     Relay,
-    /// What the streams did not bring.
+    /// Command the streams did not bring.
     RelaySweep,
 }
 
@@ -76,7 +76,7 @@ impl fmt::Display for Function {
 /// A run of a function.
 #[derive(Debug)]
 pub struct Invocation {
-    /// Counts the invocations of a world.
+    /// Counts the invocations of a simulation.
     pub id: u64,
     /// Which function runs.
     pub function: Function,

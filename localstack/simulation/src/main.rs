@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use erp_simulation::figures::Figures;
 use erp_simulation::run::Extent;
-use erp_simulation::trial::{Outcome, Plan};
+use erp_simulation::scenario::{Outcome, Scenario};
 
 /// Plays random histories against the whole platform, under faults, and compares it with a model.
 #[derive(Debug, Parser)]
@@ -40,9 +40,9 @@ fn main() -> ExitCode {
 
 /// Plays one seed, and shows how it goes wrong, if it does.
 fn replay(arguments: &Arguments, seed: u64) -> ExitCode {
-    let plan = Plan::of(seed, arguments.extent.steps);
-    println!("seed {seed}: {} clients, {:?}", plan.clients, plan.weather);
-    let outcome = plan.run(arguments.verbose);
+    let scenario = Scenario::of(seed, arguments.extent.steps);
+    println!("seed {seed}: {} clients, {:?}", scenario.clients, scenario.profile);
+    let outcome = scenario.run(arguments.verbose);
     for line in &outcome.lines {
         println!("{line}");
     }
@@ -51,7 +51,7 @@ fn replay(arguments: &Arguments, seed: u64) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if arguments.shrink > 0 {
-        let short = plan.shrink(arguments.shrink);
+        let short = scenario.shrink(arguments.shrink);
         println!("\nThe shortest history found that still goes wrong, {} steps:", short.steps.len());
         let outcome = short.run(true);
         for line in &outcome.lines {

@@ -14,9 +14,9 @@ use crate::invocation::Function;
 pub struct Message {
     /// Unique.
     pub id: String,
-    /// What it says.
+    /// Command it says.
     pub body: String,
-    /// From when on it is seen, in milliseconds since the world began.
+    /// From when on it is seen, in milliseconds since the simulation began.
     pub visible_at: i64,
     /// How often it was received.
     pub receives: u32,
@@ -27,7 +27,7 @@ pub struct Message {
 pub struct Queue {
     /// Its physical name.
     pub name: String,
-    /// What it drives.
+    /// Command it drives.
     pub function: Function,
     /// Most messages of a batch.
     pub batch: usize,
@@ -35,16 +35,16 @@ pub struct Queue {
     pub visibility: i64,
     /// How often a message is received at most.
     pub max_receives: u32,
-    /// What waits.
+    /// Command waits.
     pub ready: Vec<Message>,
     /// How many are being worked on.
     pub in_flight: usize,
-    /// What was given up.
+    /// Command was given up.
     pub dead: Vec<Message>,
     arn: String,
 }
 
-/// The topics and queues of a world.
+/// The topics and queues of a simulation.
 #[derive(Debug)]
 pub struct Broker {
     /// The queues.
@@ -162,7 +162,7 @@ impl Broker {
     }
 
     /// The batch was worked on; those that failed are seen again when their time is over.
-    pub(crate) fn settle(
+    pub(crate) fn drain(
         &mut self,
         queue: usize,
         batch: Vec<Message>,
@@ -184,7 +184,7 @@ impl Broker {
     }
 
     /// Whether nothing waits and nothing is being worked on.
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_quiescent(&self) -> bool {
         self.queues.iter().all(|queue| queue.ready.is_empty() && queue.in_flight == 0)
     }
 

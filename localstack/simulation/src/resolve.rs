@@ -1,49 +1,49 @@
-//! What a step points at, once its turn has come.
+//! Command a step points at, once its turn has come.
 
-use erp_domain::contact::ContactKind;
+use erp_domain::PartyKind;
 use erp_domain::identity::Role;
-use erp_domain::order::OrderKind;
+use crate::model::OrderKind;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::history::{Step, Verb};
+use crate::workload::{Step, Verb};
 use crate::model::Model;
-use crate::model::ask::{Access, Adjust, ItemForm, LineForm, PartyForm, Step as OrderStep, What};
+use crate::model::request::{Access, Adjust, ItemForm, LineForm, PartyForm, Step as OrderStep, Command};
 
-/// What a step asks for, out of what is there; nothing if there is nothing to do it with.
-pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<What> {
-    let [a, b, c, d, e, f] = step.dice;
-    let contact = if a % 3 == 0 { ContactKind::Vendor } else { ContactKind::Customer };
+/// Command a step asks for, out of what is there; nothing if there is nothing to do it with.
+pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Command> {
+    let [a, b, c, d, e, f] = step.draws;
+    let contact = if a % 3 == 0 { PartyKind::Vendor } else { PartyKind::Customer };
     let order = if a % 3 == 0 { OrderKind::Purchase } else { OrderKind::Sales };
     let limit = if c % 3 == 0 { 100 } else { 1 + c as usize % 10 };
     let email = format!("user{}@example.com", b % 6);
     Some(match step.verb {
         Verb::Register => {
             let role = if c % 2 == 0 { Role::FinanceManager } else { Role::InventoryManager };
-            What::Register { email, password: password(d), role }
+            Command::Register { email, password: password(d), role }
         }
         Verb::Login => {
             let known = model.users.get(&email).and_then(|user| user.now());
             let right = known.map(|user| user.password.clone()).filter(|_| c % 3 > 0);
-            What::Login { email, password: right.unwrap_or_else(|| "not the password".to_owned()) }
+            Command::Login { email, password: right.unwrap_or_else(|| "not the password".to_owned()) }
         }
-        Verb::Forgot => What::Forgot { email },
+        Verb::Forgot => Command::Forgot { email },
         Verb::Reset => {
             let token = reset_tokens.get(b as usize % reset_tokens.len().max(1)).cloned();
-            What::Reset { token: token.unwrap_or_else(|| "no token".to_owned()), password: password(d) }
+            Command::Reset { token: token.unwrap_or_else(|| "no token".to_owned()), password: password(d) }
         }
-        Verb::ServiceToken => What::ServiceToken { right: b % 3 > 0 },
-        Verb::CreateParty => What::CreateParty(contact, party_form(b, c)),
-        Verb::UpdateParty => What::UpdateParty(contact, party(model, contact, b)?, party_form(c, d)),
-        Verb::DeleteParty => What::DeleteParty(contact, party(model, contact, b)?),
-        Verb::GetParty => What::GetParty(contact, party(model, contact, b)?),
-        Verb::ListParties => What::ListParties(contact, limit),
-        Verb::CreateItem => What::CreateItem(item_form(b, c)),
-        Verb::UpdateItem => What::UpdateItem(item(model, b)?, item_form(c, d)),
-        Verb::DeleteItem => What::DeleteItem(item(model, b)?),
-        Verb::GetItem => What::GetItem(item(model, b)?),
-        Verb::ListItems => What::ListItems(limit),
-        Verb::GetStock => What::GetStock(item(model, b)?),
+        Verb::ServiceToken => Command::ServiceToken { right: b % 3 > 0 },
+        Verb::CreateParty => Command::CreateParty(contact, party_form(b, c)),
+        Verb::UpdateParty => Command::UpdateParty(contact, party(model, contact, b)?, party_form(c, d)),
+        Verb::DeleteParty => Command::DeleteParty(contact, party(model, contact, b)?),
+        Verb::GetParty => Command::GetParty(contact, party(model, contact, b)?),
+        Verb::ListParties => Command::ListParties(contact, limit),
+        Verb::CreateItem => Command::CreateItem(item_form(b, c)),
+        Verb::UpdateItem => Command::UpdateItem(item(model, b)?, item_form(c, d)),
+        Verb::DeleteItem => Command::DeleteItem(item(model, b)?),
+        Verb::GetItem => Command::GetItem(item(model, b)?),
+        Verb::ListItems => Command::ListItems(limit),
+        Verb::GetStock => Command::GetStock(item(model, b)?),
         Verb::AdjustStock => {
             let id = item(model, b)?;
             let seen = model.stock.get(&id).and_then(|stock| stock.now()).map(|stock| stock.quantity);
@@ -53,53 +53,53 @@ pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Wh
                 2 => Adjust::By(-1 - i64::from(d % 20)),
                 _ => Adjust::By(1 + i64::from(d % 12)),
             };
-            What::AdjustStock(id, how)
+            Command::AdjustStock(id, how)
         }
-        Verb::ListMovements => What::ListMovements(item(model, b)?, limit),
-        Verb::CreateSale => What::CreateOrder(
+        Verb::ListMovements => Command::ListMovements(item(model, b)?, limit),
+        Verb::CreateSale => Command::CreateOrder(
             OrderKind::Sales,
-            party(model, ContactKind::Customer, b)?,
+            party(model, PartyKind::Customer, b)?,
             lines(model, c, d, e)?,
         ),
-        Verb::CreatePurchase => What::CreateOrder(
+        Verb::CreatePurchase => Command::CreateOrder(
             OrderKind::Purchase,
-            party(model, ContactKind::Vendor, b)?,
+            party(model, PartyKind::Vendor, b)?,
             lines(model, c, d, e)?,
         ),
         Verb::UpdateOrder => {
             let id = order_of(model, order, Some("draft"), b)?;
-            What::UpdateOrder(order, id, party(model, order.party(), c)?, lines(model, d, e, f)?)
+            Command::UpdateOrder(order, id, party(model, order.party(), c)?, lines(model, d, e, f)?)
         }
         Verb::Confirm => {
             let id = order_of(model, OrderKind::Sales, Some("draft"), b)?;
-            What::Advance(OrderKind::Sales, id, OrderStep::Confirm, c % 8 == 0)
+            Command::Advance(OrderKind::Sales, id, OrderStep::Confirm, c % 8 == 0)
         }
         Verb::Receive => {
             let id = order_of(model, OrderKind::Purchase, Some("draft"), b)?;
-            What::Advance(OrderKind::Purchase, id, OrderStep::Receive, false)
+            Command::Advance(OrderKind::Purchase, id, OrderStep::Receive, false)
         }
         Verb::Pay => {
             let wanted = if order == OrderKind::Sales { "confirmed" } else { "received" };
-            What::Advance(order, order_of(model, order, Some(wanted), b)?, OrderStep::Pay, false)
+            Command::Advance(order, order_of(model, order, Some(wanted), b)?, OrderStep::Pay, false)
         }
         Verb::Cancel => {
             let wanted = if c % 2 == 0 { "confirmed" } else { "draft" };
-            What::Advance(order, order_of(model, order, Some(wanted), b)?, OrderStep::Cancel, false)
+            Command::Advance(order, order_of(model, order, Some(wanted), b)?, OrderStep::Cancel, false)
         }
-        Verb::GetOrder => What::GetOrder(order, order_of(model, order, None, b)?),
+        Verb::GetOrder => Command::GetOrder(order, order_of(model, order, None, b)?),
         Verb::ListOrders => {
             let statuses = ["draft", if a % 3 == 0 { "received" } else { "confirmed" }, "paid", "cancelled"];
             let status = (d % 2 == 0).then(|| statuses[e as usize % 4]);
             let party = if f % 3 == 0 { party(model, order.party(), f / 3) } else { None };
-            What::ListOrders { kind: order, status, party, limit }
+            Command::ListOrders { kind: order, status, party, limit }
         }
-        Verb::ListEvents => What::ListEvents(order, order_of(model, order, None, b)?),
-        Verb::Malformed => What::Malformed { access: Access::Manager },
+        Verb::ListEvents => Command::ListEvents(order, order_of(model, order, None, b)?),
+        Verb::Malformed => Command::Malformed { access: Access::Manager },
     })
 }
 
 /// Bodies that are refused, with where they go.
-pub fn malformed(dice: u32) -> (&'static str, &'static str, Value) {
+pub fn malformed(draws: u32) -> (&'static str, &'static str, Value) {
     let bodies = [
         ("POST", "/api/items", json!({"name": "", "sku": "X", "unit_price": -1})),
         ("POST", "/api/customers", json!({"name": "n", "email": "no address"})),
@@ -108,63 +108,63 @@ pub fn malformed(dice: u32) -> (&'static str, &'static str, Value) {
         ("POST", "/api/items", json!({"name": "n", "sku": "S", "unit_price": 0.001})),
         ("POST", "/api/sales/orders", json!([])),
     ];
-    bodies[dice as usize % bodies.len()].clone()
+    bodies[draws as usize % bodies.len()].clone()
 }
 
-fn password(dice: u32) -> String {
-    format!("correct horse {}", dice % 100)
+fn password(draws: u32) -> String {
+    format!("correct horse {}", draws % 100)
 }
 
-fn party_form(dice: u32, more: u32) -> PartyForm {
+fn party_form(draws: u32, more: u32) -> PartyForm {
     PartyForm {
         name: format!("Name {}", more % 1000),
-        email: format!("party{}@example.com", dice % 25),
+        email: format!("party{}@example.com", draws % 25),
         phone: if more.is_multiple_of(2) { String::new() } else { format!("+43 {}", more % 10_000) },
-        address: format!("Street {}", dice % 100),
+        address: format!("Street {}", draws % 100),
     }
 }
 
-fn item_form(dice: u32, more: u32) -> ItemForm {
+fn item_form(draws: u32, more: u32) -> ItemForm {
     ItemForm {
         name: format!("Item {}", more % 1000),
         description: if more.is_multiple_of(2) { String::new() } else { "as described".to_owned() },
-        sku: format!("SKU-{}", dice % 20),
+        sku: format!("SKU-{}", draws % 20),
         unit_price: i64::from(more % 100_000),
     }
 }
 
 /// One of these: mostly among the first few, so that many want the same.
-fn pick(ids: &[Uuid], dice: u32) -> Option<Uuid> {
-    let few = if dice.is_multiple_of(4) { ids.len() } else { ids.len().min(5) };
-    (few > 0).then(|| ids[(dice / 4) as usize % few])
+fn pick(ids: &[Uuid], draws: u32) -> Option<Uuid> {
+    let few = if draws.is_multiple_of(4) { ids.len() } else { ids.len().min(5) };
+    (few > 0).then(|| ids[(draws / 4) as usize % few])
 }
 
-fn party(model: &Model, kind: ContactKind, dice: u32) -> Option<Uuid> {
+fn party(model: &Model, kind: PartyKind, draws: u32) -> Option<Uuid> {
     let of_kind = model.parties.iter().filter(|((of, _), _)| *of == kind.as_str());
     let (there, gone): (Vec<_>, Vec<_>) = of_kind.partition(|(_, party)| party.now().is_some());
     let ids = |list: Vec<(&(&str, Uuid), _)>| list.into_iter().map(|((_, id), _)| *id).collect::<Vec<_>>();
-    if dice.is_multiple_of(20) { pick(&ids(gone), dice / 20) } else { pick(&ids(there), dice) }
+    if draws.is_multiple_of(20) { pick(&ids(gone), draws / 20) } else { pick(&ids(there), draws) }
 }
 
-fn item(model: &Model, dice: u32) -> Option<Uuid> {
+fn item(model: &Model, draws: u32) -> Option<Uuid> {
     let (there, gone): (Vec<_>, Vec<_>) = model.items.iter().partition(|(_, item)| item.now().is_some());
     let ids = |list: Vec<(&Uuid, _)>| list.into_iter().map(|(id, _)| *id).collect::<Vec<_>>();
-    if dice.is_multiple_of(25) { pick(&ids(gone), dice / 25) } else { pick(&ids(there), dice) }
+    if draws.is_multiple_of(25) { pick(&ids(gone), draws / 25) } else { pick(&ids(there), draws) }
 }
 
 /// An order: mostly one of the newest that stand there.
-fn order_of(model: &Model, kind: OrderKind, status: Option<&str>, dice: u32) -> Option<Uuid> {
+fn order_of(model: &Model, kind: OrderKind, status: Option<&str>, draws: u32) -> Option<Uuid> {
     let all = model.orders.iter().rev().filter(|((of, _), _)| *of == kind.as_str());
     let fits = |status: &str, order: Option<&crate::model::state::Order>| {
         order.is_some_and(|order| order.status == status)
     };
     let standing: Vec<Uuid> = all
         .clone()
-        .filter(|(_, order)| status.is_none_or(|status| dice.is_multiple_of(10) || fits(status, order.now())))
+        .filter(|(_, order)| status.is_none_or(|status| draws.is_multiple_of(10) || fits(status, order.now())))
         .map(|((_, id), _)| *id)
         .collect();
     let few = standing.len().min(12);
-    (few > 0).then(|| standing[(dice / 10) as usize % few])
+    (few > 0).then(|| standing[(draws / 10) as usize % few])
 }
 
 fn lines(model: &Model, a: u32, b: u32, c: u32) -> Option<Vec<LineForm>> {
@@ -175,11 +175,11 @@ fn lines(model: &Model, a: u32, b: u32, c: u32) -> Option<Vec<LineForm>> {
         _ => 1,
     };
     let line = |n: u32| {
-        let dice = b.wrapping_mul(2 * n + 1).wrapping_add(c >> n);
+        let draws = b.wrapping_mul(2 * n + 1).wrapping_add(c >> n);
         Some(LineForm {
-            item: item(model, dice)?,
-            quantity: 1 + i64::from((dice >> 8) % 9),
-            unit_price: (dice >> 16).is_multiple_of(3).then(|| i64::from((dice >> 18) % 5_000)),
+            item: item(model, draws)?,
+            quantity: 1 + i64::from((draws >> 8) % 9),
+            unit_price: (draws >> 16).is_multiple_of(3).then(|| i64::from((draws >> 18) % 5_000)),
         })
     };
     (0..many).map(line).collect()

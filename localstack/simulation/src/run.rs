@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::figures::Figures;
-use crate::trial::{Outcome, Plan};
+use crate::scenario::{Outcome, Scenario};
 
 /// How much is to be played, as command lines say it.
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// What to play.
+    /// Command to play.
     pub fn run(&self) -> Run {
         let until = self.hours.map_or(Until::Operations(self.operations), |hours| {
             Until::Elapsed(Duration::try_from_secs_f64(hours * 3600.0).unwrap_or(Duration::MAX))
@@ -67,7 +67,7 @@ pub enum Until {
 }
 
 impl Run {
-    /// Plays until it is enough, or until a promise is broken. `progress` hears of every world.
+    /// Plays until it is enough, or until a promise is broken. `progress` hears of every simulation.
     pub fn play(&self, progress: impl Fn(&Figures, u64, &Outcome) + Sync) -> Figures {
         let begun = Instant::now();
         let figures = Mutex::new(Figures { first_seed: self.first_seed, ..Figures::default() });
@@ -81,7 +81,7 @@ impl Run {
                 scope.spawn(|| {
                     while !failed.load(Ordering::Relaxed) && !enough() {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
-                        let outcome = Plan::of(seed, self.steps).run(false);
+                        let outcome = Scenario::of(seed, self.steps).run(false);
                         failed.fetch_or(!outcome.violations.is_empty(), Ordering::Relaxed);
                         let mut figures = lock(&figures);
                         figures.add(seed, &outcome);

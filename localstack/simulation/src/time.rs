@@ -9,7 +9,7 @@ use fastrand::Rng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// What the clock of a world shows at its beginning, in milliseconds since the Unix epoch.
+/// Command the clock of a simulation shows at its beginning, in milliseconds since the Unix epoch.
 pub const BEGINNING: i64 = 1_800_000_000_000;
 
 /// Goes with tokio's clock, which stands still while anybody has something to do.
@@ -22,7 +22,7 @@ impl VirtualClock {
         Self(Instant::now())
     }
 
-    /// Milliseconds since the world began.
+    /// Milliseconds since the simulation began.
     pub fn elapsed(&self) -> i64 {
         i64::try_from(self.0.elapsed().as_millis()).unwrap_or(i64::MAX)
     }

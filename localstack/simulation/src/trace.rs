@@ -1,16 +1,16 @@
-//! What happened, counted, and call by call: a number that tells two runs apart, and words for whoever looks for a fault.
+//! Command happened, counted, and call by call: a number that tells two runs apart, and words for whoever looks for a fault.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::World;
-use crate::chaos::Fault;
+use crate::Simulation;
+use crate::faults::Fault;
 use crate::connector::Call;
 use crate::invocation::Invocation;
 
-/// What happened in a world, counted.
+/// Command happened in a simulation, counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Calls to AWS.
@@ -34,7 +34,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Adds those of another world.
+    /// Adds those of another simulation.
     pub fn add(&mut self, other: &Self) {
         let Self {
             calls,
@@ -66,12 +66,12 @@ pub(crate) fn add_up(into: &mut BTreeMap<&'static str, u64>, from: &BTreeMap<&'s
     }
 }
 
-/// The calls of a world.
+/// The calls of a simulation.
 #[derive(Default)]
 pub(crate) struct Trace {
     /// Of everything so far.
     pub(crate) hash: u64,
-    /// If the world is verbose.
+    /// If the simulation is verbose.
     pub(crate) lines: Option<Vec<String>>,
 }
 
@@ -81,13 +81,13 @@ impl Trace {
     }
 }
 
-impl World {
+impl Simulation {
     /// Tells two runs apart: the same seed gives the same number.
     pub fn trace(&self) -> u64 {
         self.trace.lock().unwrap().hash
     }
 
-    /// Every call in words, if the world is verbose.
+    /// Every call in words, if the simulation is verbose.
     pub fn lines(&self) -> Vec<String> {
         self.trace.lock().unwrap().lines.clone().unwrap_or_default()
     }
@@ -130,7 +130,7 @@ impl World {
     }
 }
 
-/// What a call is about, in a few words.
+/// Command a call is about, in a few words.
 fn subject(call: &Call) -> String {
     let key = |key: &Value| {
         let part = |name: &str| key[name]["S"].as_str().unwrap_or_default().to_owned();

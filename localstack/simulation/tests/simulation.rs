@@ -3,13 +3,13 @@
 use erp_simulation::control::{CONTROLS, NOTHING_WRONG, search};
 use erp_simulation::crash;
 use erp_simulation::run::in_parallel;
-use erp_simulation::trial::{Outcome, Plan};
+use erp_simulation::scenario::{Outcome, Scenario};
 
 /// Steps of a history here.
 const STEPS: usize = 60;
 
 fn keeps_its_promises(seed: u64) -> Outcome {
-    let outcome = Plan::of(seed, STEPS).run(false);
+    let outcome = Scenario::of(seed, STEPS).run(false);
     assert!(
         outcome.violations.is_empty(),
         "seed {seed} breaks a promise; again: \
@@ -37,15 +37,15 @@ fn a_fresh_history_keeps_every_promise() {
 #[test]
 fn a_relay_that_was_away_for_two_days_loses_nothing() {
     // Longer than streams remember: what they forgot, the sweep finds in the tables.
-    let plan = Plan { relay_is_away: true, ..Plan::of(7, STEPS) };
-    let outcome = plan.run(false);
+    let scenario = Scenario { relay_is_away: true, ..Scenario::of(7, STEPS) };
+    let outcome = scenario.run(false);
     assert_eq!(outcome.violations, Vec::<String>::new());
     assert!(outcome.counts.records_forgotten > 0 && outcome.counts.swept > 0, "{:?}", outcome.counts);
 }
 
 #[test]
 fn the_same_seed_is_the_same_history() {
-    let (one, other) = (Plan::of(11, STEPS).run(false), Plan::of(11, STEPS).run(false));
+    let (one, other) = (Scenario::of(11, STEPS).run(false), Scenario::of(11, STEPS).run(false));
     assert_eq!(one.trace, other.trace);
     assert_eq!(one.counts, other.counts);
     assert_eq!(one.checks, other.checks);
@@ -66,7 +66,7 @@ fn a_function_that_dies_at_any_call_leaves_nothing_half_done() {
     assert!(broken.is_empty(), "seed {seed}: {broken:#?}");
 }
 
-/// What no short history is sure to show; `promises` plays long ones.
+/// Command no short history is sure to show; `promises` plays long ones.
 const RARE: [&str; 4] = [
     "a confirmation that checks, then sets",
     "no role check on one route",
@@ -90,7 +90,7 @@ fn the_classic_bugs_are_noticed() {
 #[test]
 fn without_the_sweep_a_relay_that_was_away_is_noticed() {
     let no_sweep = CONTROLS.iter().find(|control| control.name == "no sweep of the outbox").unwrap();
-    let sabotage = Some((no_sweep.make)());
-    let outcome = Plan { relay_is_away: true, sabotage, ..Plan::of(7, STEPS) }.run(false);
+    let mutation = Some((no_sweep.make)());
+    let outcome = Scenario { relay_is_away: true, mutation, ..Scenario::of(7, STEPS) }.run(false);
     assert!(outcome.violations.iter().any(|said| said.contains("left in the outbox")), "{outcome:?}");
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::connector::Answer;
+use crate::connector::WireResponse;
 use crate::invocation::Invocation;
 use crate::time::VirtualClock;
 
@@ -30,18 +30,18 @@ pub struct Place {
 pub struct Change {
     /// Which row.
     pub place: Place,
-    /// What was there.
+    /// Command was there.
     pub old: Option<Arc<Value>>,
-    /// What is there now.
+    /// Command is there now.
     pub new: Option<Arc<Value>>,
 }
 
 /// Rows that changed at once.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// Counts the commits of a world, from 1.
+    /// Counts the commits of a simulation, from 1.
     pub number: usize,
-    /// Milliseconds since the world began.
+    /// Milliseconds since the simulation began.
     pub at: i64,
     /// Who changed them; none if the harness did.
     pub invocation: Option<Arc<Invocation>>,
@@ -51,7 +51,7 @@ pub struct Commit {
     pub changes: Vec<Change>,
 }
 
-/// The tables of a world.
+/// The tables of a simulation.
 pub struct Dynamo {
     database: Database,
     clock: VirtualClock,
@@ -86,7 +86,7 @@ impl Dynamo {
         self.commits.len()
     }
 
-    pub(crate) fn carry_out(&mut self, operation: &str, body: &Value) -> Answer {
+    pub(crate) fn carry_out(&mut self, operation: &str, body: &Value) -> WireResponse {
         let answer = self.dispatch(operation, body.clone());
         if answer.is_ok() {
             self.note(operation, body);
@@ -95,7 +95,7 @@ impl Dynamo {
     }
 
     /// The first half of a batch; the others come back as what is left.
-    pub(crate) fn carry_out_partly(&mut self, operation: &str, body: &Value) -> Answer {
+    pub(crate) fn carry_out_partly(&mut self, operation: &str, body: &Value) -> WireResponse {
         let (mut done, mut left) = (body.clone(), json!({}));
         let halve = |requests: &mut Value| {
             let list = requests.as_array_mut().map(std::mem::take).unwrap_or_default();
@@ -118,7 +118,7 @@ impl Dynamo {
         });
         let name = if operation == "BatchGetItem" { "UnprocessedKeys" } else { "UnprocessedItems" };
         let mut answer = if nothing {
-            Answer::ok(json!({"Responses": {}}).to_string())
+            WireResponse::ok(json!({"Responses": {}}).to_string())
         } else {
             self.carry_out(operation, &done)
         };
@@ -130,7 +130,7 @@ impl Dynamo {
         answer
     }
 
-    fn dispatch(&self, operation: &str, body: Value) -> Answer {
+    fn dispatch(&self, operation: &str, body: Value) -> WireResponse {
         let db = &self.database;
         match operation {
             "GetItem" => run(body, |request| db.get_item(request)),
@@ -183,7 +183,7 @@ impl Dynamo {
     }
 }
 
-fn run<Q, A>(body: Value, operation: impl FnOnce(Q) -> Result<A, DynoxideError>) -> Answer
+fn run<Q, A>(body: Value, operation: impl FnOnce(Q) -> Result<A, DynoxideError>) -> WireResponse
 where
     Q: DeserializeOwned,
     A: Serialize,
@@ -193,8 +193,8 @@ where
         Err(error) => return super::dynamo_error(400, "ValidationException", &error.to_string()),
     };
     match operation(request) {
-        Ok(answer) => Answer::ok(serde_json::to_string(&answer).unwrap()),
-        Err(error) => Answer { status: error.status_code(), body: error.to_json(), headers: Vec::new() },
+        Ok(answer) => WireResponse::ok(serde_json::to_string(&answer).unwrap()),
+        Err(error) => WireResponse { status: error.status_code(), body: error.to_json(), headers: Vec::new() },
     }
 }
 

@@ -1,4 +1,4 @@
-//! What carries a call out, and what it says when it does not.
+//! Command carries a call out, and what it says when it does not.
 
 pub mod dynamo;
 
@@ -6,30 +6,30 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::World;
-use crate::connector::{Answer, Call, Service};
+use crate::Simulation;
+use crate::connector::{WireResponse, Call, Service};
 use crate::invocation::{Ended, Function};
 
 /// Carries a call out.
-pub(crate) async fn carry_out(world: &Arc<World>, call: &Call) -> Answer {
+pub(crate) async fn carry_out(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
     match call.service {
-        Service::DynamoDb => world.write(|dynamo| dynamo.carry_out(&call.operation, &call.body)),
-        Service::Sns => publish(world, call, usize::MAX),
-        Service::Lambda => invoke(world, call).await,
+        Service::DynamoDb => simulation.write(|dynamo| dynamo.carry_out(&call.operation, &call.body)),
+        Service::Sns => publish(simulation, call, usize::MAX),
+        Service::Lambda => invoke(simulation, call).await,
     }
 }
 
 /// Carries a part of a call out, and says so.
-pub(crate) async fn partly(world: &Arc<World>, call: &Call) -> Answer {
+pub(crate) async fn partly(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
     match call.service {
-        Service::DynamoDb => world.write(|dynamo| dynamo.carry_out_partly(&call.operation, &call.body)),
-        Service::Sns => publish(world, call, entries(call).len() / 2),
-        Service::Lambda => carry_out(world, call).await,
+        Service::DynamoDb => simulation.write(|dynamo| dynamo.carry_out_partly(&call.operation, &call.body)),
+        Service::Sns => publish(simulation, call, entries(call).len() / 2),
+        Service::Lambda => carry_out(simulation, call).await,
     }
 }
 
 /// An internal error in a service's own words.
-pub(crate) fn server_error(service: Service) -> Answer {
+pub(crate) fn server_error(service: Service) -> WireResponse {
     match service {
         Service::DynamoDb => dynamo_error(500, "InternalServerError", "Internal server error"),
         Service::Sns => sns_error(500, "InternalFailure"),
@@ -38,7 +38,7 @@ pub(crate) fn server_error(service: Service) -> Answer {
 }
 
 /// Too much at once, in a service's own words.
-pub(crate) fn throttled(call: &Call) -> Answer {
+pub(crate) fn throttled(call: &Call) -> WireResponse {
     match call.service {
         Service::DynamoDb if call.operation == "TransactWriteItems" => {
             cancelled(call, "ThrottlingError", "Throughput exceeds the current capacity of your table.")
@@ -54,7 +54,7 @@ pub(crate) fn throttled(call: &Call) -> Answer {
 }
 
 /// Another transaction was there.
-pub(crate) fn conflict(call: &Call) -> Answer {
+pub(crate) fn conflict(call: &Call) -> WireResponse {
     let reason = "Transaction is ongoing for the item";
     match call.operation.as_str() {
         "TransactWriteItems" => cancelled(call, "TransactionConflict", reason),
@@ -62,7 +62,7 @@ pub(crate) fn conflict(call: &Call) -> Answer {
     }
 }
 
-fn cancelled(call: &Call, code: &str, message: &str) -> Answer {
+fn cancelled(call: &Call, code: &str, message: &str) -> WireResponse {
     let actions = call.body["TransactItems"].as_array().map_or(1, Vec::len);
     let reason = |index| match index {
         0 => json!({"Code": code, "Message": message}),
@@ -74,25 +74,25 @@ fn cancelled(call: &Call, code: &str, message: &str) -> Answer {
         "Message": format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{code}]"),
         "CancellationReasons": reasons,
     });
-    Answer { status: 400, body: body.to_string(), headers: Vec::new() }
+    WireResponse { status: 400, body: body.to_string(), headers: Vec::new() }
 }
 
-pub(crate) fn dynamo_error(status: u16, code: &str, message: &str) -> Answer {
+pub(crate) fn dynamo_error(status: u16, code: &str, message: &str) -> WireResponse {
     let kind = format!("com.amazonaws.dynamodb.v20120810#{code}");
-    Answer { status, body: json!({"__type": kind, "message": message}).to_string(), headers: Vec::new() }
+    WireResponse { status, body: json!({"__type": kind, "message": message}).to_string(), headers: Vec::new() }
 }
 
-fn sns_error(status: u16, code: &str) -> Answer {
+fn sns_error(status: u16, code: &str) -> WireResponse {
     let body = format!(
         "<ErrorResponse><Error><Type>Receiver</Type><Code>{code}</Code><Message>on purpose</Message></Error>\
          <RequestId>r</RequestId></ErrorResponse>"
     );
-    Answer { status, body, headers: Vec::new() }
+    WireResponse { status, body, headers: Vec::new() }
 }
 
-fn lambda_error(status: u16, code: &str) -> Answer {
+fn lambda_error(status: u16, code: &str) -> WireResponse {
     let body = json!({"Message": "on purpose", "Type": "Service"}).to_string();
-    Answer { status, body, headers: vec![("x-amzn-errortype", code.to_owned())] }
+    WireResponse { status, body, headers: vec![("x-amzn-errortype", code.to_owned())] }
 }
 
 fn entries(call: &Call) -> &[Value] {
@@ -100,14 +100,14 @@ fn entries(call: &Call) -> &[Value] {
 }
 
 /// Publishes the first `most` entries, and says that the others failed.
-fn publish(world: &World, call: &Call, most: usize) -> Answer {
+fn publish(simulation: &Simulation, call: &Call, most: usize) -> WireResponse {
     let topic = call.body["TopicArn"].as_str().unwrap_or_default();
     let (mut successful, mut failed) = (String::new(), String::new());
     for (index, entry) in entries(call).iter().enumerate() {
         let id = entry["Id"].as_str().unwrap_or_default();
         if index < most {
             let message = entry["Message"].as_str().unwrap_or_default();
-            world.publish(topic, message, entry["Type"].as_str().unwrap_or_default());
+            simulation.publish(topic, message, entry["Type"].as_str().unwrap_or_default());
             successful.push_str(&format!("<member><Id>{id}</Id><MessageId>m-{id}</MessageId></member>"));
         } else {
             failed.push_str(&format!(
@@ -115,7 +115,7 @@ fn publish(world: &World, call: &Call, most: usize) -> Answer {
             ));
         }
     }
-    Answer::ok(format!(
+    WireResponse::ok(format!(
         "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishBatchResult>\
          <Successful>{successful}</Successful><Failed>{failed}</Failed></PublishBatchResult>\
          <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></PublishBatchResponse>"
@@ -123,24 +123,24 @@ fn publish(world: &World, call: &Call, most: usize) -> Answer {
 }
 
 /// Invokes a function, which goes on even if whoever asked dies meanwhile.
-async fn invoke(world: &Arc<World>, call: &Call) -> Answer {
+async fn invoke(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
     let name = call.body["FunctionName"].as_str().unwrap_or_default().to_owned();
-    let Some(function) = Function::ALL.into_iter().find(|function| world.wiring.name(*function) == name)
+    let Some(function) = Function::ALL.into_iter().find(|function| simulation.environments.name(*function) == name)
     else {
         return lambda_error(404, "ResourceNotFoundException");
     };
-    let (world, payload) = (Arc::clone(world), call.body["Payload"].clone());
+    let (simulation, payload) = (Arc::clone(simulation), call.body["Payload"].clone());
     let attempt = crate::invocation::CURRENT.try_with(|invocation| invocation.attempt).ok().flatten();
     let run = tokio::spawn(async move {
-        world.invoke(function, attempt, move |handler| async move { handler.ask(payload).await }).await
+        simulation.invoke(function, attempt, move |handler| async move { handler.ask(payload).await }).await
     });
-    let failed = |what: &str| Answer {
+    let failed = |what: &str| WireResponse {
         status: 200,
         body: json!({"errorMessage": what, "errorType": "Runtime"}).to_string(),
         headers: vec![("x-amz-function-error", "Unhandled".to_owned())],
     };
     match run.await {
-        Ok(Ended::Done(Ok(answer))) => Answer::ok(answer.to_string()),
+        Ok(Ended::Done(Ok(answer))) => WireResponse::ok(answer.to_string()),
         Ok(Ended::Done(Err(reason))) => failed(&reason),
         Ok(Ended::Crashed) => failed("the function died"),
         Ok(Ended::TimedOut) => failed("the function took too long"),

@@ -1,9 +1,9 @@
 //! Negative controls: what would the simulation say if the platform were wrong?
 //!
-//! Each classic bug is put in by rewriting what goes over the wire ([`Sabotage`]), and the histories, faults and
+//! Each classic bug is put in by rewriting what goes over the wire ([`Mutation`]), and the histories, faults and
 //! checks that find nothing in the platform as it is must find it.
 
-mod bugs;
+mod mutations;
 mod wire;
 
 use std::panic::AssertUnwindSafe;
@@ -11,16 +11,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::connector::Sabotage;
-use crate::trial::Plan;
+use crate::connector::Mutation;
+use crate::scenario::Scenario;
 
 /// A bug that is put in on purpose.
 #[derive(Clone, Copy)]
 pub struct Control {
-    /// What it is.
+    /// Command it is.
     pub name: &'static str,
     /// Puts it in.
-    pub make: fn() -> Arc<dyn Sabotage>,
+    pub make: fn() -> Arc<dyn Mutation>,
 }
 
 /// The name of the one that must not be noticed.
@@ -28,35 +28,35 @@ pub const NOTHING_WRONG: &str = "nothing wrong";
 
 /// All of them.
 pub const CONTROLS: [Control; 17] = [
-    Control { name: "events published without the outbox", make: || Arc::new(bugs::PublishedDirectly) },
+    Control { name: "events published without the outbox", make: || Arc::new(mutations::PublishedDirectly) },
     Control {
         name: "a consumer without de-duplication",
-        make: || Arc::new(bugs::NotDeduplicated::default()),
+        make: || Arc::new(mutations::NotDeduplicated::default()),
     },
-    Control { name: "a confirmation that checks, then sets", make: || Arc::new(bugs::CheckThenSet) },
-    Control { name: "stock written unconditionally", make: || Arc::new(bugs::TakenUnseen) },
-    Control { name: "the lines of an order applied one by one", make: || Arc::new(bugs::OneByOne) },
-    Control { name: "two lines of one item checked apart", make: || Arc::new(bugs::LinesApart::default()) },
+    Control { name: "a confirmation that checks, then sets", make: || Arc::new(mutations::CheckThenSet) },
+    Control { name: "stock written unconditionally", make: || Arc::new(mutations::TakenUnseen) },
+    Control { name: "the lines of an order applied one by one", make: || Arc::new(mutations::OneByOne) },
+    Control { name: "two lines of one item checked apart", make: || Arc::new(mutations::LinesApart::default()) },
     Control {
         name: "the idempotency record outside the transaction",
-        make: || Arc::new(bugs::RecordAfterwards),
+        make: || Arc::new(mutations::RecordAfterwards),
     },
-    Control { name: "a cancellation that gives back twice", make: || Arc::new(bugs::GivenBackTwice) },
-    Control { name: "a movement without a change of stock", make: || Arc::new(bugs::MovementAlone) },
-    Control { name: "a change of stock without a movement", make: || Arc::new(bugs::StockAlone) },
-    Control { name: "no role check on one route", make: || Arc::new(bugs::RoleUnseen) },
-    Control { name: "`If-Match` ignored", make: || Arc::new(bugs::VersionUnseen) },
-    Control { name: "`Idempotency-Key` ignored", make: || Arc::new(bugs::KeyUnseen) },
-    Control { name: "failed entries of a batch to SNS unread", make: || Arc::new(bugs::FailuresUnread) },
-    Control { name: "no sweep of the outbox", make: || Arc::new(bugs::NoSweep) },
-    Control { name: "who waits is not put into the line", make: || Arc::new(bugs::LineForgotten) },
+    Control { name: "a cancellation that gives back twice", make: || Arc::new(mutations::GivenBackTwice) },
+    Control { name: "a movement without a change of stock", make: || Arc::new(mutations::MovementAlone) },
+    Control { name: "a change of stock without a movement", make: || Arc::new(mutations::StockAlone) },
+    Control { name: "no role check on one route", make: || Arc::new(mutations::RoleUnseen) },
+    Control { name: "`If-Match` ignored", make: || Arc::new(mutations::VersionUnseen) },
+    Control { name: "`Idempotency-Key` ignored", make: || Arc::new(mutations::KeyUnseen) },
+    Control { name: "failed entries of a batch to SNS unread", make: || Arc::new(mutations::FailuresUnread) },
+    Control { name: "no sweep of the outbox", make: || Arc::new(mutations::NoSweep) },
+    Control { name: "who waits is not put into the line", make: || Arc::new(mutations::LineForgotten) },
     Control { name: NOTHING_WRONG, make: || Arc::new(Nothing) },
 ];
 
 /// Changes nothing.
 struct Nothing;
 
-impl Sabotage for Nothing {}
+impl Mutation for Nothing {}
 
 /// How something was noticed.
 #[derive(Debug, Clone, Serialize)]
@@ -65,7 +65,7 @@ pub struct Notice {
     pub seeds: u64,
     /// The one that did it.
     pub seed: u64,
-    /// What was said first, in short.
+    /// Command was said first, in short.
     pub by: String,
 }
 
@@ -84,7 +84,7 @@ pub struct Catch {
 ///
 /// With `any`, the first notice of whichever kind is enough.
 pub fn search(
-    make: impl Fn() -> Arc<dyn Sabotage>,
+    make: impl Fn() -> Arc<dyn Mutation>,
     seeds: std::ops::Range<u64>,
     steps: usize,
     any: bool,
@@ -92,11 +92,11 @@ pub fn search(
     let mut catch = Catch::default();
     for seed in seeds {
         catch.played += 1;
-        let plan = Plan { sabotage: Some(make()), ..Plan::of(seed, steps) };
-        // A world may become impossible: then its harness gives up, which is a way of noticing.
-        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| plan.run(false)));
+        let scenario = Scenario { mutation: Some(make()), ..Scenario::of(seed, steps) };
+        // A simulation may become impossible: then its harness gives up, which is a way of noticing.
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| scenario.run(false)));
         let violations =
-            outcome.map_or_else(|_| vec!["the world did not come to rest".to_owned()], |o| o.violations);
+            outcome.map_or_else(|_| vec!["the simulation did not come to rest".to_owned()], |o| o.violations);
         let notice = |said: &String| Notice { seeds: catch.played, seed, by: in_short(said) };
         let first = violations.first().map(notice);
         let at_rest = violations.iter().find(|said| said.contains("at rest")).map(notice);

@@ -15,24 +15,24 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use erp_domain::identity::{self, Role};
-use erp_domain::{Clock, Email, Id};
+use erp_domain::{Clock, EmailAddress, Id};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::World;
-use crate::chaos::{Chaos, Fault, Io};
+use crate::Simulation;
+use crate::faults::{FaultInjector, Fault, Io};
 use crate::client::{Shared, render};
-use crate::gateway::{Door, Request};
+use crate::gateway::{AuthPath, Request};
 use crate::inspection;
 use crate::invocation::Function;
 use crate::model::Model;
-use crate::model::ask::{Access, Ask, Caller, What};
-use crate::witness::Telling;
-use crate::world::Settings;
+use crate::model::request::{Access, ClientRequest, Caller, Command};
+use crate::observer::ModelObserver;
+use crate::simulation::Settings;
 
-pub use operations::{Operation, Shop, operations};
+pub use operations::{Operation, Fixture, operations};
 
-/// The seed of every world here: what is varied is where it stops.
+/// The seed of every simulation here: what is varied is where it stops.
 const SEED: u64 = 1;
 /// How often a client asks.
 const TRIES: u32 = 4;
@@ -42,20 +42,20 @@ const TWO_DAYS: Duration = Duration::from_secs(48 * 60 * 60);
 /// A call, in a few words: who makes it, and what it is.
 pub type Point = (Function, String);
 
-/// What came of an operation that was stopped somewhere, or nowhere.
+/// Command came of an operation that was stopped somewhere, or nowhere.
 #[derive(Debug)]
-pub struct Played {
+pub struct Replay {
     /// The calls that were made.
     pub points: Vec<Point>,
-    /// What was not as promised.
+    /// Command was not as promised.
     pub violations: Vec<String>,
-    /// What there was in the end, without ids and times.
+    /// Command there was in the end, without ids and times.
     pub end: Vec<String>,
     /// Every call in words, if asked for.
     pub lines: Vec<String>,
 }
 
-/// What came of all crashes of an operation.
+/// Command came of all crashes of an operation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The operation.
@@ -76,7 +76,7 @@ struct Stop {
     seen: Arc<Mutex<Vec<Point>>>,
 }
 
-impl Chaos for Stop {
+impl FaultInjector for Stop {
     fn io(&mut self, io: &Io<'_>) -> Fault {
         let mut seen = self.seen.lock().unwrap();
         seen.push((io.invocation.function, io.call.operation.clone()));
@@ -127,63 +127,63 @@ pub fn stop_everywhere(operation: &Operation, only: Option<usize>) -> Report {
 }
 
 /// Plays an operation, stopped at a call or not.
-pub fn play(operation: &Operation, at: Option<(usize, Fault)>, verbose: bool) -> Played {
-    World::run(SEED, async move {
+pub fn play(operation: &Operation, at: Option<(usize, Fault)>, verbose: bool) -> Replay {
+    Simulation::run(SEED, async move {
         let model = Arc::new(Mutex::new(Model::default()));
         model.lock().unwrap().open_registration = true;
-        let world = World::open(Settings {
-            witness: Some(Box::new(Telling(Arc::clone(&model)))),
+        let simulation = Simulation::open(Settings {
+            observer: Some(Box::new(ModelObserver(Arc::clone(&model)))),
             verbose,
             ..Settings::new(SEED)
         });
-        let mut person =
-            Person { shared: Shared::new(Arc::clone(&world), model), tokens: Vec::new(), asked: 0 };
+        let mut client =
+            CrashClient { shared: Shared::new(Arc::clone(&simulation), model), tokens: Vec::new(), asked: 0 };
         for make in operations::opening().into_iter().chain(operation.before.iter().copied()) {
-            person.ask(make).await;
-            world.rest().await;
+            client.ask(make).await;
+            simulation.quiesce().await;
         }
         let seen = Arc::default();
         let stop = Stop { at, seen: Arc::clone(&seen) };
-        let model = &person.shared.model;
+        let model = &client.shared.model;
         if operation.by_the_sweep {
             // Nobody reads the stream until it has forgotten; then the sweep is all there is.
-            world.relay_is_off.store(true, std::sync::atomic::Ordering::Relaxed);
-            person.ask(operation.is).await;
+            simulation.relay_is_off.store(true, std::sync::atomic::Ordering::Relaxed);
+            client.ask(operation.is).await;
             tokio::time::sleep(TWO_DAYS).await;
-            world.calm_down();
-            world.rest().await;
-            world.set_chaos(Box::new(stop));
-            world.sweep().await;
+            simulation.stop_faults();
+            simulation.quiesce().await;
+            simulation.set_faults(Box::new(stop));
+            simulation.sweep().await;
         } else {
             model.lock().unwrap().faults = at.is_some();
-            world.set_chaos(Box::new(stop));
-            person.ask(operation.is).await;
+            simulation.set_faults(Box::new(stop));
+            client.ask(operation.is).await;
         }
-        world.rest().await;
-        world.settle().await;
+        simulation.quiesce().await;
+        simulation.drain().await;
         let points = seen.lock().unwrap().clone();
-        person.shared.model.lock().unwrap().faults = false;
-        inspection::inspect(&person.shared, &BTreeSet::new()).await;
-        let model = person.shared.model.lock().unwrap();
-        Played { points, violations: model.violations.clone(), end: end::of(&model), lines: world.lines() }
+        client.shared.model.lock().unwrap().faults = false;
+        inspection::inspect(&client.shared, &BTreeSet::new()).await;
+        let model = client.shared.model.lock().unwrap();
+        Replay { points, violations: model.violations.clone(), end: end::of(&model), lines: simulation.lines() }
     })
 }
 
 /// The one client: a finance manager who does not give up.
-struct Person {
+struct CrashClient {
     shared: Arc<Shared>,
     /// Reset tokens that were sent, newest last.
     tokens: Vec<String>,
     asked: u32,
 }
 
-impl Person {
-    async fn ask(&mut self, make: fn(&Shop<'_>) -> What) {
-        let what = make(&Shop { model: &self.shared.model.lock().unwrap(), tokens: &self.tokens });
+impl CrashClient {
+    async fn ask(&mut self, make: fn(&Fixture<'_>) -> Command) {
+        let what = make(&Fixture { model: &self.shared.model.lock().unwrap(), tokens: &self.tokens });
         self.asked += 1;
         let (ask, request) = self.request(what);
         for _ in 0..TRIES {
-            let answer = self.shared.try_once(&ask, &request, &Door::Gateway).await;
+            let answer = self.shared.try_once(&ask, &request, &AuthPath::Gateway).await;
             if let Some(answer) = answer.filter(|answer| answer.status < 500) {
                 self.tokens.extend(answer.data()["reset_token"].as_str().map(str::to_owned));
                 break;
@@ -192,26 +192,26 @@ impl Person {
         }
     }
 
-    fn request(&self, what: What) -> (Arc<Ask>, Request) {
+    fn request(&self, what: Command) -> (Arc<ClientRequest>, Request) {
         let (method, path, body) = render(&what);
         let (mut caller, mut token) = (Caller::Nobody, None);
         if what.access() != Access::Public {
             let role = Role::FinanceManager;
             let id = Id::new(Uuid::from_u128(1 + role as u128));
-            let email = Email::parse("finance@example.com").unwrap();
-            let world = &self.shared.world;
-            let signed = world.tokens.sign(
+            let email = EmailAddress::parse("finance@example.com").unwrap();
+            let simulation = &self.shared.simulation;
+            let signed = simulation.tokens.sign(
                 &identity::Caller::User { id, email, role },
                 Uuid::nil(),
-                world.clock.now(),
+                simulation.clock.now(),
             );
             token = Some(signed.unwrap().0);
             caller = Caller::User(id.to_string(), role);
         }
-        let without = matches!(what, What::Login { .. } | What::Forgot { .. } | What::ServiceToken { .. });
+        let without = matches!(what, Command::Login { .. } | Command::Forgot { .. } | Command::ServiceToken { .. });
         let key = (matches!(method, "POST" | "PUT") && !without).then(|| format!("key-{}", self.asked));
         let headers = key.iter().map(|key| ("Idempotency-Key", key.clone())).collect();
-        let ask = Ask { caller, what, method, path: path.clone(), body: body.clone(), key, if_match: None };
+        let ask = ClientRequest { caller, what, method, path: path.clone(), body: body.clone(), key, if_match: None };
         (Arc::new(ask), Request { method, path, token, headers, body })
     }
 }

@@ -1,31 +1,31 @@
 //! Every operation that writes, with what was done before it.
 
-use erp_domain::contact::ContactKind;
+use erp_domain::PartyKind;
 use erp_domain::identity::Role;
-use erp_domain::order::OrderKind;
+use crate::model::OrderKind;
 use uuid::Uuid;
 
 use crate::model::Model;
-use crate::model::ask::{Adjust, ItemForm, LineForm, PartyForm, Step, What};
+use crate::model::request::{Adjust, ItemForm, LineForm, PartyForm, Step, Command};
 
 /// An operation and its surroundings.
 #[derive(Debug, Clone)]
 pub struct Operation {
-    /// What it is called in reports.
+    /// Command it is called in reports.
     pub name: &'static str,
-    /// What was done before, and is over.
+    /// Command was done before, and is over.
     pub before: Vec<Make>,
-    /// What is stopped.
+    /// Command is stopped.
     pub is: Make,
     /// Whether the stream forgets it, so that what is stopped is the sweep that finds it.
     pub by_the_sweep: bool,
 }
 
-/// What is asked for, out of what is there.
-pub(super) type Make = fn(&Shop<'_>) -> What;
+/// Command is asked for, out of what is there.
+pub(super) type Make = fn(&Fixture<'_>) -> Command;
 
-/// What is there.
-pub struct Shop<'a> {
+/// Command is there.
+pub struct Fixture<'a> {
     /// All of it.
     pub model: &'a Model,
     /// Reset tokens that were sent, newest last.
@@ -35,8 +35,8 @@ pub struct Shop<'a> {
 const EMAIL: &str = "user@example.com";
 const PASSWORD: &str = "correct horse battery";
 
-impl Shop<'_> {
-    fn party(&self, kind: ContactKind) -> Uuid {
+impl Fixture<'_> {
+    fn party(&self, kind: PartyKind) -> Uuid {
         let mut of_kind = self.model.parties.keys().filter(|(of, _)| *of == kind.as_str());
         of_kind.next().unwrap().1
     }
@@ -51,16 +51,16 @@ impl Shop<'_> {
         self.model.orders.keys().filter(|(of, _)| *of == kind.as_str()).nth(n).unwrap().1
     }
 
-    fn sale(&self, lines: &[(usize, i64)]) -> What {
+    fn sale(&self, lines: &[(usize, i64)]) -> Command {
         self.new_order(OrderKind::Sales, lines)
     }
 
-    fn purchase(&self, lines: &[(usize, i64)]) -> What {
+    fn purchase(&self, lines: &[(usize, i64)]) -> Command {
         self.new_order(OrderKind::Purchase, lines)
     }
 
-    fn new_order(&self, kind: OrderKind, lines: &[(usize, i64)]) -> What {
-        What::CreateOrder(kind, self.party(kind.party()), self.lines(lines))
+    fn new_order(&self, kind: OrderKind, lines: &[(usize, i64)]) -> Command {
+        Command::CreateOrder(kind, self.party(kind.party()), self.lines(lines))
     }
 
     fn lines(&self, lines: &[(usize, i64)]) -> Vec<LineForm> {
@@ -69,12 +69,12 @@ impl Shop<'_> {
         lines.iter().map(line).collect()
     }
 
-    fn sales(&self, n: usize, step: Step) -> What {
-        What::Advance(OrderKind::Sales, self.order(OrderKind::Sales, n), step, false)
+    fn sales(&self, n: usize, step: Step) -> Command {
+        Command::Advance(OrderKind::Sales, self.order(OrderKind::Sales, n), step, false)
     }
 
-    fn purchases(&self, n: usize, step: Step) -> What {
-        What::Advance(OrderKind::Purchase, self.order(OrderKind::Purchase, n), step, false)
+    fn purchases(&self, n: usize, step: Step) -> Command {
+        Command::Advance(OrderKind::Purchase, self.order(OrderKind::Purchase, n), step, false)
     }
 }
 
@@ -96,23 +96,23 @@ fn item(n: u32) -> ItemForm {
     }
 }
 
-fn register() -> What {
-    What::Register { email: EMAIL.to_owned(), password: PASSWORD.to_owned(), role: Role::InventoryManager }
+fn register() -> Command {
+    Command::Register { email: EMAIL.to_owned(), password: PASSWORD.to_owned(), role: Role::InventoryManager }
 }
 
-fn login(password: &str) -> What {
-    What::Login { email: EMAIL.to_owned(), password: password.to_owned() }
+fn login(password: &str) -> Command {
+    Command::Login { email: EMAIL.to_owned(), password: password.to_owned() }
 }
 
 /// A customer, a vendor, two items, and ten of each of them.
 pub(super) fn opening() -> Vec<Make> {
     vec![
-        |_| What::CreateParty(ContactKind::Customer, party(1)),
-        |_| What::CreateParty(ContactKind::Vendor, party(1)),
-        |_| What::CreateItem(item(1)),
-        |_| What::CreateItem(item(2)),
-        |shop| What::AdjustStock(shop.item(0), Adjust::To(10, None)),
-        |shop| What::AdjustStock(shop.item(1), Adjust::To(10, None)),
+        |_| Command::CreateParty(PartyKind::Customer, party(1)),
+        |_| Command::CreateParty(PartyKind::Vendor, party(1)),
+        |_| Command::CreateItem(item(1)),
+        |_| Command::CreateItem(item(2)),
+        |fixture| Command::AdjustStock(fixture.item(0), Adjust::To(10, None)),
+        |fixture| Command::AdjustStock(fixture.item(1), Adjust::To(10, None)),
     ]
 }
 
@@ -126,7 +126,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 fn people() -> Vec<Operation> {
-    let forgot: Make = |_| What::Forgot { email: EMAIL.to_owned() };
+    let forgot: Make = |_| Command::Forgot { email: EMAIL.to_owned() };
     vec![
         operation("register a user", vec![], |_| register()),
         operation("log in", vec![|_| register()], |_| login(PASSWORD)),
@@ -138,69 +138,69 @@ fn people() -> Vec<Operation> {
         ),
         operation("ask for a password reset", vec![|_| register()], forgot),
         operation("ask for a reset of nobody's password", vec![], forgot),
-        operation("reset a password", vec![|_| register(), forgot], |shop| {
-            let token = shop.tokens.last().cloned().unwrap_or_default();
-            What::Reset { token, password: "another horse battery".to_owned() }
+        operation("reset a password", vec![|_| register(), forgot], |fixture| {
+            let token = fixture.tokens.last().cloned().unwrap_or_default();
+            Command::Reset { token, password: "another horse battery".to_owned() }
         }),
-        operation("get a service token", vec![], |_| What::ServiceToken { right: true }),
-        operation("fail to get a service token", vec![], |_| What::ServiceToken { right: false }),
+        operation("get a service token", vec![], |_| Command::ServiceToken { right: true }),
+        operation("fail to get a service token", vec![], |_| Command::ServiceToken { right: false }),
     ]
 }
 
 fn contacts() -> Vec<Operation> {
-    use ContactKind::{Customer, Vendor};
+    use PartyKind::{Customer, Vendor};
     vec![
-        operation("create a customer", vec![], |_| What::CreateParty(Customer, party(2))),
+        operation("create a customer", vec![], |_| Command::CreateParty(Customer, party(2))),
         operation("create a customer whose address is taken", vec![], |_| {
-            What::CreateParty(Customer, party(1))
+            Command::CreateParty(Customer, party(1))
         }),
-        operation("update a customer", vec![], |shop| {
-            What::UpdateParty(Customer, shop.party(Customer), party(3))
+        operation("update a customer", vec![], |fixture| {
+            Command::UpdateParty(Customer, fixture.party(Customer), party(3))
         }),
-        operation("delete a customer", vec![], |shop| What::DeleteParty(Customer, shop.party(Customer))),
-        operation("create a vendor", vec![], |_| What::CreateParty(Vendor, party(2))),
-        operation("update a vendor", vec![], |shop| What::UpdateParty(Vendor, shop.party(Vendor), party(3))),
-        operation("delete a vendor", vec![], |shop| What::DeleteParty(Vendor, shop.party(Vendor))),
+        operation("delete a customer", vec![], |fixture| Command::DeleteParty(Customer, fixture.party(Customer))),
+        operation("create a vendor", vec![], |_| Command::CreateParty(Vendor, party(2))),
+        operation("update a vendor", vec![], |fixture| Command::UpdateParty(Vendor, fixture.party(Vendor), party(3))),
+        operation("delete a vendor", vec![], |fixture| Command::DeleteParty(Vendor, fixture.party(Vendor))),
     ]
 }
 
 fn items() -> Vec<Operation> {
     vec![
-        operation("create an item", vec![], |_| What::CreateItem(item(3))),
-        operation("update an item", vec![], |shop| What::UpdateItem(shop.item(0), item(4))),
-        operation("delete an item", vec![], |shop| What::DeleteItem(shop.item(0))),
-        operation("add to stock", vec![], |shop| What::AdjustStock(shop.item(0), Adjust::By(5))),
-        operation("take from stock", vec![], |shop| What::AdjustStock(shop.item(0), Adjust::By(-5))),
-        operation("take more than there is", vec![], |shop| What::AdjustStock(shop.item(0), Adjust::By(-50))),
-        operation("count stock", vec![], |shop| What::AdjustStock(shop.item(0), Adjust::To(7, Some(10)))),
+        operation("create an item", vec![], |_| Command::CreateItem(item(3))),
+        operation("update an item", vec![], |fixture| Command::UpdateItem(fixture.item(0), item(4))),
+        operation("delete an item", vec![], |fixture| Command::DeleteItem(fixture.item(0))),
+        operation("add to stock", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(5))),
+        operation("take from stock", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(-5))),
+        operation("take more than there is", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(-50))),
+        operation("count stock", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::To(7, Some(10)))),
     ]
 }
 
 fn sales() -> Vec<Operation> {
-    let make: Make = |shop| shop.sale(&[(0, 3), (1, 4)]);
-    let large: Make = |shop| shop.sale(&[(0, 30), (1, 4)]);
-    let confirm: Make = |shop| shop.sales(0, Step::Confirm);
-    let pay: Make = |shop| shop.sales(0, Step::Pay);
-    let cancel: Make = |shop| shop.sales(0, Step::Cancel);
+    let make: Make = |fixture| fixture.sale(&[(0, 3), (1, 4)]);
+    let large: Make = |fixture| fixture.sale(&[(0, 30), (1, 4)]);
+    let confirm: Make = |fixture| fixture.sales(0, Step::Confirm);
+    let pay: Make = |fixture| fixture.sales(0, Step::Pay);
+    let cancel: Make = |fixture| fixture.sales(0, Step::Cancel);
     vec![
         operation("create a sale", vec![], make),
-        operation("update a sale", vec![make], |shop| {
-            let order = shop.order(OrderKind::Sales, 0);
-            What::UpdateOrder(
+        operation("update a sale", vec![make], |fixture| {
+            let order = fixture.order(OrderKind::Sales, 0);
+            Command::UpdateOrder(
                 OrderKind::Sales,
                 order,
-                shop.party(ContactKind::Customer),
-                shop.lines(&[(1, 2)]),
+                fixture.party(PartyKind::Customer),
+                fixture.lines(&[(1, 2)]),
             )
         }),
         operation("confirm a sale: it gets its stock", vec![make], confirm),
-        operation("confirm a sale with one item twice", vec![|shop| shop.sale(&[(0, 3), (0, 4)])], confirm),
+        operation("confirm a sale with one item twice", vec![|fixture| fixture.sale(&[(0, 3), (0, 4)])], confirm),
         operation("confirm a sale: it waits", vec![large], confirm),
-        operation("confirm a sale that requires stock", vec![make], |shop| {
-            What::Advance(OrderKind::Sales, shop.order(OrderKind::Sales, 0), Step::Confirm, true)
+        operation("confirm a sale that requires stock", vec![make], |fixture| {
+            Command::Advance(OrderKind::Sales, fixture.order(OrderKind::Sales, 0), Step::Confirm, true)
         }),
-        operation("fail to confirm a sale that requires stock", vec![large], |shop| {
-            What::Advance(OrderKind::Sales, shop.order(OrderKind::Sales, 0), Step::Confirm, true)
+        operation("fail to confirm a sale that requires stock", vec![large], |fixture| {
+            Command::Advance(OrderKind::Sales, fixture.order(OrderKind::Sales, 0), Step::Confirm, true)
         }),
         operation("confirm a sale again", vec![make, confirm], confirm),
         operation("pay a sale", vec![make, confirm], pay),
@@ -211,58 +211,58 @@ fn sales() -> Vec<Operation> {
 }
 
 fn purchases() -> Vec<Operation> {
-    let make: Make = |shop| shop.purchase(&[(0, 5), (1, 6)]);
-    let receive: Make = |shop| shop.purchases(0, Step::Receive);
+    let make: Make = |fixture| fixture.purchase(&[(0, 5), (1, 6)]);
+    let receive: Make = |fixture| fixture.purchases(0, Step::Receive);
     vec![
         operation("create a purchase", vec![], make),
-        operation("update a purchase", vec![make], |shop| {
-            let order = shop.order(OrderKind::Purchase, 0);
-            What::UpdateOrder(
+        operation("update a purchase", vec![make], |fixture| {
+            let order = fixture.order(OrderKind::Purchase, 0);
+            Command::UpdateOrder(
                 OrderKind::Purchase,
                 order,
-                shop.party(ContactKind::Vendor),
-                shop.lines(&[(1, 2)]),
+                fixture.party(PartyKind::Vendor),
+                fixture.lines(&[(1, 2)]),
             )
         }),
         operation("receive a purchase", vec![make], receive),
-        operation("pay a purchase", vec![make, receive], |shop| shop.purchases(0, Step::Pay)),
-        operation("cancel a purchase", vec![make], |shop| shop.purchases(0, Step::Cancel)),
+        operation("pay a purchase", vec![make, receive], |fixture| fixture.purchases(0, Step::Pay)),
+        operation("cancel a purchase", vec![make], |fixture| fixture.purchases(0, Step::Cancel)),
     ]
 }
 
 /// Stock that arrives serves who waits.
 fn lines() -> Vec<Operation> {
-    let takes_all: Make = |shop| shop.sale(&[(0, 8)]);
-    let waits: Make = |shop| shop.sale(&[(0, 6), (1, 1)]);
-    let first: Make = |shop| shop.sales(0, Step::Confirm);
-    let second: Make = |shop| shop.sales(1, Step::Confirm);
+    let takes_all: Make = |fixture| fixture.sale(&[(0, 8)]);
+    let waits: Make = |fixture| fixture.sale(&[(0, 6), (1, 1)]);
+    let first: Make = |fixture| fixture.sales(0, Step::Confirm);
+    let second: Make = |fixture| fixture.sales(1, Step::Confirm);
     vec![
-        operation("add to stock that a sale waits for", vec![waits, takes_all, second, first], |shop| {
-            What::AdjustStock(shop.item(0), Adjust::By(5))
+        operation("add to stock that a sale waits for", vec![waits, takes_all, second, first], |fixture| {
+            Command::AdjustStock(fixture.item(0), Adjust::By(5))
         }),
-        operation("cancel a sale: another one is served", vec![takes_all, first, waits, second], |shop| {
-            shop.sales(0, Step::Cancel)
+        operation("cancel a sale: another one is served", vec![takes_all, first, waits, second], |fixture| {
+            fixture.sales(0, Step::Cancel)
         }),
         operation(
             "receive what a sale waits for",
-            vec![takes_all, first, waits, second, |shop| shop.purchase(&[(0, 5)])],
-            |shop| shop.purchases(0, Step::Receive),
+            vec![takes_all, first, waits, second, |fixture| fixture.purchase(&[(0, 5)])],
+            |fixture| fixture.purchases(0, Step::Receive),
         ),
         operation(
             "confirm a sale while others wait",
-            vec![takes_all, first, waits, second, |shop| shop.sale(&[(0, 1)])],
-            |shop| shop.sales(2, Step::Confirm),
+            vec![takes_all, first, waits, second, |fixture| fixture.sale(&[(0, 1)])],
+            |fixture| fixture.sales(2, Step::Confirm),
         ),
     ]
 }
 
 fn sweeps() -> Vec<Operation> {
-    let confirm: Make = |shop| shop.sales(0, Step::Confirm);
+    let confirm: Make = |fixture| fixture.sales(0, Step::Confirm);
     let sweep = |name, before, is| Operation { name, before, is, by_the_sweep: true };
     vec![
-        sweep("sweep a confirmation that the stream forgot", vec![|shop| shop.sale(&[(0, 3)])], confirm),
+        sweep("sweep a confirmation that the stream forgot", vec![|fixture| fixture.sale(&[(0, 3)])], confirm),
         sweep("sweep a new customer that the stream forgot", vec![], |_| {
-            What::CreateParty(ContactKind::Customer, party(5))
+            Command::CreateParty(PartyKind::Customer, party(5))
         }),
     ]
 }

@@ -2,8 +2,8 @@
 
 use erp_domain::identity::Role;
 
-use super::ask::{Adjust, Ask, Caller, What};
-use super::state::{Kept, User};
+use super::request::{Adjust, ClientRequest, Caller, Command};
+use super::state::{StoredResponse, User};
 use super::{Actor, Fact, Model};
 
 impl Model {
@@ -21,7 +21,7 @@ impl Model {
         }
     }
 
-    /// What is true of every commit, whoever made it.
+    /// Command is true of every commit, whoever made it.
     fn always(&mut self, moment: usize, facts: &[Fact]) {
         for fact in facts {
             match fact {
@@ -55,8 +55,8 @@ impl Model {
         };
         let (ask, from) = (attempt.ask, attempt.from);
         let effects: Vec<&Fact> =
-            facts.iter().filter(|fact| !matches!(fact, Fact::Other | Fact::Kept { .. })).collect();
-        if effects.is_empty() && !facts.iter().any(|fact| matches!(fact, Fact::Kept { .. })) {
+            facts.iter().filter(|fact| !matches!(fact, Fact::Other | Fact::StoredResponse { .. })).collect();
+        if effects.is_empty() && !facts.iter().any(|fact| matches!(fact, Fact::StoredResponse { .. })) {
             return;
         }
         self.check("P6", ask.is_allowed(), || format!("{:?} may not {:?}", ask.caller, ask.what));
@@ -75,16 +75,16 @@ impl Model {
             }
             Err(reason) => {
                 self.check("P4", false, || format!("{reason}; {:?} committed {facts:?}", ask.what));
-                // What there is now is what there is: one report of it is enough.
+                // Command there is now is what there is: one report of it is enough.
                 self.accept(moment, facts);
             }
         }
     }
 
     /// Keeps the answer that stands in the commit.
-    fn keep(&mut self, moment: usize, ask: &Ask, facts: &[Fact], has_effect: bool) {
+    fn keep(&mut self, moment: usize, ask: &ClientRequest, facts: &[Fact], has_effect: bool) {
         let kept = facts.iter().find_map(|fact| match fact {
-            Fact::Kept { status, body, until } => Some((*status, body.clone(), *until)),
+            Fact::StoredResponse { status, body, until } => Some((*status, body.clone(), *until)),
             _ => None,
         });
         let scope = ask.scope();
@@ -93,13 +93,13 @@ impl Model {
         self.check("P5", matches, || format!("the answer is not kept with its effect: {}", named()));
         let (Some((status, body, until)), Some(scope)) = (kept, scope) else { return };
         let refused = status >= 400;
-        self.check("P5", refused != has_effect || matches!(ask.what, What::AdjustStock(..)), || {
+        self.check("P5", refused != has_effect || matches!(ask.what, Command::AdjustStock(..)), || {
             format!("a {status} is kept with effect: {has_effect}: {}", named())
         });
         let known = self.answers.entry(scope).or_default();
         // A key is free again after a day.
         let taken = known.now().is_some_and(|before| before.until > until - 86_400);
-        known.set(moment, Some(Kept { fingerprint: ask.fingerprint(), status, body, until }));
+        known.set(moment, Some(StoredResponse { fingerprint: ask.fingerprint(), status, body, until }));
         self.check("P5", !taken, || format!("a second answer is kept: {}", named()));
     }
 
@@ -108,12 +108,12 @@ impl Model {
         &mut self,
         moment: usize,
         from: usize,
-        ask: &Ask,
+        ask: &ClientRequest,
         facts: &[Fact],
         (status, data, _): &(u16, serde_json::Value, Option<u64>),
     ) {
         for fact in facts {
-            let Fact::Kept { status: said, body, .. } = fact else { continue };
+            let Fact::StoredResponse { status: said, body, .. } = fact else { continue };
             let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
             let right = *said == *status
                 && (body["data"] == *data
@@ -122,12 +122,12 @@ impl Model {
         }
     }
 
-    /// What a change must be if it is what was asked for: status, data and version of the answer.
+    /// Command a change must be if it is what was asked for: status, data and version of the answer.
     fn effect(
         &mut self,
         moment: usize,
         from: usize,
-        ask: &Ask,
+        ask: &ClientRequest,
         facts: &[Fact],
     ) -> Result<(u16, serde_json::Value, Option<u64>), String> {
         let wrong = |what: &str| Err(what.to_owned());
@@ -136,9 +136,9 @@ impl Model {
             _ => Ok(()),
         };
         match &ask.what {
-            What::CreateParty(kind, form) => {
+            Command::CreateParty(kind, form) => {
                 let Some((id, Some(new))) = party_of(facts) else { return wrong("no contact was made") };
-                self.says(facts, &format!("contact.{}.created", kind.as_str()), id)?;
+                self.require_event(facts, &format!("contact.{}.created", kind.as_str()), id)?;
                 self.email_is_free(kind.as_str(), &form.email, id)?;
                 if new.form != *form || new.version != 1 {
                     return wrong("the contact is not what was asked for");
@@ -146,12 +146,12 @@ impl Model {
                 self.accept(moment, facts);
                 Ok((201, new.show(id), Some(1)))
             }
-            What::UpdateParty(kind, id, form) => {
+            Command::UpdateParty(kind, id, form) => {
                 let old = self.parties.get(&(kind.as_str(), *id)).and_then(|party| party.now()).cloned();
                 let Some(old) = old else { return wrong("a contact that is not there changed") };
                 expect_version(old.version)?;
                 let Some((changed, Some(new))) = party_of(facts) else { return wrong("no contact changed") };
-                self.says(facts, &format!("contact.{}.updated", kind.as_str()), *id)?;
+                self.require_event(facts, &format!("contact.{}.updated", kind.as_str()), *id)?;
                 self.email_is_free(kind.as_str(), &form.email, *id)?;
                 if changed != *id || new.form != *form || new.version != old.version + 1 {
                     return wrong("the contact is not what was asked for");
@@ -159,20 +159,20 @@ impl Model {
                 self.accept(moment, facts);
                 Ok((200, new.show(*id), Some(new.version)))
             }
-            What::DeleteParty(kind, id) => {
+            Command::DeleteParty(kind, id) => {
                 let old = self.parties.get(&(kind.as_str(), *id)).and_then(|party| party.now()).cloned();
                 let Some(old) = old else { return wrong("a contact that is not there was deleted") };
                 expect_version(old.version)?;
-                self.says(facts, &format!("contact.{}.deleted", kind.as_str()), *id)?;
+                self.require_event(facts, &format!("contact.{}.deleted", kind.as_str()), *id)?;
                 if !matches!(party_of(facts), Some((gone, None)) if gone == *id) {
                     return wrong("another contact was deleted");
                 }
                 self.accept(moment, facts);
                 Ok((200, old.show(*id), Some(old.version)))
             }
-            What::CreateItem(form) => {
+            Command::CreateItem(form) => {
                 let Some((id, Some(new))) = item_of(facts) else { return wrong("no item was made") };
-                self.says(facts, "inventory.item.created", id)?;
+                self.require_event(facts, "inventory.item.created", id)?;
                 self.sku_is_free(&form.sku, id)?;
                 let empty = facts.iter().any(
                     |fact| matches!(fact, Fact::Stock(of, stock) if *of == id && stock.quantity == 0 && stock.sequence == 0),
@@ -183,12 +183,12 @@ impl Model {
                 self.accept(moment, facts);
                 Ok((201, new.show(id), Some(1)))
             }
-            What::UpdateItem(id, form) => {
+            Command::UpdateItem(id, form) => {
                 let old = self.items.get(id).and_then(|item| item.now()).cloned();
                 let Some(old) = old else { return wrong("an item that is not there changed") };
                 expect_version(old.version)?;
                 let Some((changed, Some(new))) = item_of(facts) else { return wrong("no item changed") };
-                self.says(facts, "inventory.item.updated", *id)?;
+                self.require_event(facts, "inventory.item.updated", *id)?;
                 self.sku_is_free(&form.sku, *id)?;
                 if changed != *id || new.form != *form || new.version != old.version + 1 {
                     return wrong("the item is not what was asked for");
@@ -196,18 +196,18 @@ impl Model {
                 self.accept(moment, facts);
                 Ok((200, new.show(*id), Some(new.version)))
             }
-            What::DeleteItem(id) => {
+            Command::DeleteItem(id) => {
                 let old = self.items.get(id).and_then(|item| item.now()).cloned();
                 let Some(old) = old else { return wrong("an item that is not there was deleted") };
                 expect_version(old.version)?;
-                self.says(facts, "inventory.item.deleted", *id)?;
+                self.require_event(facts, "inventory.item.deleted", *id)?;
                 if !matches!(item_of(facts), Some((gone, None)) if gone == *id) {
                     return wrong("another item was deleted");
                 }
                 self.accept(moment, facts);
                 Ok((200, old.show(*id), Some(old.version)))
             }
-            What::AdjustStock(id, how) => {
+            Command::AdjustStock(id, how) => {
                 let there = self.items.get(id).is_some_and(|item| item.now().is_some());
                 let old = self.stock.get(id).and_then(|stock| stock.now()).cloned();
                 let (true, Some(old)) = (there, old) else { return wrong("the stock of no item moved") };
@@ -218,7 +218,7 @@ impl Model {
                     Adjust::To(target, Some(seen)) if *seen == old.quantity => target - old.quantity,
                     Adjust::To(_, Some(_)) => return wrong("stock moved that was not as it was seen"),
                 };
-                self.says(facts, "inventory.stock.adjusted", *id)?;
+                self.require_event(facts, "inventory.stock.adjusted", *id)?;
                 let written = facts.iter().find_map(|fact| match fact {
                     Fact::Movement(item, movement, by) if item == id => Some((*movement, *by)),
                     _ => None,
@@ -236,10 +236,10 @@ impl Model {
                 self.accept(moment, facts);
                 Ok((200, new.show(*id), Some(new.sequence)))
             }
-            What::CreateOrder(..) | What::UpdateOrder(..) | What::Advance(..) => {
+            Command::CreateOrder(..) | Command::UpdateOrder(..) | Command::Advance(..) => {
                 self.order_effect(moment, from, ask, facts)
             }
-            What::Register { email, password, role } => {
+            Command::Register { email, password, role } => {
                 let Some(Fact::User { id, email: kept, role: given, times, new: true }) =
                     facts.iter().find(|fact| matches!(fact, Fact::User { .. }))
                 else {
@@ -256,14 +256,14 @@ impl Model {
                 if self.users.contains_key(email) || kept != email {
                     return wrong("an address was registered twice, or another one");
                 }
-                self.says(facts, "auth.user.registered", *id)?;
+                self.require_event(facts, "auth.user.registered", *id)?;
                 let user = User { id: *id, role: *given, password: password.clone(), times: times.clone() };
                 let shown = show_user(email, &user);
                 self.users.entry(email.clone()).or_default().set(moment, Some(user));
                 self.accept(moment, facts);
                 Ok((201, shown, None))
             }
-            What::Forgot { email } => {
+            Command::Forgot { email } => {
                 let asked = facts
                     .iter()
                     .any(|fact| matches!(fact, Fact::ResetAsked { email: of, .. } if of == email));
@@ -273,7 +273,7 @@ impl Model {
                 self.accept(moment, facts);
                 Ok((200, serde_json::Value::Null, None))
             }
-            What::Reset { token, password } => {
+            Command::Reset { token, password } => {
                 let hash = hash_of(token);
                 let whose =
                     self.resets.iter().find(|(_, good)| good.now().is_some_and(|(known, _)| *known == hash));
@@ -297,7 +297,7 @@ impl Model {
     }
 
     /// That the event is there too: nobody can change something and forget to say so.
-    pub(super) fn says(
+    pub(super) fn require_event(
         &mut self,
         facts: &[Fact],
         wanted: &str,
@@ -349,7 +349,7 @@ impl Model {
                 }
                 Fact::User { .. }
                 | Fact::ResetUsed { .. }
-                | Fact::Kept { .. }
+                | Fact::StoredResponse { .. }
                 | Fact::Event { .. }
                 | Fact::History(..)
                 | Fact::Other => {}
@@ -366,7 +366,7 @@ pub(super) fn show_user(email: &str, user: &User) -> serde_json::Value {
     })
 }
 
-/// What is kept of a reset token.
+/// Command is kept of a reset token.
 pub(super) fn hash_of(token: &str) -> String {
     auth::secret::TokenHash::of(&auth::secret::Secret::new(token)).as_str().to_owned()
 }

@@ -1,8 +1,8 @@
-//! What the platform promises to answer and to end up with: plain maps, and nothing of how it is done.
+//! Command the platform promises to answer and to end up with: plain maps, and nothing of how it is done.
 //!
 //! The model is told every commit as facts (who, what became of which thing) and says whether that may be: a
 //! commit is the moment at which a change happens, so the model changes then too. Answers it judges afterwards: a
-//! change is answered with what it made; a refusal or a read with what was so at some moment between question and
+//! change is answered with what it made; a rejection or a read with what was so at some moment between question and
 //! answer.
 //!
 //! ```text
@@ -12,26 +12,26 @@
 //! commit    whether what was committed may be
 //! orders    the same of orders and stock
 //! judge     whether an answer may be
-//! refusals  every refusal that was right at some moment
+//! rejections  every rejection that was right at some moment
 //! ```
 
-pub mod ask;
+pub mod request;
 mod commit;
-mod judge;
+mod responses;
 mod orders;
-mod refusals;
+mod rejections;
 pub mod state;
 pub mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use erp_domain::contact::ContactKind;
-use erp_domain::order::OrderKind;
+use erp_domain::PartyKind;
+use crate::model::OrderKind;
 use uuid::Uuid;
 
-use ask::{Ask, Scope};
-use state::{Allocation, Item, Kept, Order, Party, Stock, User};
+use request::{ClientRequest, Scope};
+use state::{Allocation, Item, StoredResponse, Order, Party, Stock, User};
 use timeline::Timeline;
 
 /// Who changed something.
@@ -49,11 +49,11 @@ pub enum Actor {
     Stranger(String),
 }
 
-/// What became of a thing.
+/// Command became of a thing.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the fields are the thing's, in its own words")]
 pub enum Fact {
-    Party(ContactKind, Uuid, Option<Party>),
+    Party(PartyKind, Uuid, Option<Party>),
     Item(Uuid, Option<Item>),
     Stock(Uuid, Stock),
     /// A movement of an item that is written down: its id, and by how many.
@@ -79,8 +79,8 @@ pub enum Fact {
     ResetUsed {
         hash: String,
     },
-    /// Kept for whoever asks with the same key again.
-    Kept {
+    /// StoredResponse for whoever asks with the same key again.
+    StoredResponse {
         status: u16,
         body: String,
         until: i64,
@@ -100,10 +100,10 @@ pub enum Fact {
 /// A question on its way.
 #[derive(Debug, Clone)]
 struct Attempt {
-    ask: Arc<Ask>,
+    ask: Arc<ClientRequest>,
     /// The last commit before it was sent.
     from: usize,
-    /// What it committed: status and data of the answer that follows, and the version in its `ETag`.
+    /// Command it committed: status and data of the answer that follows, and the version in its `ETag`.
     effect: Option<(u16, serde_json::Value, Option<u64>)>,
 }
 
@@ -114,7 +114,7 @@ pub struct Model {
     pub open_registration: bool,
     /// Whether calls go wrong on purpose: only then may an answer be a 5xx.
     pub faults: bool,
-    /// What was not as promised.
+    /// Command was not as promised.
     pub violations: Vec<String>,
     /// How often something was compared, by promise.
     pub checks: BTreeMap<&'static str, u64>,
@@ -130,14 +130,14 @@ pub struct Model {
     pub written: BTreeMap<(Uuid, Uuid), (usize, i64)>,
     /// Orders.
     pub orders: BTreeMap<(OrderWord, Uuid), Timeline<Order>>,
-    /// What inventory holds for them.
+    /// Command inventory holds for them.
     pub allocations: BTreeMap<Uuid, Timeline<Allocation>>,
     /// Users by their address.
     pub users: BTreeMap<String, Timeline<User>>,
     /// The good reset token of an address: its hash, and until when.
     pub resets: BTreeMap<String, Timeline<(String, i64)>>,
     /// Answers that are kept.
-    pub answers: BTreeMap<Scope, Timeline<Kept>>,
+    pub answers: BTreeMap<Scope, Timeline<StoredResponse>>,
     /// Events to be published, with their kinds.
     pub events: BTreeMap<String, String>,
     /// The events in the history of an order, with the moment of each.
@@ -157,8 +157,8 @@ pub type OrderWord = &'static str;
 
 impl Model {
     /// A client is about to send something.
-    pub fn asked(&mut self, attempt: u64, ask: &Arc<Ask>, from: usize) {
-        if let Some(whose) = judge::guessed(&ask.what) {
+    pub fn asked(&mut self, attempt: u64, ask: &Arc<ClientRequest>, from: usize) {
+        if let Some(whose) = responses::guessed(&ask.what) {
             *self.guesses.entry(whose).or_default() += 1;
         }
         self.attempts.insert(attempt, Attempt { ask: Arc::clone(ask), from, effect: None });
@@ -171,7 +171,7 @@ impl Model {
         }
     }
 
-    /// What was asked, counted: each request once, however often it was sent.
+    /// Command was asked, counted: each request once, however often it was sent.
     pub fn asked_by_kind(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();
         for ask in self.requests() {
@@ -185,7 +185,7 @@ impl Model {
         self.requests().filter(|ask| ask.what.is_of_orders()).count() as u64
     }
 
-    fn requests(&self) -> impl Iterator<Item = &Ask> {
+    fn requests(&self) -> impl Iterator<Item = &ClientRequest> {
         let mut seen = BTreeSet::new();
         let attempts = self.attempts.values().map(|attempt| &attempt.ask);
         attempts.filter(move |ask| seen.insert(Arc::as_ptr(ask))).map(AsRef::as_ref)

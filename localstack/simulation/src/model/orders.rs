@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use erp_domain::order::OrderKind;
+use crate::model::OrderKind;
 use uuid::Uuid;
 
-use super::ask::{Ask, LineForm, Step, What};
+use super::request::{ClientRequest, LineForm, Step, Command};
 use super::state::{Allocation, Order, Stock};
 use super::{Fact, Model};
 
@@ -27,7 +27,7 @@ impl Model {
         &mut self,
         moment: usize,
         from: usize,
-        ask: &Ask,
+        ask: &ClientRequest,
         facts: &[Fact],
     ) -> Result<(u16, serde_json::Value, Option<u64>), String> {
         let found = facts.iter().find_map(|fact| match fact {
@@ -41,14 +41,14 @@ impl Model {
             _ => Ok(()),
         };
         let status = match (&ask.what, old) {
-            (What::CreateOrder(wanted, party, lines), None) if *wanted == kind => {
+            (Command::CreateOrder(wanted, party, lines), None) if *wanted == kind => {
                 self.lines_are_possible(from, moment, kind, *party, lines, &new)?;
                 if new.version != 1 || new.status != "draft" || new.stock_status != "none" {
                     return Err("a new order is no draft".to_owned());
                 }
                 201
             }
-            (What::UpdateOrder(wanted, which, party, lines), Some(old))
+            (Command::UpdateOrder(wanted, which, party, lines), Some(old))
                 if *wanted == kind && *which == id =>
             {
                 expect_version(old.version)?;
@@ -61,7 +61,7 @@ impl Model {
                 }
                 200
             }
-            (What::Advance(wanted, which, step, _), Some(old)) if *wanted == kind && *which == id => {
+            (Command::Advance(wanted, which, step, _), Some(old)) if *wanted == kind && *which == id => {
                 expect_version(old.version)?;
                 let Some(status) = next(kind, &old.status, *step) else {
                     return Err(format!("{} from {}", step.word(), old.status));
@@ -79,7 +79,7 @@ impl Model {
                 if new != expected {
                     return Err(format!("the order is not what {} makes of {old:?}", step.word()));
                 }
-                self.says(facts, &format!("{}.order.{status}", kind.as_str()), id)?;
+                self.require_event(facts, &format!("{}.order.{status}", kind.as_str()), id)?;
                 match step {
                     Step::Confirm => self.confirmed.insert(id),
                     Step::Receive => self.received.insert(id),
@@ -126,7 +126,7 @@ impl Model {
         Ok(())
     }
 
-    /// What inventory's worker made of an order.
+    /// Command inventory's worker made of an order.
     pub(super) fn by_inventory(&mut self, moment: usize, since: usize, facts: &[Fact]) {
         let mut stocks: BTreeMap<Uuid, Stock> = BTreeMap::new();
         let mut decided = None;
@@ -192,7 +192,7 @@ impl Model {
             return Err(format!("wants {:?}, not {demand:?}", new.demand));
         }
         if new.state != "received" {
-            self.says(facts, &format!("inventory.order.{}", new.state), order)?;
+            self.require_event(facts, &format!("inventory.order.{}", new.state), order)?;
         }
         if new.state == "backordered" {
             let short = new.demand.iter().any(|(item, wanted)| {
@@ -234,7 +234,7 @@ impl Model {
         Ok(())
     }
 
-    /// What the worker of sales wrote: nothing but what inventory said, and never older news over newer.
+    /// Command the worker of sales wrote: nothing but what inventory said, and never older news over newer.
     pub(super) fn by_decisions(&mut self, moment: usize, facts: &[Fact]) {
         for fact in facts {
             match fact {

@@ -1,14 +1,14 @@
-//! What things are, and how they are shown.
+//! Command things are, and how they are shown.
 
 use std::collections::BTreeMap;
 
-use erp_domain::contact::ContactKind;
+use erp_domain::PartyKind;
 use erp_domain::identity::Role;
-use erp_domain::order::OrderKind;
+use crate::model::OrderKind;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::ask::{ItemForm, PartyForm};
+use super::request::{ItemForm, PartyForm};
 
 /// When something was made and last changed, as it is shown. The model takes times and ids as it is told them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Times {
 /// A customer or vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
-    /// What the client said.
+    /// Command the client said.
     pub form: PartyForm,
     /// 1, and one more with each change.
     pub version: u64,
@@ -33,7 +33,7 @@ pub struct Party {
 /// An item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// What the client said.
+    /// Command the client said.
     pub form: ItemForm,
     /// 1, and one more with each change.
     pub version: u64,
@@ -72,7 +72,7 @@ pub struct Order {
     pub party: Uuid,
     /// Where it stands.
     pub status: String,
-    /// What inventory says.
+    /// Command inventory says.
     pub stock_status: String,
     /// 1, and one more with each change by a client.
     pub version: u64,
@@ -83,7 +83,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// What it costs, in minor units.
+    /// Command it costs, in minor units.
     pub fn total(&self) -> i64 {
         self.lines.iter().map(|line| line.quantity * line.unit_price).sum()
     }
@@ -98,7 +98,7 @@ impl Order {
     }
 }
 
-/// What inventory holds for an order: `backordered`, `allocated`, `released` or `received`.
+/// Command inventory holds for an order: `backordered`, `allocated`, `released` or `received`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocation {
     /// Where it stands.
@@ -126,7 +126,7 @@ pub struct User {
 
 /// An answer that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredResponse {
     /// Of the request that it answers.
     pub fingerprint: String,
     /// HTTP status.
@@ -181,8 +181,8 @@ impl Order {
             "created_at": self.times.created_at, "updated_at": self.times.updated_at,
         });
         match kind.party() {
-            ContactKind::Customer => shown["customer_id"] = json!(self.party),
-            ContactKind::Vendor => shown["vendor_id"] = json!(self.party),
+            PartyKind::Customer => shown["customer_id"] = json!(self.party),
+            PartyKind::Vendor => shown["vendor_id"] = json!(self.party),
         }
         if kind == OrderKind::Sales {
             shown["stock_status"] = json!(self.stock_status);

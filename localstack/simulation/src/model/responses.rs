@@ -2,27 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use erp_testkit::ApiAnswer;
+use erp_testkit::ApiResponse;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::ask::{Access, Adjust, Ask, Caller, What};
+use super::request::{Access, Adjust, ClientRequest, Caller, Command};
 use super::commit::show_user;
-use super::state::{Kept, Order};
+use super::state::{StoredResponse, Order};
 use super::{Attempt, Model};
 
 /// Whose secret is being guessed.
-pub(super) fn guessed(what: &What) -> Option<String> {
+pub(super) fn guessed(what: &Command) -> Option<String> {
     match what {
-        What::Login { email, .. } => Some(email.clone()),
-        What::ServiceToken { .. } => Some("the service".to_owned()),
+        Command::Login { email, .. } => Some(email.clone()),
+        Command::ServiceToken { .. } => Some("the service".to_owned()),
         _ => None,
     }
 }
 
 impl Model {
     /// Judges the answer to an attempt; `to` is the last commit before it came, `now` the seconds since the epoch.
-    pub fn answered(&mut self, number: u64, to: usize, now: i64, answer: &ApiAnswer) {
+    pub fn answered(&mut self, number: u64, to: usize, now: i64, answer: &ApiResponse) {
         let Some(attempt) = self.attempts.get(&number).cloned() else { return };
         let ask = attempt.ask.as_ref().clone();
         let told = || format!("{} {} -> {} {}", ask.method, ask.path, answer.status, answer.text);
@@ -30,7 +30,7 @@ impl Model {
             let faults = self.faults;
             return self.check("answers", faults, || format!("nothing is wrong, and yet {}", told()));
         }
-        if matches!(ask.what, What::Login { .. } | What::ServiceToken { .. }) && answer.status == 200 {
+        if matches!(ask.what, Command::Login { .. } | Command::ServiceToken { .. }) && answer.status == 200 {
             self.guesses.remove(&guessed(&ask.what).unwrap_or_default());
         }
         match self.verdict(&ask, &attempt, to, now, answer) {
@@ -43,11 +43,11 @@ impl Model {
 
     fn verdict(
         &self,
-        ask: &Ask,
+        ask: &ClientRequest,
         attempt: &Attempt,
         to: usize,
         now: i64,
-        answer: &ApiAnswer,
+        answer: &ApiResponse,
     ) -> Result<(), (&'static str, String)> {
         let from = attempt.from;
         if !ask.is_allowed() {
@@ -66,7 +66,7 @@ impl Model {
                 return Err(("P5", "refused what it did".to_owned()));
             }
             let code = answer.code();
-            let possible = self.refusals(ask, from, to, now);
+            let possible = self.rejections(ask, from, to, now);
             if possible.iter().any(|(status, word)| *status == answer.status && *word == code) {
                 return Ok(());
             }
@@ -75,17 +75,17 @@ impl Model {
         self.success(ask, attempt, to, answer).map_err(|reason| ("answers", reason))
     }
 
-    /// What the key says: nothing if it was free at some moment.
+    /// Command the key says: nothing if it was free at some moment.
     fn replayed(
         &self,
-        ask: &Ask,
+        ask: &ClientRequest,
         from: usize,
         to: usize,
         now: i64,
-        answer: &ApiAnswer,
+        answer: &ApiResponse,
     ) -> Option<Result<(), String>> {
         let kept = self.answers.get(&ask.scope()?)?;
-        let lives = |kept: &&Kept| kept.until > now;
+        let lives = |kept: &&StoredResponse| kept.until > now;
         let mut free = false;
         for state in kept.during(from, to) {
             let Some(kept) = state.filter(lives) else {
@@ -105,7 +105,7 @@ impl Model {
         if free { None } else { Some(Err("the kept answer is another".to_owned())) }
     }
 
-    fn success(&self, ask: &Ask, attempt: &Attempt, to: usize, answer: &ApiAnswer) -> Result<(), String> {
+    fn success(&self, ask: &ClientRequest, attempt: &Attempt, to: usize, answer: &ApiResponse) -> Result<(), String> {
         let from = attempt.from;
         let data = answer.data();
         let etag = answer.header("etag").map(|tag| tag.trim_matches('"').parse::<u64>().ok());
@@ -117,26 +117,26 @@ impl Model {
             }
         };
         match &ask.what {
-            What::GetParty(kind, id) => {
+            Command::GetParty(kind, id) => {
                 let party = self.parties.get(&(kind.as_str(), *id)).into_iter();
                 let states = party.flat_map(|party| party.during(from, to)).flatten();
                 one_of(states.map(|party| (party.show(*id), party.version)).collect())
             }
-            What::GetItem(id) => {
+            Command::GetItem(id) => {
                 let states = self.items.get(id).into_iter().flat_map(|item| item.during(from, to)).flatten();
                 one_of(states.map(|item| (item.show(*id), item.version)).collect())
             }
-            What::GetStock(id) => {
+            Command::GetStock(id) => {
                 let states =
                     self.stock.get(id).into_iter().flat_map(|stock| stock.during(from, to)).flatten();
                 one_of(states.map(|stock| (stock.show(*id), stock.sequence)).collect())
             }
-            What::GetOrder(kind, id) => {
+            Command::GetOrder(kind, id) => {
                 let order = self.orders.get(&(kind.as_str(), *id)).into_iter();
                 let states = order.flat_map(|order| order.during(from, to)).flatten();
                 one_of(states.map(|order| (order.show(*kind, *id), order.version)).collect())
             }
-            What::ListParties(kind, limit) => {
+            Command::ListParties(kind, limit) => {
                 let of_kind = self.parties.iter().filter(|((of, _), _)| *of == kind.as_str());
                 let entries = of_kind.map(|((_, id), party)| {
                     let states = party.during(from, to).map(|party| party.map(|party| party.show(*id)));
@@ -144,13 +144,13 @@ impl Model {
                 });
                 page(&data, *limit, entries)
             }
-            What::ListItems(limit) => {
+            Command::ListItems(limit) => {
                 let entries = self.items.iter().map(|(id, item)| {
                     (*id, item.during(from, to).map(|item| item.map(|item| item.show(*id))).collect())
                 });
                 page(&data, *limit, entries)
             }
-            What::ListOrders { kind, status, party, limit } => {
+            Command::ListOrders { kind, status, party, limit } => {
                 let of_kind = self.orders.iter().filter(|((of, _), _)| *of == kind.as_str());
                 let fits = |order: &&Order| {
                     status.is_none_or(|status| order.status == status)
@@ -162,7 +162,7 @@ impl Model {
                 });
                 page(&data, *limit, entries)
             }
-            What::ListMovements(id, limit) => {
+            Command::ListMovements(id, limit) => {
                 let rows = data.as_array().cloned().unwrap_or_default();
                 for row in &rows {
                     let movement: Option<Uuid> = row["id"].as_str().and_then(|text| text.parse().ok());
@@ -177,7 +177,7 @@ impl Model {
                 }
                 Ok(())
             }
-            What::ListEvents(kind, id) => {
+            Command::ListEvents(kind, id) => {
                 let history = self.history.get(&(kind.as_str(), *id)).cloned().unwrap_or_default();
                 let rows = data.as_array().cloned().unwrap_or_default();
                 let shown: BTreeSet<&str> = rows.iter().filter_map(|row| row["id"].as_str()).collect();
@@ -189,14 +189,14 @@ impl Model {
                     history.iter().any(|(moment, id)| *moment <= from && !shown.contains(id.as_str()));
                 if missing { Err(format!("events are missing: {history:?}")) } else { Ok(()) }
             }
-            What::Login { email, password } => {
+            Command::Login { email, password } => {
                 let user = self.users.get(email).into_iter();
                 let mut states = user.flat_map(|user| user.during(from, to)).flatten();
                 let right = states
                     .any(|user| user.password == *password && data["user"]["id"] == user.id.to_string());
                 if right { Ok(()) } else { Err("somebody logged in with a wrong password".to_owned()) }
             }
-            What::ServiceToken { right } => {
+            Command::ServiceToken { right } => {
                 if *right {
                     Ok(())
                 } else {
@@ -204,8 +204,8 @@ impl Model {
                 }
             }
             // The token is good for nothing where too much was asked for: nothing is committed then.
-            What::Forgot { .. } => Ok(()),
-            What::AdjustStock(id, Adjust::To(target, _)) if attempt.effect.is_none() => {
+            Command::Forgot { .. } => Ok(()),
+            Command::AdjustStock(id, Adjust::To(target, _)) if attempt.effect.is_none() => {
                 let states =
                     self.stock.get(id).into_iter().flat_map(|stock| stock.during(from, to)).flatten();
                 let same = states.filter(|stock| stock.quantity == *target);
@@ -230,13 +230,13 @@ impl Model {
     /// and its commit: a change by a client and what inventory says do not wait for each other.
     pub(super) fn showed_earlier_news(
         &self,
-        what: &What,
+        what: &Command,
         expected: &Value,
         data: &Value,
         from: usize,
         to: usize,
     ) -> bool {
-        let (What::UpdateOrder(kind, id, ..) | What::Advance(kind, id, ..)) = what else { return false };
+        let (Command::UpdateOrder(kind, id, ..) | Command::Advance(kind, id, ..)) = what else { return false };
         let said = &data["order"]["stock_status"];
         let states =
             self.orders.get(&(kind.as_str(), *id)).into_iter().flat_map(|order| order.during(from, to));
@@ -246,7 +246,7 @@ impl Model {
         was_so && with_news == *expected
     }
 
-    /// What a user is shown as, for whoever looks at the end.
+    /// Command a user is shown as, for whoever looks at the end.
     pub fn show_user(&self, email: &str) -> Option<Value> {
         self.users.get(email).and_then(|user| user.now()).map(|user| show_user(email, user))
     }

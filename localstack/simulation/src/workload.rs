@@ -1,11 +1,11 @@
-//! What clients do, drawn from a seed.
+//! Command clients do, drawn from a seed.
 //!
-//! A step says what is done with dice instead of ids: what they point at is decided when the step's turn comes, out of
+//! A step says what is done with draws instead of ids: what they point at is decided when the step's turn comes, out of
 //! what is there. So any step can be left out of a history, and the rest still makes sense.
 
 use fastrand::Rng;
 
-/// What is done.
+/// Command is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is a route")]
 pub enum Verb {
@@ -92,7 +92,7 @@ pub enum Who {
     Late,
 }
 
-/// What is done about the key.
+/// Command is done about the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     /// None is sent.
@@ -110,7 +110,7 @@ pub enum Key {
 pub struct Step {
     /// Which client.
     pub client: usize,
-    /// What.
+    /// Command.
     pub verb: Verb,
     /// Who.
     pub who: Who,
@@ -119,14 +119,14 @@ pub struct Step {
     /// About `If-Match`: none, the version there is, or another.
     pub version: Option<bool>,
     /// Whether the gateway is passed by.
-    pub back_door: bool,
+    pub bypass_gateway: bool,
     /// Milliseconds before it is done.
     pub pause: u64,
-    /// What it is done with.
-    pub dice: [u32; 6],
+    /// Command it is done with.
+    pub draws: [u32; 6],
     /// Whether the same request is sent twice at once.
     pub twin: bool,
-    /// What others do to the same thing in the same moment.
+    /// Command others do to the same thing in the same moment.
     pub rivals: Vec<Self>,
 }
 
@@ -171,12 +171,12 @@ fn rivals(random: &mut Rng, step: &Step) -> Vec<Step> {
     let rival = |_| {
         let mut rival = self::step(random, 1);
         rival.verb = verbs[random.usize(..verbs.len())];
-        // The first dice say what it is done to.
-        rival.dice[..2].copy_from_slice(&step.dice[..2]);
+        // The first draws say what it is done to.
+        rival.draws[..2].copy_from_slice(&step.draws[..2]);
         if rival.verb == Verb::Cancel {
-            // Whose third dice is odd if it goes for a draft.
-            rival.dice[2] = match step.verb {
-                Verb::Cancel => step.dice[2],
+            // Whose third draws is odd if it goes for a draft.
+            rival.draws[2] = match step.verb {
+                Verb::Cancel => step.draws[2],
                 Verb::Pay => 0,
                 _ => 1,
             };
@@ -221,15 +221,15 @@ fn step(random: &mut Rng, clients: usize) -> Step {
         who,
         key,
         version,
-        back_door: random.u32(..100) < 60,
+        bypass_gateway: random.u32(..100) < 60,
         pause: if random.u32(..10) == 0 { random.u64(..2_000) } else { random.u64(..40) },
-        dice: std::array::from_fn(|_| random.u32(..)),
+        draws: std::array::from_fn(|_| random.u32(..)),
         twin: random.u32(..100) < 6,
         rivals: Vec::new(),
     }
 }
 
-/// The steps by which a shop opens: contacts, items, and stock to begin with.
+/// The steps by which a fixture opens: contacts, items, and stock to begin with.
 pub fn opening(random: &mut Rng) -> Vec<Step> {
     let plain = |random: &mut Rng, verb| Step {
         client: 0,
@@ -237,9 +237,9 @@ pub fn opening(random: &mut Rng) -> Vec<Step> {
         who: Who::Finance,
         key: Key::New,
         version: None,
-        back_door: false,
+        bypass_gateway: false,
         pause: 0,
-        dice: std::array::from_fn(|_| random.u32(..)),
+        draws: std::array::from_fn(|_| random.u32(..)),
         twin: false,
         rivals: Vec::new(),
     };

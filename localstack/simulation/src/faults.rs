@@ -1,4 +1,4 @@
-//! What goes wrong, and when.
+//! Command goes wrong, and when.
 
 use fastrand::Rng;
 
@@ -16,7 +16,7 @@ pub struct Io<'a> {
     pub call: &'a Call,
 }
 
-/// What becomes of a call.
+/// Command becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
     /// Nothing goes wrong.
@@ -94,8 +94,8 @@ impl Fault {
 }
 
 /// Decides what goes wrong. Everything goes well unless it says otherwise.
-pub trait Chaos: Send {
-    /// What becomes of a call.
+pub trait FaultInjector: Send {
+    /// Command becomes of a call.
     fn io(&mut self, _: &Io<'_>) -> Fault {
         Fault::None
     }
@@ -128,13 +128,13 @@ pub trait Chaos: Send {
 
 /// Nothing goes wrong.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Calm;
+pub struct NoFaults;
 
-impl Chaos for Calm {}
+impl FaultInjector for NoFaults {}
 
 /// How often things go wrong, in a thousand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Weather {
+pub struct FaultProfile {
     /// Calls to AWS that fail in some way.
     pub faults: u32,
     /// Calls to AWS at which a function dies.
@@ -154,9 +154,9 @@ pub struct Weather {
     pub stream_repeats: u32,
 }
 
-impl Weather {
+impl FaultProfile {
     /// The whole mix.
-    pub const STORM: Self = Self {
+    pub const MODERATE: Self = Self {
         faults: 40,
         crashes: 8,
         spells: 2,
@@ -168,7 +168,7 @@ impl Weather {
     };
 
     /// Nearly everything fails at some point.
-    pub const HURRICANE: Self = Self {
+    pub const SEVERE: Self = Self {
         faults: 120,
         crashes: 30,
         spells: 8,
@@ -180,7 +180,7 @@ impl Weather {
     };
 
     /// No faults; messages come twice and out of order all the same.
-    pub const FAIR: Self = Self {
+    pub const NONE: Self = Self {
         faults: 0,
         crashes: 0,
         spells: 0,
@@ -194,23 +194,23 @@ impl Weather {
 
 /// Things go wrong by chance.
 #[derive(Debug)]
-pub struct Storm {
+pub struct RandomFaults {
     random: Rng,
-    weather: Weather,
+    profile: FaultProfile,
     /// Decides on spells alone, so that a seed's other faults stay where they are.
     spells: Rng,
     spell: Option<(u64, Fault)>,
 }
 
-/// What can last.
+/// Command can last.
 const LASTING: [Fault; 5] =
     [Fault::Refused, Fault::ServerError, Fault::Throttled, Fault::LostAnswer, Fault::LateAnswer];
 
-impl Storm {
+impl RandomFaults {
     /// A storm of this strength.
-    pub fn new(random: Rng, weather: Weather) -> Self {
+    pub fn new(random: Rng, profile: FaultProfile) -> Self {
         let spells = random.clone().fork();
-        Self { random, weather, spells, spell: None }
+        Self { random, profile, spells, spell: None }
     }
 
     fn strikes(&mut self, per_thousand: u32) -> bool {
@@ -218,12 +218,12 @@ impl Storm {
     }
 }
 
-impl Chaos for Storm {
+impl FaultInjector for RandomFaults {
     fn io(&mut self, io: &Io<'_>) -> Fault {
-        if self.strikes(self.weather.crashes) {
+        if self.strikes(self.profile.crashes) {
             return if self.random.bool() { Fault::CrashBefore } else { Fault::CrashAfter };
         }
-        if self.spells.u32(..1000) < self.weather.spells {
+        if self.spells.u32(..1000) < self.profile.spells {
             self.spell = Some((io.invocation.id, LASTING[self.spells.usize(..LASTING.len())]));
         }
         if let Some((id, fault)) = self.spell
@@ -231,7 +231,7 @@ impl Chaos for Storm {
         {
             return fault;
         }
-        if !self.strikes(self.weather.faults) {
+        if !self.strikes(self.profile.faults) {
             return Fault::None;
         }
         let possible: Vec<_> = Fault::ALL
@@ -242,21 +242,21 @@ impl Chaos for Storm {
     }
 
     fn loses_answer(&mut self, _: Function) -> bool {
-        self.strikes(self.weather.lost_answers)
+        self.strikes(self.profile.lost_answers)
     }
 
     fn copies(&mut self) -> Vec<i64> {
-        let copies = if self.strikes(self.weather.copies) { self.random.usize(2..=5) } else { 1 };
+        let copies = if self.strikes(self.profile.copies) { self.random.usize(2..=5) } else { 1 };
         let one = |_| match self.random.u32(..1000) {
-            late if late < self.weather.late / 10 => self.random.i64(60_000..600_000),
-            late if late < self.weather.late => self.random.i64(10..5_000),
+            late if late < self.profile.late / 10 => self.random.i64(60_000..600_000),
+            late if late < self.profile.late => self.random.i64(10..5_000),
             _ => 0,
         };
         (0..copies).map(one).collect()
     }
 
     fn stream_delay(&mut self) -> u64 {
-        if !self.strikes(self.weather.stream_delays) {
+        if !self.strikes(self.profile.stream_delays) {
             return 0;
         }
         // Now and then for long enough that the sweep is faster.
@@ -264,7 +264,7 @@ impl Chaos for Storm {
     }
 
     fn stream_repeats(&mut self) -> bool {
-        self.strikes(self.weather.stream_repeats)
+        self.strikes(self.profile.stream_repeats)
     }
 
     fn batch(&mut self, most: usize) -> usize {

@@ -1,8 +1,8 @@
-//! What a client asks, in the platform's own terms.
+//! Command a client asks, in the platform's own terms.
 
-use erp_domain::contact::ContactKind;
+use erp_domain::PartyKind;
 use erp_domain::identity::Role;
-use erp_domain::order::OrderKind;
+use crate::model::OrderKind;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -19,11 +19,11 @@ pub enum Caller {
 
 /// A request.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct ClientRequest {
     /// Who asks.
     pub caller: Caller,
     /// For what.
-    pub what: What,
+    pub what: Command,
     /// The method.
     pub method: &'static str,
     /// The path without its query.
@@ -41,7 +41,7 @@ pub struct Ask {
 pub enum Step {
     /// A sale becomes binding.
     Confirm,
-    /// What was bought has arrived.
+    /// Command was bought has arrived.
     Receive,
     /// It is paid.
     Pay,
@@ -107,10 +107,10 @@ pub enum Adjust {
     To(i64, Option<i64>),
 }
 
-/// What is asked for.
+/// Command is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is a route, and its fields are the route's")]
-pub enum What {
+pub enum Command {
     Register {
         email: String,
         password: String,
@@ -130,11 +130,11 @@ pub enum What {
     ServiceToken {
         right: bool,
     },
-    CreateParty(ContactKind, PartyForm),
-    UpdateParty(ContactKind, Uuid, PartyForm),
-    DeleteParty(ContactKind, Uuid),
-    GetParty(ContactKind, Uuid),
-    ListParties(ContactKind, usize),
+    CreateParty(PartyKind, PartyForm),
+    UpdateParty(PartyKind, Uuid, PartyForm),
+    DeleteParty(PartyKind, Uuid),
+    GetParty(PartyKind, Uuid),
+    ListParties(PartyKind, usize),
     CreateItem(ItemForm),
     UpdateItem(Uuid, ItemForm),
     DeleteItem(Uuid),
@@ -173,7 +173,7 @@ pub enum Access {
     Finance,
 }
 
-impl What {
+impl Command {
     /// Who may ask for it: `api.md` in the model's words, and on purpose not the platform's own table.
     pub const fn access(&self) -> Access {
         match self {
@@ -250,7 +250,7 @@ impl What {
     }
 }
 
-impl Ask {
+impl ClientRequest {
     /// Whether the caller may.
     pub const fn is_allowed(&self) -> bool {
         match (self.what.access(), &self.caller) {
@@ -273,7 +273,7 @@ impl Ask {
         Some(Scope { subject, method: self.method, path: self.path.clone(), key })
     }
 
-    /// What must be the same for the same answer.
+    /// Command must be the same for the same answer.
     pub fn fingerprint(&self) -> String {
         format!("{:?} {:?}", self.body.as_ref().map(Value::to_string), self.if_match)
     }

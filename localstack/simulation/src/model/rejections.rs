@@ -1,37 +1,37 @@
-//! Every refusal that was right at some moment.
+//! Every rejection that was right at some moment.
 
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
 use super::Model;
-use super::ask::{Adjust, Ask, Caller, LineForm, What};
+use super::request::{Adjust, ClientRequest, Caller, LineForm, Command};
 use super::commit::hash_of;
 use super::orders::next;
 use super::state::Order;
 
-/// A refusal: status and code.
+/// A rejection: status and code.
 type Refusal = (u16, &'static str);
 
 impl Model {
-    /// Every refusal that was right at some moment.
-    pub(super) fn refusals(&self, ask: &Ask, from: usize, to: usize, now: i64) -> BTreeSet<Refusal> {
+    /// Every rejection that was right at some moment.
+    pub(super) fn rejections(&self, ask: &ClientRequest, from: usize, to: usize, now: i64) -> BTreeSet<Refusal> {
         let mut possible = BTreeSet::new();
-        let mut may = |refusal: Refusal| {
-            possible.insert(refusal);
+        let mut may = |rejection: Refusal| {
+            possible.insert(rejection);
         };
         let stale = |version: u64| ask.if_match.is_some_and(|wanted| wanted != version);
         match &ask.what {
-            What::Malformed { .. } => {
+            Command::Malformed { .. } => {
                 may((400, "validation_failed"));
                 may((400, "malformed_json"));
             }
-            What::CreateParty(kind, form) => {
+            Command::CreateParty(kind, form) => {
                 if self.email_was_taken(kind.as_str(), &form.email, None, from, to) {
                     may((409, "duplicate_email"));
                 }
             }
-            What::UpdateParty(kind, id, _) | What::DeleteParty(kind, id) | What::GetParty(kind, id) => {
+            Command::UpdateParty(kind, id, _) | Command::DeleteParty(kind, id) | Command::GetParty(kind, id) => {
                 let default = super::Timeline::default();
                 let party = self.parties.get(&(kind.as_str(), *id)).unwrap_or(&default);
                 for state in party.during(from, to) {
@@ -44,18 +44,18 @@ impl Model {
                 if party.moved(from, to) {
                     may((409, "conflict"));
                 }
-                if let What::UpdateParty(_, _, form) = &ask.what
+                if let Command::UpdateParty(_, _, form) = &ask.what
                     && self.email_was_taken(kind.as_str(), &form.email, Some(*id), from, to)
                 {
                     may((409, "duplicate_email"));
                 }
             }
-            What::CreateItem(form) => {
+            Command::CreateItem(form) => {
                 if self.sku_was_taken(&form.sku, None, from, to) {
                     may((409, "duplicate_sku"));
                 }
             }
-            What::UpdateItem(id, _) | What::DeleteItem(id) | What::GetItem(id) | What::GetStock(id) => {
+            Command::UpdateItem(id, _) | Command::DeleteItem(id) | Command::GetItem(id) | Command::GetStock(id) => {
                 let default = super::Timeline::default();
                 let item = self.items.get(id).unwrap_or(&default);
                 for state in item.during(from, to) {
@@ -68,18 +68,18 @@ impl Model {
                 if item.moved(from, to) {
                     may((409, "conflict"));
                 }
-                if let What::UpdateItem(_, form) = &ask.what
+                if let Command::UpdateItem(_, form) = &ask.what
                     && self.sku_was_taken(&form.sku, Some(*id), from, to)
                 {
                     may((409, "duplicate_sku"));
                 }
             }
-            What::ListMovements(id, _) => {
+            Command::ListMovements(id, _) => {
                 if self.item_was(*id, from, to, false) {
                     may((404, "not_found"));
                 }
             }
-            What::AdjustStock(id, how) => {
+            Command::AdjustStock(id, how) => {
                 if self.item_was(*id, from, to, false) {
                     may((404, "not_found"));
                 }
@@ -101,23 +101,23 @@ impl Model {
                     may((409, "conflict"));
                 }
             }
-            What::CreateOrder(kind, party, lines) => {
+            Command::CreateOrder(kind, party, lines) => {
                 if self.was_impossible(kind.party().as_str(), *party, lines, from, to) {
                     may((400, "validation_failed"));
                 }
             }
-            What::UpdateOrder(kind, id, ..)
-            | What::Advance(kind, id, ..)
-            | What::GetOrder(kind, id)
-            | What::ListEvents(kind, id) => {
+            Command::UpdateOrder(kind, id, ..)
+            | Command::Advance(kind, id, ..)
+            | Command::GetOrder(kind, id)
+            | Command::ListEvents(kind, id) => {
                 let default = super::Timeline::default();
                 let order = self.orders.get(&(kind.as_str(), *id)).unwrap_or(&default);
                 for state in order.during(from, to) {
                     match (state, &ask.what) {
                         (None, _) => may((404, "not_found")),
-                        (Some(_), What::GetOrder(..) | What::ListEvents(..)) => {}
+                        (Some(_), Command::GetOrder(..) | Command::ListEvents(..)) => {}
                         (Some(order), _) if stale(order.version) => may((412, "version_mismatch")),
-                        (Some(order), What::UpdateOrder(_, _, party, lines)) => {
+                        (Some(order), Command::UpdateOrder(_, _, party, lines)) => {
                             if order.status != "draft" {
                                 may((409, "illegal_transition"));
                             }
@@ -125,7 +125,7 @@ impl Model {
                                 may((400, "validation_failed"));
                             }
                         }
-                        (Some(order), What::Advance(_, _, step, require_stock)) => {
+                        (Some(order), Command::Advance(_, _, step, require_stock)) => {
                             if next(*kind, &order.status, *step).is_none() {
                                 may((409, "illegal_transition"));
                             } else if *require_stock && self.was_short(order, from, to) {
@@ -139,7 +139,7 @@ impl Model {
                     may((409, "conflict"));
                 }
             }
-            What::Register { email, .. } => {
+            Command::Register { email, .. } => {
                 let default = super::Timeline::default();
                 let user = self.users.get(email).unwrap_or(&default);
                 if user.during(from, to).any(|user| user.is_some()) {
@@ -153,7 +153,7 @@ impl Model {
                     }
                 }
             }
-            What::Login { email, password } => {
+            Command::Login { email, password } => {
                 let default = super::Timeline::default();
                 let user = self.users.get(email).unwrap_or(&default);
                 if user.during(from, to).any(|user| user.is_none_or(|user| user.password != *password)) {
@@ -163,7 +163,7 @@ impl Model {
                     may((429, "too_many_requests"));
                 }
             }
-            What::ServiceToken { right } => {
+            Command::ServiceToken { right } => {
                 if !right {
                     may((401, "invalid_credentials"));
                 }
@@ -171,7 +171,7 @@ impl Model {
                     may((429, "too_many_requests"));
                 }
             }
-            What::Reset { token, .. } => {
+            Command::Reset { token, .. } => {
                 let hash = hash_of(token);
                 let is_good = |state: Option<&(String, i64)>| {
                     state.is_some_and(|(known, until)| *known == hash && *until > now)
@@ -181,7 +181,7 @@ impl Model {
                     may((400, "validation_failed"));
                 }
             }
-            What::Forgot { .. } | What::ListParties(..) | What::ListItems(_) | What::ListOrders { .. } => {}
+            Command::Forgot { .. } | Command::ListParties(..) | Command::ListItems(_) | Command::ListOrders { .. } => {}
         }
         possible
     }

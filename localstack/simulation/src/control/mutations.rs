@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 
 use super::wire::{self, actions, batch_puts, part};
-use crate::connector::{Answer, Call, Sabotage, Service};
+use crate::connector::{WireResponse, Call, Mutation, Service};
 use crate::invocation::{CURRENT, Function};
 
 fn runs(function: Function) -> bool {
@@ -16,7 +16,7 @@ fn runs(function: Function) -> bool {
 /// The event is not written with the change but published once the change is committed.
 pub(super) struct PublishedDirectly;
 
-impl Sabotage for PublishedDirectly {
+impl Mutation for PublishedDirectly {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         let mut published = Vec::new();
         if call.operation == "TransactWriteItems" {
@@ -50,7 +50,7 @@ impl Sabotage for PublishedDirectly {
 #[derive(Default)]
 pub(super) struct NotDeduplicated(Mutex<BTreeMap<String, u32>>);
 
-impl Sabotage for NotDeduplicated {
+impl Mutation for NotDeduplicated {
     fn batch(&self, function: Function, event: Value) -> Value {
         if function == Function::InventoryWorker {
             for order in confirmed(&event) {
@@ -69,7 +69,7 @@ impl Sabotage for NotDeduplicated {
         vec![call]
     }
 
-    fn answer(&self, call: &Call, answer: Answer) -> Answer {
+    fn answer(&self, call: &Call, answer: WireResponse) -> WireResponse {
         let key = &call.body["Key"];
         if call.operation == "GetItem"
             && runs(Function::InventoryWorker)
@@ -79,7 +79,7 @@ impl Sabotage for NotDeduplicated {
             let mut waiting = self.0.lock().unwrap();
             if let Some(count) = waiting.get_mut(&json!(order).to_string()).filter(|count| **count > 0) {
                 *count -= 1;
-                return Answer::ok("{}");
+                return WireResponse::ok("{}");
             }
         }
         answer
@@ -96,7 +96,7 @@ fn confirmed(event: &Value) -> Vec<Value> {
 /// A sale is read, looked at, and written whatever became of it meanwhile.
 pub(super) struct CheckThenSet;
 
-impl Sabotage for CheckThenSet {
+impl Mutation for CheckThenSet {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         for mut action in actions(&mut call) {
             if runs(Function::SalesApi) && action.kind == "Update" && action.row() == "ORDER/ORDER" {
@@ -110,7 +110,7 @@ impl Sabotage for CheckThenSet {
 /// Stock is taken whether or not it is there.
 pub(super) struct TakenUnseen;
 
-impl Sabotage for TakenUnseen {
+impl Mutation for TakenUnseen {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         for mut action in actions(&mut call) {
             if action.condition().as_deref() == Some("#quantity >= :n") {
@@ -124,7 +124,7 @@ impl Sabotage for TakenUnseen {
 /// The stock of each item is changed by itself, and the order's allocation after them.
 pub(super) struct OneByOne;
 
-impl Sabotage for OneByOne {
+impl Mutation for OneByOne {
     fn calls(&self, call: Call) -> Vec<Call> {
         let Some((stock, rest)) = part(&call, |action| action.row() == "ITEM/STOCK") else {
             return vec![call];
@@ -139,7 +139,7 @@ impl Sabotage for OneByOne {
     }
 
     /// The answer of a part, as one of the whole: that reason is where the function looks for it.
-    fn answer(&self, call: &Call, answer: Answer) -> Answer {
+    fn answer(&self, call: &Call, answer: WireResponse) -> WireResponse {
         if answer.is_ok() || call.operation != "TransactWriteItems" || !runs(Function::InventoryWorker) {
             return answer;
         }
@@ -163,7 +163,7 @@ impl Sabotage for OneByOne {
             json!({"Code": "None"})
         });
         told["CancellationReasons"] = Value::Array(reasons.collect());
-        Answer { body: told.to_string(), ..answer }
+        WireResponse { body: told.to_string(), ..answer }
     }
 }
 
@@ -171,7 +171,7 @@ impl Sabotage for OneByOne {
 #[derive(Default)]
 pub(super) struct LinesApart(Mutex<BTreeMap<(String, String), i64>>);
 
-impl Sabotage for LinesApart {
+impl Mutation for LinesApart {
     fn batch(&self, function: Function, event: Value) -> Value {
         if function == Function::InventoryWorker {
             for order in confirmed(&event) {
@@ -213,7 +213,7 @@ impl Sabotage for LinesApart {
 /// The answer is kept after its effect, not with it.
 pub(super) struct RecordAfterwards;
 
-impl Sabotage for RecordAfterwards {
+impl Mutation for RecordAfterwards {
     fn calls(&self, call: Call) -> Vec<Call> {
         match part(&call, |action| action.row() == "IDEMPOTENCY/ANSWER") {
             Some((record, effect)) => vec![effect, record],
@@ -222,10 +222,10 @@ impl Sabotage for RecordAfterwards {
     }
 }
 
-/// What a cancelled order held is given back twice.
+/// Command a cancelled order held is given back twice.
 pub(super) struct GivenBackTwice;
 
-impl Sabotage for GivenBackTwice {
+impl Mutation for GivenBackTwice {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         let released = actions(&mut call).iter().any(|action| action.value(":state") == Some("released"));
         let again =
@@ -237,7 +237,7 @@ impl Sabotage for GivenBackTwice {
 /// A movement is written and the stock left as it is.
 pub(super) struct MovementAlone;
 
-impl Sabotage for MovementAlone {
+impl Mutation for MovementAlone {
     fn calls(&self, call: Call) -> Vec<Call> {
         match part(&call, |action| action.kind == "Update" && action.row() == "ITEM/STOCK") {
             Some((_, rest)) if runs(Function::InventoryApi) => vec![rest],
@@ -249,7 +249,7 @@ impl Sabotage for MovementAlone {
 /// Orders move stock, and nothing is written down of it.
 pub(super) struct StockAlone;
 
-impl Sabotage for StockAlone {
+impl Mutation for StockAlone {
     fn calls(&self, call: Call) -> Vec<Call> {
         if batch_puts(&call).iter().any(|row| row == "ITEM/MOVEMENT") { Vec::new() } else { vec![call] }
     }
@@ -258,7 +258,7 @@ impl Sabotage for StockAlone {
 /// Who waits is not put into the line.
 pub(super) struct LineForgotten;
 
-impl Sabotage for LineForgotten {
+impl Mutation for LineForgotten {
     fn calls(&self, call: Call) -> Vec<Call> {
         if batch_puts(&call).iter().any(|row| row == "ITEM/WAITING") { Vec::new() } else { vec![call] }
     }
@@ -267,7 +267,7 @@ impl Sabotage for LineForgotten {
 /// The route that deletes contacts takes everybody for a finance manager.
 pub(super) struct RoleUnseen;
 
-impl Sabotage for RoleUnseen {
+impl Mutation for RoleUnseen {
     fn request(&self, function: Function, mut event: Value) -> Value {
         let context = &mut event["requestContext"]["authorizer"];
         let has_role = context.get("role").is_some();
@@ -281,7 +281,7 @@ impl Sabotage for RoleUnseen {
 /// `If-Match` is not looked at.
 pub(super) struct VersionUnseen;
 
-impl Sabotage for VersionUnseen {
+impl Mutation for VersionUnseen {
     fn request(&self, _: Function, mut event: Value) -> Value {
         for field in ["headers", "multiValueHeaders"] {
             if let Some(headers) = event[field].as_object_mut() {
@@ -295,7 +295,7 @@ impl Sabotage for VersionUnseen {
 /// `Idempotency-Key` is not looked at.
 pub(super) struct KeyUnseen;
 
-impl Sabotage for KeyUnseen {
+impl Mutation for KeyUnseen {
     fn request(&self, _: Function, mut event: Value) -> Value {
         for field in ["headers", "multiValueHeaders"] {
             if let Some(headers) = event[field].as_object_mut() {
@@ -309,8 +309,8 @@ impl Sabotage for KeyUnseen {
 /// The relay does not read which entries of a batch SNS did not take.
 pub(super) struct FailuresUnread;
 
-impl Sabotage for FailuresUnread {
-    fn answer(&self, call: &Call, answer: Answer) -> Answer {
+impl Mutation for FailuresUnread {
+    fn answer(&self, call: &Call, answer: WireResponse) -> WireResponse {
         if call.operation != "PublishBatch" || !answer.is_ok() {
             return answer;
         }
@@ -319,7 +319,7 @@ impl Sabotage for FailuresUnread {
             .filter_map(|entry| entry["Id"].as_str())
             .map(|id| format!("<member><Id>{id}</Id><MessageId>m-{id}</MessageId></member>"))
             .collect();
-        Answer::ok(format!(
+        WireResponse::ok(format!(
             "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishBatchResult>\
              <Successful>{all}</Successful><Failed></Failed></PublishBatchResult>\
              <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></PublishBatchResponse>"
@@ -330,11 +330,11 @@ impl Sabotage for FailuresUnread {
 /// The sweep finds nothing.
 pub(super) struct NoSweep;
 
-impl Sabotage for NoSweep {
-    fn answer(&self, call: &Call, answer: Answer) -> Answer {
+impl Mutation for NoSweep {
+    fn answer(&self, call: &Call, answer: WireResponse) -> WireResponse {
         let asks = matches!(call.operation.as_str(), "Query" | "Scan") && runs(Function::RelaySweep);
         if asks {
-            Answer::ok(json!({"Items": [], "Count": 0, "ScannedCount": 0}).to_string())
+            WireResponse::ok(json!({"Items": [], "Count": 0, "ScannedCount": 0}).to_string())
         } else {
             answer
         }

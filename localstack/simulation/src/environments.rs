@@ -1,4 +1,4 @@
-//! The functions as their `main`s assemble them, over our connector, our clock and our ids.
+//! The functions as their `main`s build them, over our connector, our clock and our ids.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,7 +17,7 @@ use erp_auth::Tokens;
 use erp_aws::answers::Answers;
 use erp_aws::ask::Asker;
 use erp_aws::{Table, clients};
-use erp_domain::order::OrderKind;
+use crate::model::OrderKind;
 use erp_domain::{Clock, Ids};
 use erp_http::{App, idempotency};
 use erp_local::deployment::{self, Deployment};
@@ -66,7 +66,7 @@ pub(crate) enum Handler {
 }
 
 /// Makes environments, and keeps those that have nothing to do.
-pub struct Wiring {
+pub struct Environments {
     clock: VirtualClock,
     connector: Connector,
     /// `open` or `closed`.
@@ -75,7 +75,7 @@ pub struct Wiring {
     idle: Mutex<BTreeMap<Function, Vec<Handler>>>,
 }
 
-impl Wiring {
+impl Environments {
     pub(crate) fn new(
         clock: VirtualClock,
         connector: Connector,
@@ -100,7 +100,7 @@ impl Wiring {
         Self::function(function).timeout
     }
 
-    /// Reads and makes the tokens of this world.
+    /// Reads and makes the tokens of this simulation.
     pub fn tokens(&self) -> Tokens {
         self.auth_config().tokens
     }
@@ -108,7 +108,7 @@ impl Wiring {
     /// An environment that has nothing to do, or a new one.
     pub(crate) fn take(&self, function: Function) -> Handler {
         let idle = self.idle.lock().unwrap().get_mut(&function).and_then(Vec::pop);
-        idle.unwrap_or_else(|| self.assemble(function))
+        idle.unwrap_or_else(|| self.build(function))
     }
 
     /// It has nothing to do any more.
@@ -141,7 +141,7 @@ impl Wiring {
             .build()
     }
 
-    fn assemble(&self, function: Function) -> Handler {
+    fn build(&self, function: Function) -> Handler {
         let variables = &Self::function(function).environment;
         let variable = |name: &str| variables.get(name).cloned().unwrap_or_default();
         let seed = self.random.lock().unwrap().u64(..);
@@ -189,13 +189,13 @@ impl Wiring {
         };
         match function {
             Function::AuthApi => {
-                let world = auth::config::World {
+                let simulation = auth::config::Simulation {
                     clock: clock.clone(),
                     ids,
                     randomness: SeededRandomness::new(Rng::with_seed(seed)),
                 };
                 let store = auth::store::DynamoStore::new(table.clone());
-                Handler::Api(auth::config::assemble(self.auth_config(), store, world).into_router())
+                Handler::Api(auth::config::build(self.auth_config(), store, simulation).into_router())
             }
             Function::ContactApi => {
                 let store = Arc::new(contact::store::DynamoStore::new(table.clone()));

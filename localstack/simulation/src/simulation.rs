@@ -1,10 +1,10 @@
 //! One platform: what a test builds on.
 //!
 //! ```no_run
-//! # use erp_simulation::world::{Settings, World};
-//! World::run(7, async {
-//!     let world = World::open(Settings::new(7));
-//!     // world.send(…), world.settle(), world.rows() …
+//! # use erp_simulation::simulation::{Settings, Simulation};
+//! Simulation::run(7, async {
+//!     let simulation = Simulation::open(Settings::new(7));
+//!     // simulation.send(…), simulation.drain(), simulation.rows() …
 //! });
 //! ```
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use erp_auth::Tokens;
 use erp_local::deployment::Deployment;
-use erp_testkit::ApiAnswer;
+use erp_testkit::ApiResponse;
 use erp_testkit::request::send_event;
 use fastrand::Rng;
 use relay::sweep::Swept;
@@ -25,32 +25,32 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::backend::dynamo::{Commit, Dynamo, Place};
-use crate::chaos::{Calm, Chaos};
-use crate::connector::{Connector, Sabotage};
+use crate::faults::{NoFaults, FaultInjector};
+use crate::connector::{Connector, Mutation};
 use crate::deliveries;
-use crate::gateway::{self, Door, Request};
+use crate::gateway::{self, AuthPath, Request};
 use crate::invocation::{CURRENT, Ended, Function, Invocation};
 use crate::queues::{Broker, Message};
 use crate::time::{VirtualClock, random};
 use crate::trace::{Counts, Trace};
-use crate::turnstile::Turnstile;
-use crate::wiring::{self, Handler, Wiring};
+use crate::scheduler::Scheduler;
+use crate::environments::{self, Handler, Environments};
 
-/// Longest that a world takes to come to rest, in its own time.
+/// Longest that a simulation takes to come to rest, in its own time.
 const REST: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 
-/// What a world begins with.
+/// Command a simulation begins with.
 pub struct Settings {
     /// Decides everything that chance decides.
     pub seed: u64,
     /// Who may register: `open` or `closed`.
     pub registration: &'static str,
-    /// What goes wrong.
-    pub chaos: Box<dyn Chaos>,
-    /// What is rewritten below the SDK.
-    pub sabotage: Option<Arc<dyn Sabotage>>,
+    /// Command goes wrong.
+    pub faults: Box<dyn FaultInjector>,
+    /// Command is rewritten below the SDK.
+    pub mutation: Option<Arc<dyn Mutation>>,
     /// Hears of every commit.
-    pub witness: Option<Box<dyn Witness>>,
+    pub observer: Option<Box<dyn CommitObserver>>,
     /// Whether every call is written down in words.
     pub verbose: bool,
 }
@@ -61,23 +61,23 @@ impl Settings {
         Self {
             seed,
             registration: "open",
-            chaos: Box::new(Calm),
-            sabotage: None,
-            witness: None,
+            faults: Box::new(NoFaults),
+            mutation: None,
+            observer: None,
             verbose: false,
         }
     }
 }
 
 /// Hears of every commit as it happens.
-pub trait Witness: Send {
+pub trait CommitObserver: Send {
     /// These rows changed at once.
-    fn saw(&mut self, commit: &Commit);
+    fn observe(&mut self, commit: &Commit);
 }
 
 /// The whole platform.
-pub struct World {
-    /// What it began with.
+pub struct Simulation {
+    /// Command it began with.
     pub seed: u64,
     /// Its time.
     pub clock: VirtualClock,
@@ -85,11 +85,11 @@ pub struct World {
     pub tokens: Tokens,
     /// Whether the streams are not read at the moment.
     pub relay_is_off: AtomicBool,
-    pub(crate) turnstile: Turnstile,
-    pub(crate) wiring: Wiring,
-    chaos: Mutex<Box<dyn Chaos>>,
-    sabotage: Option<Arc<dyn Sabotage>>,
-    witness: Mutex<Option<Box<dyn Witness>>>,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) environments: Environments,
+    faults: Mutex<Box<dyn FaultInjector>>,
+    mutation: Option<Arc<dyn Mutation>>,
+    observer: Mutex<Option<Box<dyn CommitObserver>>>,
     dynamo: Mutex<Dynamo>,
     broker: Mutex<Broker>,
     counts: Mutex<Counts>,
@@ -101,8 +101,8 @@ pub struct World {
     pub(crate) trace: Mutex<Trace>,
 }
 
-impl World {
-    /// Runs something in a world's time: on this thread alone, where no clock but the seed's decides anything.
+impl Simulation {
+    /// Runs something in a simulation's time: on this thread alone, where no clock but the seed's decides anything.
     pub fn run<T>(seed: u64, future: impl Future<Output = T>) -> T {
         // The SDK and our own code draw their pauses from this thread's generator.
         fastrand::seed(seed);
@@ -113,22 +113,22 @@ impl World {
 
     /// Opens a platform in which nothing has happened yet.
     pub fn open(settings: Settings) -> Arc<Self> {
-        let Settings { seed, registration, chaos, sabotage, witness, verbose } = settings;
+        let Settings { seed, registration, faults, mutation, observer, verbose } = settings;
         let clock = VirtualClock::start();
-        let deployment = wiring::deployment();
-        let world = Arc::new_cyclic(|weak| {
+        let deployment = environments::deployment();
+        let simulation = Arc::new_cyclic(|weak| {
             let connector = Connector(weak.clone());
-            let wiring = Wiring::new(clock, connector, registration, random(seed, "wiring"));
+            let environments = Environments::new(clock, connector, registration, random(seed, "environments"));
             Self {
                 seed,
                 clock,
-                tokens: wiring.tokens(),
+                tokens: environments.tokens(),
                 relay_is_off: AtomicBool::new(false),
-                turnstile: Turnstile::new(random(seed, "turnstile")),
-                wiring,
-                chaos: Mutex::new(chaos),
-                sabotage,
-                witness: Mutex::new(witness),
+                scheduler: Scheduler::new(random(seed, "scheduler")),
+                environments,
+                faults: Mutex::new(faults),
+                mutation,
+                observer: Mutex::new(observer),
                 dynamo: Mutex::new(Dynamo::new(deployment, clock)),
                 broker: Mutex::new(Broker::new(deployment)),
                 counts: Mutex::default(),
@@ -140,31 +140,31 @@ impl World {
                 trace: Mutex::new(Trace::new(verbose)),
             }
         });
-        let turnstile = Arc::clone(&world);
-        tokio::spawn(async move { turnstile.turnstile.run().await });
-        deliveries::start(&world);
-        world
+        let scheduler = Arc::clone(&simulation);
+        tokio::spawn(async move { scheduler.scheduler.run().await });
+        deliveries::start(&simulation);
+        simulation
     }
 
-    /// Sends a request, as an attempt of a client; none if no answer came. `attempt` names it to the witness.
-    pub async fn send(self: &Arc<Self>, request: &Request, door: &Door, attempt: u64) -> Option<ApiAnswer> {
-        let admitted = gateway::admit(self.deployment(), &self.tokens, &self.clock, request, door);
+    /// Sends a request, as an attempt of a client; none if no answer came. `attempt` names it to the observer.
+    pub async fn send(self: &Arc<Self>, request: &Request, auth_path: &AuthPath, attempt: u64) -> Option<ApiResponse> {
+        let admitted = gateway::admit(self.deployment(), &self.tokens, &self.clock, request, auth_path);
         let (function, sent) = match admitted {
             Ok(admitted) => admitted,
             Err(answer) => return Some(answer),
         };
         let mut event = sent.event();
         event["requestContext"]["requestId"] = format!("r-{attempt}").into();
-        if let Some(sabotage) = &self.sabotage {
-            event = sabotage.request(function, event);
+        if let Some(mutation) = &self.mutation {
+            event = mutation.request(function, event);
         }
         let run = |handler: Handler| async move { send_event(&event, &handler.router()).await };
         let answer = match self.invoke(function, Some(attempt), run).await {
             Ended::Done(answer) => answer,
-            Ended::Crashed => gateway::refusal(502, "bad_gateway"),
-            Ended::TimedOut => gateway::refusal(504, "gateway_timeout"),
+            Ended::Crashed => gateway::rejection(502, "bad_gateway"),
+            Ended::TimedOut => gateway::rejection(504, "gateway_timeout"),
         };
-        (!self.chaos().loses_answer(function)).then_some(answer)
+        (!self.faults().loses_answer(function)).then_some(answer)
     }
 
     /// Runs a function once.
@@ -179,13 +179,13 @@ impl World {
     {
         let id = self.invocations.fetch_add(1, Ordering::Relaxed) + 1;
         let invocation = Invocation::new(id, function, attempt, self.moment());
-        let handler = self.wiring.take(function);
+        let handler = self.environments.take(function);
         let running = Running::begin(&self.running);
         let work = CURRENT.scope(Arc::clone(&invocation), run(handler.clone()));
         let ended = tokio::select! {
             biased;
             () = invocation.dies.notified() => Ended::Crashed,
-            done = tokio::time::timeout(self.wiring.time_out(function), work) => match done {
+            done = tokio::time::timeout(self.environments.time_out(function), work) => match done {
                 Ok(result) => Ended::Done(result),
                 Err(_) => Ended::TimedOut,
             },
@@ -193,7 +193,7 @@ impl World {
         drop(running);
         match &ended {
             // An environment lives on, a dead one does not.
-            Ended::Done(_) => self.wiring.give_back(function, handler),
+            Ended::Done(_) => self.environments.give_back(function, handler),
             Ended::Crashed => self.count(|counts| counts.crashes += 1),
             Ended::TimedOut => self.count(|counts| counts.time_outs += 1),
         }
@@ -209,48 +209,48 @@ impl World {
     }
 
     /// Nothing goes wrong from now on.
-    pub fn calm_down(&self) {
-        self.set_chaos(Box::new(Calm));
+    pub fn stop_faults(&self) {
+        self.set_faults(Box::new(NoFaults));
         self.relay_is_off.store(false, Ordering::Relaxed);
         self.wake();
     }
 
     /// Other things go wrong from now on.
-    pub fn set_chaos(&self, chaos: Box<dyn Chaos>) {
-        *self.chaos.lock().unwrap() = chaos;
+    pub fn set_faults(&self, faults: Box<dyn FaultInjector>) {
+        *self.faults.lock().unwrap() = faults;
     }
 
     /// Waits until nothing is on its way any more, without helping it.
     ///
     /// # Panics
     /// When that takes longer than days.
-    pub async fn rest(&self) {
+    pub async fn quiesce(&self) {
         let begun = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(20);
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(30));
-            if self.is_quiet() {
+            if self.is_quiescent() {
                 return;
             }
-            assert!(begun.elapsed() < REST, "seed {}: the world does not come to rest", self.seed);
+            assert!(begun.elapsed() < REST, "seed {}: the simulation does not come to rest", self.seed);
         }
     }
 
     /// Brings everything to its end as operators would: waits, sweeps what was never relayed, redrives dead letters.
-    /// What is dead after that is dead for good.
-    pub async fn settle(self: &Arc<Self>) {
-        self.calm_down();
+    /// Command is dead after that is dead for good.
+    pub async fn drain(self: &Arc<Self>) {
+        self.stop_faults();
         for _ in 0..5 {
-            self.rest().await;
+            self.quiesce().await;
             // Older than the sweep wants events to be.
             tokio::time::sleep(Duration::from_secs(600)).await;
             let swept = self.sweep().await;
-            self.rest().await;
+            self.quiesce().await;
             let redriven = self.broker().redrive(self.clock.elapsed());
             self.count(|counts| counts.redriven += redriven as u64);
             self.wake();
-            self.rest().await;
+            self.quiesce().await;
             if swept.is_some_and(|swept| swept.found == 0) && redriven == self.dead_letters().len() {
                 return;
             }
@@ -258,9 +258,9 @@ impl World {
     }
 
     /// Whether nothing is on its way.
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_quiescent(&self) -> bool {
         self.running.load(Ordering::Relaxed) == 0
-            && self.broker().is_quiet()
+            && self.broker().is_quiescent()
             && self.lanes.lock().unwrap().values().all(|pending| *pending == 0)
     }
 
@@ -299,21 +299,21 @@ impl World {
         })
     }
 
-    /// What happened so far, counted.
+    /// Command happened so far, counted.
     pub fn counts(&self) -> Counts {
         self.counts.lock().unwrap().clone()
     }
 
     pub(crate) fn deployment(&self) -> &'static Deployment {
-        wiring::deployment()
+        environments::deployment()
     }
 
-    pub(crate) fn chaos(&self) -> MutexGuard<'_, Box<dyn Chaos>> {
-        self.chaos.lock().unwrap()
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Box<dyn FaultInjector>> {
+        self.faults.lock().unwrap()
     }
 
-    pub(crate) fn sabotage(&self) -> Option<Arc<dyn Sabotage>> {
-        self.sabotage.clone()
+    pub(crate) fn mutation(&self) -> Option<Arc<dyn Mutation>> {
+        self.mutation.clone()
     }
 
     /// The queues.
@@ -347,12 +347,12 @@ impl World {
 
     pub(crate) fn publish(&self, topic: &str, body: &str, kind: &str) {
         let now = self.clock.elapsed();
-        let copies = || self.chaos().copies();
+        let copies = || self.faults().copies();
         self.broker().publish(topic, body, kind, now, copies);
         self.wake();
     }
 
-    /// Does something to the tables, and tells the witness what changed.
+    /// Does something to the tables, and tells the observer what changed.
     pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Dynamo) -> T) -> T {
         let (result, new) = {
             let mut dynamo = self.dynamo.lock().unwrap();
@@ -361,8 +361,8 @@ impl World {
             (result, dynamo.commits()[before..].to_vec())
         };
         for commit in &new {
-            if let Some(witness) = &mut *self.witness.lock().unwrap() {
-                witness.saw(commit);
+            if let Some(observer) = &mut *self.observer.lock().unwrap() {
+                observer.observe(commit);
             }
         }
         if !new.is_empty() {

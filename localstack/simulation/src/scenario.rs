@@ -1,45 +1,45 @@
-//! A history in a world, from beginning to end; and the shortest one that still goes wrong.
+//! A history in a simulation, from beginning to end; and the shortest one that still goes wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::World;
-use crate::chaos::{Calm, Storm, Weather};
+use crate::Simulation;
+use crate::faults::{NoFaults, RandomFaults, FaultProfile};
 use crate::client::{Client, Shared};
-use crate::connector::Sabotage;
-use crate::history::{self, Step};
+use crate::connector::Mutation;
+use crate::workload::{self, Step};
 use crate::inspection;
 use crate::model::Model;
 use crate::time::random;
 use crate::trace::Counts;
-use crate::witness::Telling;
-use crate::world::Settings;
+use crate::observer::ModelObserver;
+use crate::simulation::Settings;
 
 /// Everything that decides what happens.
 #[derive(Clone)]
-pub struct Plan {
+pub struct Scenario {
     /// Decides everything that chance decides.
     pub seed: u64,
     /// How often things go wrong.
-    pub weather: Weather,
+    pub profile: FaultProfile,
     /// Clients at the same time.
     pub clients: usize,
-    /// What they do.
+    /// Command they do.
     pub steps: Vec<Step>,
     /// Messages that nobody understands.
     pub poison: usize,
     /// Whether the relay is away for two days, longer than streams remember, and the sweep with it.
     pub relay_is_away: bool,
-    /// What is rewritten below the SDK.
-    pub sabotage: Option<Arc<dyn Sabotage>>,
+    /// Command is rewritten below the SDK.
+    pub mutation: Option<Arc<dyn Mutation>>,
 }
 
-/// What came of it.
+/// Command came of it.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// What was not as promised; nothing if all is well.
+    /// Command was not as promised; nothing if all is well.
     pub violations: Vec<String>,
     /// How often something was compared, by promise.
     pub checks: BTreeMap<&'static str, u64>,
@@ -47,7 +47,7 @@ pub struct Outcome {
     pub operations: BTreeMap<&'static str, u64>,
     /// Those of orders.
     pub order_operations: u64,
-    /// What happened, counted.
+    /// Command happened, counted.
     pub counts: Counts,
     /// Commits.
     pub commits: u64,
@@ -55,58 +55,58 @@ pub struct Outcome {
     pub trace: u64,
     /// Every call in words, if asked for.
     pub lines: Vec<String>,
-    /// What there was in the end.
+    /// Command there was in the end.
     pub summary: String,
 }
 
-impl Plan {
-    /// The plan of a seed: so many steps, and the weather that the seed brings.
+impl Scenario {
+    /// The scenario of a seed: so many steps, and the profile that the seed brings.
     pub fn of(seed: u64, steps: usize) -> Self {
-        let mut random = random(seed, "plan");
-        let weather = match random.u32(..10) {
-            0 => Weather::FAIR,
-            1..8 => Weather::STORM,
-            _ => Weather::HURRICANE,
+        let mut random = random(seed, "scenario");
+        let profile = match random.u32(..10) {
+            0 => FaultProfile::NONE,
+            1..8 => FaultProfile::MODERATE,
+            _ => FaultProfile::SEVERE,
         };
         let clients = random.usize(1..=8);
         Self {
             seed,
-            weather,
+            profile,
             clients,
-            steps: history::draw(&mut random, steps, clients),
+            steps: workload::draw(&mut random, steps, clients),
             poison: random.usize(..3),
             relay_is_away: random.u32(..8) == 0,
-            sabotage: None,
+            mutation: None,
         }
     }
 
     /// Carries it out.
     pub fn run(&self, verbose: bool) -> Outcome {
-        World::run(self.seed, self.play(verbose))
+        Simulation::run(self.seed, self.play(verbose))
     }
 
     async fn play(&self, verbose: bool) -> Outcome {
-        let mut chance = random(self.seed, "trial");
+        let mut chance = random(self.seed, "scenario");
         let open = chance.bool();
         let model = Arc::new(Mutex::new(Model::default()));
         model.lock().unwrap().open_registration = open;
-        let world = World::open(Settings {
+        let simulation = Simulation::open(Settings {
             registration: if open { "open" } else { "closed" },
-            chaos: Box::new(Calm),
-            sabotage: self.sabotage.clone(),
-            witness: Some(Box::new(Telling(Arc::clone(&model)))),
+            faults: Box::new(NoFaults),
+            mutation: self.mutation.clone(),
+            observer: Some(Box::new(ModelObserver(Arc::clone(&model)))),
             verbose,
             ..Settings::new(self.seed)
         });
-        let shared = Shared::new(Arc::clone(&world), Arc::clone(&model));
-        let opening = history::opening(&mut random(self.seed, "opening"));
+        let shared = Shared::new(Arc::clone(&simulation), Arc::clone(&model));
+        let opening = workload::opening(&mut random(self.seed, "opening"));
         model.lock().unwrap().faults = false;
         Client::new(Arc::clone(&shared), chance.fork()).run(opening).await;
-        world.rest().await;
-        model.lock().unwrap().faults = self.weather != Weather::FAIR;
-        world.set_chaos(Box::new(Storm::new(random(self.seed, "storm"), self.weather)));
+        simulation.quiesce().await;
+        model.lock().unwrap().faults = self.profile != FaultProfile::NONE;
+        simulation.set_faults(Box::new(RandomFaults::new(random(self.seed, "storm"), self.profile)));
         let poison = self.trouble(&shared, &mut chance).await;
-        world.settle().await;
+        simulation.drain().await;
         let asked = model.lock().unwrap().asked_by_kind();
         let order_operations = model.lock().unwrap().order_operations();
         model.lock().unwrap().faults = false;
@@ -117,17 +117,17 @@ impl Plan {
             checks: model.checks.clone(),
             operations: asked,
             order_operations,
-            counts: world.counts(),
-            commits: world.moment() as u64,
-            trace: world.trace(),
-            lines: world.lines(),
+            counts: simulation.counts(),
+            commits: simulation.moment() as u64,
+            trace: simulation.trace(),
+            lines: simulation.lines(),
             summary: model.summary(),
         }
     }
 
     /// The clients, and everything that goes on meanwhile.
     async fn trouble(&self, shared: &Arc<Shared>, chance: &mut fastrand::Rng) -> BTreeSet<String> {
-        let world = &shared.world;
+        let simulation = &shared.simulation;
         let clients: Vec<_> = (0..self.clients)
             .map(|number| {
                 let steps: Vec<Step> =
@@ -137,7 +137,7 @@ impl Plan {
             })
             .collect();
         let over = Arc::new(AtomicBool::new(false));
-        let schedule = tokio::spawn(sweep_regularly(Arc::clone(world), Arc::clone(&over)));
+        let schedule = tokio::spawn(sweep_regularly(Arc::clone(simulation), Arc::clone(&over)));
         let mut poison = BTreeSet::new();
         for number in 0..self.poison {
             tokio::time::sleep(Duration::from_millis(chance.u64(..3_000))).await;
@@ -150,15 +150,15 @@ impl Plan {
                 ),
             };
             // The stock queue is the one that takes confirmations; what it cannot read is poison there.
-            let queues = world.broker().queues.len();
-            let stock = world.broker().queues.iter().position(|queue| queue.name.contains("stock"));
+            let queues = simulation.broker().queues.len();
+            let stock = simulation.broker().queues.iter().position(|queue| queue.name.contains("stock"));
             let queue =
                 if body.contains("sales.order") { stock.unwrap_or(0) } else { chance.usize(..queues) };
-            world.put_message(queue, &body);
+            simulation.put_message(queue, &body);
             poison.insert(body);
         }
         if self.relay_is_away {
-            world.relay_is_off.store(true, Ordering::Relaxed);
+            simulation.relay_is_off.store(true, Ordering::Relaxed);
         }
         for client in clients {
             client.await.unwrap();
@@ -172,21 +172,21 @@ impl Plan {
         poison
     }
 
-    /// A shorter plan that goes wrong in the same way, as far as it can be found in so many runs.
+    /// A shorter scenario that goes wrong in the same way, as far as it can be found in so many runs.
     pub fn shrink(&self, budget: usize) -> Self {
         let promise = |outcome: &Outcome| outcome.violations.first().map(|first| kind(first));
         let wanted = promise(&self.run(false));
         let mut best = self.clone();
         let mut left = budget;
-        let mut goes_wrong = |plan: &Self| {
+        let mut goes_wrong = |scenario: &Self| {
             left = left.saturating_sub(1);
-            left > 0 && promise(&plan.run(false)) == wanted
+            left > 0 && promise(&scenario.run(false)) == wanted
         };
         let simplify: [fn(&mut Self); 4] = [
-            |plan| plan.relay_is_away = false,
-            |plan| plan.poison = 0,
-            |plan| plan.weather = Weather::default(),
-            |plan| plan.steps = plan.steps.iter().map(Step::alone).collect(),
+            |scenario| scenario.relay_is_away = false,
+            |scenario| scenario.poison = 0,
+            |scenario| scenario.profile = FaultProfile::default(),
+            |scenario| scenario.steps = scenario.steps.iter().map(Step::alone).collect(),
         ];
         for simplify in simplify {
             let mut simpler = best.clone();
@@ -220,10 +220,10 @@ fn kind(violation: &str) -> String {
     violation.split(':').next().unwrap_or_default().to_owned()
 }
 
-/// What the schedule does.
-async fn sweep_regularly(world: Arc<World>, over: Arc<AtomicBool>) {
+/// Command the schedule does.
+async fn sweep_regularly(simulation: Arc<Simulation>, over: Arc<AtomicBool>) {
     while !over.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_secs(300)).await;
-        world.sweep().await;
+        simulation.sweep().await;
     }
 }

@@ -1,26 +1,26 @@
-//! What was committed, told to the model: rows of tables become facts about things. The one place that knows both.
+//! Command was committed, told to the model: rows of tables become facts about things. The one place that knows both.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use erp_domain::contact::ContactKind;
-use erp_domain::order::OrderKind;
+use erp_domain::PartyKind;
+use crate::model::OrderKind;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::backend::dynamo::{Change, Commit};
 use crate::invocation::Function;
-use crate::model::ask::{ItemForm, PartyForm};
+use crate::model::request::{ItemForm, PartyForm};
 use crate::model::state::{Allocation, Item, Line, Order, Party, Stock, Times};
 use crate::model::{Actor, Fact, Model};
-use crate::world::Witness;
+use crate::simulation::CommitObserver;
 
 /// Tells a model.
 #[derive(Clone)]
-pub struct Telling(pub Arc<Mutex<Model>>);
+pub struct ModelObserver(pub Arc<Mutex<Model>>);
 
-impl Witness for Telling {
-    fn saw(&mut self, commit: &Commit) {
+impl CommitObserver for ModelObserver {
+    fn observe(&mut self, commit: &Commit) {
         let actor = actor(commit);
         let facts: Vec<Fact> = commit.changes.iter().flat_map(facts).collect();
         self.0.lock().unwrap().committed(commit.number, &actor, &facts);
@@ -45,7 +45,7 @@ fn actor(commit: &Commit) -> Actor {
     }
 }
 
-/// What a row's change says.
+/// Command a row's change says.
 fn facts(change: &Change) -> Vec<Fact> {
     let place = &change.place;
     let new = change.new.as_deref().map(Row);
@@ -55,9 +55,9 @@ fn facts(change: &Change) -> Vec<Fact> {
     let order_kind = if place.table.ends_with("purchase") { OrderKind::Purchase } else { OrderKind::Sales };
     match (head, tail, id, new) {
         ("CUSTOMER", "CONTACT", Some(id), new) => {
-            vec![Fact::Party(ContactKind::Customer, id, new.map(party))]
+            vec![Fact::Party(PartyKind::Customer, id, new.map(party))]
         }
-        ("VENDOR", "CONTACT", Some(id), new) => vec![Fact::Party(ContactKind::Vendor, id, new.map(party))],
+        ("VENDOR", "CONTACT", Some(id), new) => vec![Fact::Party(PartyKind::Vendor, id, new.map(party))],
         ("ITEM", "ITEM", Some(id), new) => vec![Fact::Item(id, new.map(item))],
         ("ITEM", "STOCK", Some(id), Some(row)) => vec![Fact::Stock(id, stock(row))],
         ("ITEM", "MOVEMENT", Some(id), Some(row)) => {
@@ -85,7 +85,7 @@ fn facts(change: &Change) -> Vec<Fact> {
         ("IDEMPOTENCY", "ANSWER", _, Some(row)) => {
             let answer = Row(&row.0["answer"]["M"]);
             let status = answer.number("status");
-            vec![Fact::Kept {
+            vec![Fact::StoredResponse {
                 status: u16::try_from(status).unwrap_or_default(),
                 body: answer.text("body"),
                 until: row.number("expires_at"),

@@ -2,7 +2,7 @@
 //!
 //! Everybody who wants to do something that others can see waits here. Once everybody waits, here or for a time,
 //! one is let through; tokio's paused clock says when that is, since it only moves when nobody has anything to do.
-//! So each step takes a millisecond of the world's time, and nothing but the seed decides their order.
+//! So each step takes a millisecond of the simulation's time, and nothing but the seed decides their order.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use tokio::sync::{Notify, oneshot};
 /// How long a step takes.
 const STEP: Duration = Duration::from_millis(1);
 
-/// The turnstile of a world.
+/// The scheduler of a simulation.
 #[derive(Debug)]
-pub struct Turnstile {
+pub struct Scheduler {
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
     arrived: Notify,
     random: Mutex<Rng>,
 }
 
-impl Turnstile {
+impl Scheduler {
     /// Opens in an order that this generator decides.
     pub fn new(random: Rng) -> Self {
         Self { waiting: Mutex::default(), arrived: Notify::new(), random: Mutex::new(random) }
@@ -32,13 +32,13 @@ impl Turnstile {
         let (open, opened) = oneshot::channel();
         self.waiting.lock().unwrap().push(open);
         self.arrived.notify_one();
-        // The sender is only ever used, or dropped with the world.
+        // The sender is only ever used, or dropped with the simulation.
         if opened.await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Lets one after the other through, for as long as the world is there.
+    /// Lets one after the other through, for as long as the simulation is there.
     pub async fn run(&self) {
         loop {
             if self.waiting.lock().unwrap().is_empty() {
