@@ -1,5 +1,6 @@
 //! Load, decide, render, save: one transaction, one optimistic retry loop.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -41,11 +42,17 @@ pub enum OnFailure<R> {
 }
 
 /// A change that a use case decided and that is not saved yet: the new value, and the transaction that saves it.
-#[derive(Debug)]
 pub struct Change<T, R> {
     value: T,
     transaction: Transaction<OnFailure<R>>,
     metrics: Vec<(Metric, u64)>,
+    log: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl<T: fmt::Debug, R> fmt::Debug for Change<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change").field("value", &self.value).finish_non_exhaustive()
+    }
 }
 
 /// The reason why a change was not saved.
@@ -68,7 +75,7 @@ impl<R, E: Into<ServiceError<R>>> From<E> for SaveError<R> {
 impl<T, R: Clone + PartialEq> Change<T, R> {
     /// Creates a change. An empty transaction saves nothing but the stored response.
     pub fn new(value: T, transaction: Transaction<OnFailure<R>>) -> Self {
-        Self { value, transaction, metrics: Vec::new() }
+        Self { value, transaction, metrics: Vec::new(), log: None }
     }
 
     /// Adds an event of the entity in partition `pk`.
@@ -88,6 +95,13 @@ impl<T, R: Clone + PartialEq> Change<T, R> {
         self
     }
 
+    /// Writes a log line once the change is saved.
+    #[must_use]
+    pub fn with_log(mut self, log: impl FnOnce() + Send + 'static) -> Self {
+        self.log = Some(Box::new(log));
+        self
+    }
+
     /// Returns the new value.
     pub fn value(&self) -> &T {
         &self.value
@@ -103,6 +117,9 @@ impl<T, R: Clone + PartialEq> Change<T, R> {
         }
         if !self.metrics.is_empty() {
             metric::emit(&self.metrics);
+        }
+        if let Some(log) = self.log {
+            log();
         }
         Ok(self.value)
     }
