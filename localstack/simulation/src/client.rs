@@ -29,11 +29,11 @@ const TRIES: u32 = 5;
 /// Requests that a client remembers.
 const MEMORY: usize = 6;
 
-/// Command all clients of a simulation share.
+/// What all clients of a simulation share.
 pub struct Shared {
     /// The platform.
     pub simulation: Arc<Simulation>,
-    /// Command it promises.
+    /// What it promises.
     pub model: Arc<Mutex<Model>>,
     attempts: AtomicU64,
     keys: AtomicU64,
@@ -145,7 +145,7 @@ impl Client {
         }
     }
 
-    /// Command a step asks, as whom, and by which auth_path.
+    /// What a step asks, as whom, and by which auth_path.
     fn prepare(&mut self, step: &Step) -> Option<(Arc<ClientRequest>, Request, AuthPath)> {
         if matches!(step.key, Key::Again | Key::OtherBody) && !self.memory.is_empty() {
             let (ask, request) = self.memory[step.draws[0] as usize % self.memory.len()].clone();

@@ -18,7 +18,7 @@ use crate::backend;
 use crate::faults::{Fault, Io};
 use crate::invocation::CURRENT;
 
-/// Command a call is for.
+/// What a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {
     /// Tables.
@@ -35,11 +35,11 @@ pub enum Service {
 /// `{"FunctionName", "Payload"}`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// Command it is for.
+    /// What it is for.
     pub service: Service,
     /// Such as `TransactWriteItems`.
     pub operation: String,
-    /// Command is asked.
+    /// What is asked.
     pub body: Value,
 }
 
@@ -68,13 +68,13 @@ impl WireResponse {
 
 /// Rewrites calls and answers below the SDK: bugs that are put in on purpose, without a switch in what is tested.
 pub trait Mutation: Send + Sync {
-    /// Command is carried out in the place of a call, one after the other, as far as they succeed. The answer is that of
+    /// What is carried out in the place of a call, one after the other, as far as they succeed. The answer is that of
     /// the first that fails, or else of the first.
     fn calls(&self, call: Call) -> Vec<Call> {
         vec![call]
     }
 
-    /// Command the function hears.
+    /// What the function hears.
     fn answer(&self, _: &Call, answer: WireResponse) -> WireResponse {
         answer
     }
@@ -201,7 +201,7 @@ async fn attempt(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result<
     }
 }
 
-/// Command a request of the SDK asks.
+/// What a request of the SDK asks.
 fn read(request: &HttpRequest) -> Call {
     let bytes = request.body().bytes().unwrap_or_default();
     if let Some(target) = request.headers().get("x-amz-target") {

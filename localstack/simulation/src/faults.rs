@@ -1,4 +1,4 @@
-//! Command goes wrong, and when.
+//! What goes wrong, and when.
 
 use fastrand::Rng;
 
@@ -16,7 +16,7 @@ pub struct Io<'a> {
     pub call: &'a Call,
 }
 
-/// Command becomes of a call.
+/// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
     /// Nothing goes wrong.
@@ -95,7 +95,7 @@ impl Fault {
 
 /// Decides what goes wrong. Everything goes well unless it says otherwise.
 pub trait FaultInjector: Send {
-    /// Command becomes of a call.
+    /// What becomes of a call.
     fn io(&mut self, _: &Io<'_>) -> Fault {
         Fault::None
     }
@@ -202,7 +202,7 @@ pub struct RandomFaults {
     spell: Option<(u64, Fault)>,
 }
 
-/// Command can last.
+/// What can last.
 const LASTING: [Fault; 5] =
     [Fault::Refused, Fault::ServerError, Fault::Throttled, Fault::LostAnswer, Fault::LateAnswer];
 

@@ -1,4 +1,4 @@
-//! Command many trials came to, in numbers.
+//! What many trials came to, in numbers.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct Figures {
     pub operations: BTreeMap<&'static str, u64>,
     /// Transactions and other writes that changed something.
     pub commits: u64,
-    /// Command happened in them.
+    /// What happened in them.
     #[serde(flatten)]
     pub counts: Counts,
     /// Comparisons, by promise.

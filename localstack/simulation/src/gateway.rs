@@ -12,7 +12,7 @@ use crate::invocation::Function;
 
 const STAGE_ARN: &str = "arn:aws:execute-api:us-east-1:000000000000:local/dev";
 
-/// Command a client sends.
+/// What a client sends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// The method.

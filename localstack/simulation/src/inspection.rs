@@ -1,4 +1,4 @@
-//! Command must be true once everything has come to rest.
+//! What must be true once everything has come to rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -23,13 +23,13 @@ pub enum Function {
     InventoryWorker,
     /// Sales orders.
     SalesApi,
-    /// Command inventory decided about them.
+    /// What inventory decided about them.
     SalesWorker,
     /// Purchase orders.
     PurchaseApi,
     /// Streams to topics.
     Relay,
-    /// Command the streams did not bring.
+    /// What the streams did not bring.
     RelaySweep,
 }
 

@@ -1,10 +1,9 @@
-//! Command was committed, told to the model: rows of tables become facts about things. The one place that knows both.
+//! What was committed, told to the model: rows of tables become facts about things. The one place that knows both.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use erp_domain::PartyKind;
-use crate::model::OrderKind;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -12,7 +11,7 @@ use crate::backend::dynamo::{Change, Commit};
 use crate::invocation::Function;
 use crate::model::request::{ItemForm, PartyForm};
 use crate::model::state::{Allocation, Item, Line, Order, Party, Stock, Times};
-use crate::model::{Actor, Fact, Model};
+use crate::model::{Actor, Fact, Model, OrderKind};
 use crate::simulation::CommitObserver;
 
 /// Tells a model.
@@ -45,7 +44,7 @@ fn actor(commit: &Commit) -> Actor {
     }
 }
 
-/// Command a row's change says.
+/// What a row's change says.
 fn facts(change: &Change) -> Vec<Fact> {
     let place = &change.place;
     let new = change.new.as_deref().map(Row);
@@ -59,7 +58,11 @@ fn facts(change: &Change) -> Vec<Fact> {
         }
         ("VENDOR", "CONTACT", Some(id), new) => vec![Fact::Party(PartyKind::Vendor, id, new.map(party))],
         ("ITEM", "ITEM", Some(id), new) => vec![Fact::Item(id, new.map(item))],
-        ("ITEM", "STOCK", Some(id), Some(row)) => vec![Fact::Stock(id, stock(row))],
+        ("ITEM", "STOCK", Some(id), Some(row)) => {
+            // Its counters of allocated and back-ordered quantities change without the quantity, too.
+            let before = change.old.as_deref().map(|old| stock(Row(old)));
+            if before.as_ref() == Some(&stock(row)) { vec![Fact::Other] } else { vec![Fact::Stock(id, stock(row))] }
+        }
         ("ITEM", "MOVEMENT", Some(id), Some(row)) => {
             vec![Fact::Movement(id, row.uuid("id"), row.number("change"))]
         }
@@ -82,8 +85,8 @@ fn facts(change: &Change) -> Vec<Fact> {
             let hash = place.pk.split_once('#').map(|(_, hash)| hash.to_owned()).unwrap_or_default();
             vec![Fact::ResetUsed { hash }]
         }
-        ("IDEMPOTENCY", "ANSWER", _, Some(row)) => {
-            let answer = Row(&row.0["answer"]["M"]);
+        ("IDEMPOTENCY", "RESPONSE", _, Some(row)) => {
+            let answer = Row(&row.0["response"]["M"]);
             let status = answer.number("status");
             vec![Fact::StoredResponse {
                 status: u16::try_from(status).unwrap_or_default(),

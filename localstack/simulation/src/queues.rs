@@ -14,7 +14,7 @@ use crate::invocation::Function;
 pub struct Message {
     /// Unique.
     pub id: String,
-    /// Command it says.
+    /// What it says.
     pub body: String,
     /// From when on it is seen, in milliseconds since the simulation began.
     pub visible_at: i64,
@@ -27,7 +27,7 @@ pub struct Message {
 pub struct Queue {
     /// Its physical name.
     pub name: String,
-    /// Command it drives.
+    /// What it drives.
     pub function: Function,
     /// Most messages of a batch.
     pub batch: usize,
@@ -35,11 +35,11 @@ pub struct Queue {
     pub visibility: i64,
     /// How often a message is received at most.
     pub max_receives: u32,
-    /// Command waits.
+    /// What waits.
     pub ready: Vec<Message>,
     /// How many are being worked on.
     pub in_flight: usize,
-    /// Command was given up.
+    /// What was given up.
     pub dead: Vec<Message>,
     arn: String,
 }

@@ -1,4 +1,4 @@
-//! Command a step points at, once its turn has come.
+//! What a step points at, once its turn has come.
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
@@ -10,7 +10,7 @@ use crate::workload::{Step, Verb};
 use crate::model::Model;
 use crate::model::request::{Access, Adjust, ItemForm, LineForm, PartyForm, Step as OrderStep, Command};
 
-/// Command a step asks for, out of what is there; nothing if there is nothing to do it with.
+/// What a step asks for, out of what is there; nothing if there is nothing to do it with.
 pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Command> {
     let [a, b, c, d, e, f] = step.draws;
     let contact = if a % 3 == 0 { PartyKind::Vendor } else { PartyKind::Customer };

@@ -30,7 +30,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// Command to play.
+    /// What to play.
     pub fn run(&self) -> Run {
         let until = self.hours.map_or(Until::Operations(self.operations), |hours| {
             Until::Elapsed(Duration::try_from_secs_f64(hours * 3600.0).unwrap_or(Duration::MAX))

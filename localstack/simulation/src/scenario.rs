@@ -26,20 +26,20 @@ pub struct Scenario {
     pub profile: FaultProfile,
     /// Clients at the same time.
     pub clients: usize,
-    /// Command they do.
+    /// What they do.
     pub steps: Vec<Step>,
     /// Messages that nobody understands.
     pub poison: usize,
     /// Whether the relay is away for two days, longer than streams remember, and the sweep with it.
     pub relay_is_away: bool,
-    /// Command is rewritten below the SDK.
+    /// What is rewritten below the SDK.
     pub mutation: Option<Arc<dyn Mutation>>,
 }
 
-/// Command came of it.
+/// What came of it.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// Command was not as promised; nothing if all is well.
+    /// What was not as promised; nothing if all is well.
     pub violations: Vec<String>,
     /// How often something was compared, by promise.
     pub checks: BTreeMap<&'static str, u64>,
@@ -47,7 +47,7 @@ pub struct Outcome {
     pub operations: BTreeMap<&'static str, u64>,
     /// Those of orders.
     pub order_operations: u64,
-    /// Command happened, counted.
+    /// What happened, counted.
     pub counts: Counts,
     /// Commits.
     pub commits: u64,
@@ -55,7 +55,7 @@ pub struct Outcome {
     pub trace: u64,
     /// Every call in words, if asked for.
     pub lines: Vec<String>,
-    /// Command there was in the end.
+    /// What there was in the end.
     pub summary: String,
 }
 
@@ -220,7 +220,7 @@ fn kind(violation: &str) -> String {
     violation.split(':').next().unwrap_or_default().to_owned()
 }
 
-/// Command the schedule does.
+/// What the schedule does.
 async fn sweep_regularly(simulation: Arc<Simulation>, over: Arc<AtomicBool>) {
     while !over.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_secs(300)).await;

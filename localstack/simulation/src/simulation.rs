@@ -39,15 +39,15 @@ use crate::environments::{self, Handler, Environments};
 /// Longest that a simulation takes to come to rest, in its own time.
 const REST: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 
-/// Command a simulation begins with.
+/// What a simulation begins with.
 pub struct Settings {
     /// Decides everything that chance decides.
     pub seed: u64,
     /// Who may register: `open` or `closed`.
     pub registration: &'static str,
-    /// Command goes wrong.
+    /// What goes wrong.
     pub faults: Box<dyn FaultInjector>,
-    /// Command is rewritten below the SDK.
+    /// What is rewritten below the SDK.
     pub mutation: Option<Arc<dyn Mutation>>,
     /// Hears of every commit.
     pub observer: Option<Box<dyn CommitObserver>>,
@@ -77,7 +77,7 @@ pub trait CommitObserver: Send {
 
 /// The whole platform.
 pub struct Simulation {
-    /// Command it began with.
+    /// What it began with.
     pub seed: u64,
     /// Its time.
     pub clock: VirtualClock,
@@ -238,7 +238,7 @@ impl Simulation {
     }
 
     /// Brings everything to its end as operators would: waits, sweeps what was never relayed, redrives dead letters.
-    /// Command is dead after that is dead for good.
+    /// What is dead after that is dead for good.
     pub async fn drain(self: &Arc<Self>) {
         self.stop_faults();
         for _ in 0..5 {
@@ -299,7 +299,7 @@ impl Simulation {
         })
     }
 
-    /// Command happened so far, counted.
+    /// What happened so far, counted.
     pub fn counts(&self) -> Counts {
         self.counts.lock().unwrap().clone()
     }

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Command the clock of a simulation shows at its beginning, in milliseconds since the Unix epoch.
+/// What the clock of a simulation shows at its beginning, in milliseconds since the Unix epoch.
 pub const BEGINNING: i64 = 1_800_000_000_000;
 
 /// Goes with tokio's clock, which stands still while anybody has something to do.

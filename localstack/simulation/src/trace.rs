@@ -1,4 +1,4 @@
-//! Command happened, counted, and call by call: a number that tells two runs apart, and words for whoever looks for a fault.
+//! What happened, counted, and call by call: a number that tells two runs apart, and words for whoever looks for a fault.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::faults::Fault;
 use crate::connector::Call;
 use crate::invocation::Invocation;
 
-/// Command happened in a simulation, counted.
+/// What happened in a simulation, counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Calls to AWS.
@@ -130,7 +130,7 @@ impl Simulation {
     }
 }
 
-/// Command a call is about, in a few words.
+/// What a call is about, in a few words.
 fn subject(call: &Call) -> String {
     let key = |key: &Value| {
         let part = |name: &str| key[name]["S"].as_str().unwrap_or_default().to_owned();

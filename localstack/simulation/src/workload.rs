@@ -1,11 +1,11 @@
-//! Command clients do, drawn from a seed.
+//! What clients do, drawn from a seed.
 //!
 //! A step says what is done with draws instead of ids: what they point at is decided when the step's turn comes, out of
 //! what is there. So any step can be left out of a history, and the rest still makes sense.
 
 use fastrand::Rng;
 
-/// Command is done.
+/// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is a route")]
 pub enum Verb {
@@ -92,7 +92,7 @@ pub enum Who {
     Late,
 }
 
-/// Command is done about the key.
+/// What is done about the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     /// None is sent.
@@ -122,11 +122,11 @@ pub struct Step {
     pub bypass_gateway: bool,
     /// Milliseconds before it is done.
     pub pause: u64,
-    /// Command it is done with.
+    /// What it is done with.
     pub draws: [u32; 6],
     /// Whether the same request is sent twice at once.
     pub twin: bool,
-    /// Command others do to the same thing in the same moment.
+    /// What others do to the same thing in the same moment.
     pub rivals: Vec<Self>,
 }
 

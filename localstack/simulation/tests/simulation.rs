@@ -66,7 +66,7 @@ fn a_function_that_dies_at_any_call_leaves_nothing_half_done() {
     assert!(broken.is_empty(), "seed {seed}: {broken:#?}");
 }
 
-/// Command no short history is sure to show; `promises` plays long ones.
+/// What no short history is sure to show; `promises` plays long ones.
 const RARE: [&str; 4] = [
     "a confirmation that checks, then sets",
     "no role check on one route",

@@ -30,9 +30,9 @@ pub struct Place {
 pub struct Change {
     /// Which row.
     pub place: Place,
-    /// Command was there.
+    /// What was there.
     pub old: Option<Arc<Value>>,
-    /// Command is there now.
+    /// What is there now.
     pub new: Option<Arc<Value>>,
 }
 

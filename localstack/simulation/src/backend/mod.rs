@@ -1,4 +1,4 @@
-//! Command carries a call out, and what it says when it does not.
+//! What carries a call out, and what it says when it does not.
 
 pub mod dynamo;
 

@@ -17,7 +17,7 @@ use crate::scenario::Scenario;
 /// A bug that is put in on purpose.
 #[derive(Clone, Copy)]
 pub struct Control {
-    /// Command it is.
+    /// What it is.
     pub name: &'static str,
     /// Puts it in.
     pub make: fn() -> Arc<dyn Mutation>,
@@ -65,7 +65,7 @@ pub struct Notice {
     pub seeds: u64,
     /// The one that did it.
     pub seed: u64,
-    /// Command was said first, in short.
+    /// What was said first, in short.
     pub by: String,
 }
 

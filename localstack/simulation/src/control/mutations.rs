@@ -215,14 +215,14 @@ pub(super) struct RecordAfterwards;
 
 impl Mutation for RecordAfterwards {
     fn calls(&self, call: Call) -> Vec<Call> {
-        match part(&call, |action| action.row() == "IDEMPOTENCY/ANSWER") {
+        match part(&call, |action| action.row() == "IDEMPOTENCY/RESPONSE") {
             Some((record, effect)) => vec![effect, record],
             None => vec![call],
         }
     }
 }
 
-/// Command a cancelled order held is given back twice.
+/// What a cancelled order held is given back twice.
 pub(super) struct GivenBackTwice;
 
 impl Mutation for GivenBackTwice {

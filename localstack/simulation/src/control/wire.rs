@@ -1,10 +1,10 @@
-//! Command a call of DynamoDB's writes, read and rewritten as the JSON that it is.
+//! What a call of DynamoDB's writes, read and rewritten as the JSON that it is.
 
 use serde_json::{Value, json};
 
 use crate::connector::Call;
 
-/// Command is true of every row and of none: an expression that means it and keeps the names and values of the one it
+/// What is true of every row and of none: an expression that means it and keeps the names and values of the one it
 /// stands behind in use.
 const ALWAYS: &str = "attribute_exists(pk) OR attribute_not_exists(pk)";
 
@@ -37,7 +37,7 @@ impl<'a> Action<'a> {
         Some(Self { kind: kind.clone(), body })
     }
 
-    /// Command kind of row: the first words of its keys, such as `ORDER/ALLOCATION`.
+    /// What kind of row: the first words of its keys, such as `ORDER/ALLOCATION`.
     pub(super) fn row(&self) -> String {
         row(self.body.get("Key").unwrap_or(&self.body["Item"]))
     }
@@ -60,7 +60,7 @@ impl<'a> Action<'a> {
     }
 }
 
-/// Command kind of row a key belongs to.
+/// What kind of row a key belongs to.
 pub(super) fn row(key: &Value) -> String {
     let head = |name: &str| key[name]["S"].as_str().unwrap_or_default().split('#').next().unwrap_or_default();
     format!("{}/{}", head("pk"), head("sk"))

@@ -1,4 +1,4 @@
-//! Command there is in the end, in words that are the same however often something had to be begun anew: without ids
+//! What there is in the end, in words that are the same however often something had to be begun anew: without ids
 //! and times.
 
 use std::collections::BTreeMap;

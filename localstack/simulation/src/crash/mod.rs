@@ -42,20 +42,20 @@ const TWO_DAYS: Duration = Duration::from_secs(48 * 60 * 60);
 /// A call, in a few words: who makes it, and what it is.
 pub type Point = (Function, String);
 
-/// Command came of an operation that was stopped somewhere, or nowhere.
+/// What came of an operation that was stopped somewhere, or nowhere.
 #[derive(Debug)]
 pub struct Replay {
     /// The calls that were made.
     pub points: Vec<Point>,
-    /// Command was not as promised.
+    /// What was not as promised.
     pub violations: Vec<String>,
-    /// Command there was in the end, without ids and times.
+    /// What there was in the end, without ids and times.
     pub end: Vec<String>,
     /// Every call in words, if asked for.
     pub lines: Vec<String>,
 }
 
-/// Command came of all crashes of an operation.
+/// What came of all crashes of an operation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The operation.

@@ -11,20 +11,20 @@ use crate::model::request::{Adjust, ItemForm, LineForm, PartyForm, Step, Command
 /// An operation and its surroundings.
 #[derive(Debug, Clone)]
 pub struct Operation {
-    /// Command it is called in reports.
+    /// What it is called in reports.
     pub name: &'static str,
-    /// Command was done before, and is over.
+    /// What was done before, and is over.
     pub before: Vec<Make>,
-    /// Command is stopped.
+    /// What is stopped.
     pub is: Make,
     /// Whether the stream forgets it, so that what is stopped is the sweep that finds it.
     pub by_the_sweep: bool,
 }
 
-/// Command is asked for, out of what is there.
+/// What is asked for, out of what is there.
 pub(super) type Make = fn(&Fixture<'_>) -> Command;
 
-/// Command is there.
+/// What is there.
 pub struct Fixture<'a> {
     /// All of it.
     pub model: &'a Model,

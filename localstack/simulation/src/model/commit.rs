@@ -21,7 +21,7 @@ impl Model {
         }
     }
 
-    /// Command is true of every commit, whoever made it.
+    /// What is true of every commit, whoever made it.
     fn always(&mut self, moment: usize, facts: &[Fact]) {
         for fact in facts {
             match fact {
@@ -92,10 +92,9 @@ impl Model {
         let matches = kept.is_some() == scope.is_some() || !has_effect;
         self.check("P5", matches, || format!("the answer is not kept with its effect: {}", named()));
         let (Some((status, body, until)), Some(scope)) = (kept, scope) else { return };
-        let refused = status >= 400;
-        self.check("P5", refused != has_effect || matches!(ask.what, Command::AdjustStock(..)), || {
-            format!("a {status} is kept with effect: {has_effect}: {}", named())
-        });
+        // Only a committed effect binds a key; setting stock to what it is has none and succeeds.
+        let committed = status < 400 && (has_effect || matches!(ask.what, Command::AdjustStock(..)));
+        self.check("P5", committed, || format!("a {status} is stored with effect: {has_effect}: {}", named()));
         let known = self.answers.entry(scope).or_default();
         // A key is free again after a day.
         let taken = known.now().is_some_and(|before| before.until > until - 86_400);
@@ -122,7 +121,7 @@ impl Model {
         }
     }
 
-    /// Command a change must be if it is what was asked for: status, data and version of the answer.
+    /// What a change must be if it is what was asked for: status, data and version of the answer.
     fn effect(
         &mut self,
         moment: usize,
@@ -203,6 +202,11 @@ impl Model {
                 self.require_event(facts, "inventory.item.deleted", *id)?;
                 if !matches!(item_of(facts), Some((gone, None)) if gone == *id) {
                     return wrong("another item was deleted");
+                }
+                let stock = self.stock.get(id).and_then(|stock| stock.now());
+                let used = self.allocations.values().filter_map(|held| held.now()).any(|held| held.uses(*id));
+                if used || stock.is_some_and(|stock| stock.quantity != 0) {
+                    return wrong("an item in use was deleted");
                 }
                 self.accept(moment, facts);
                 Ok((200, old.show(*id), Some(old.version)))
@@ -366,7 +370,7 @@ pub(super) fn show_user(email: &str, user: &User) -> serde_json::Value {
     })
 }
 
-/// Command is kept of a reset token.
+/// What is kept of a reset token.
 pub(super) fn hash_of(token: &str) -> String {
     auth::secret::TokenHash::of(&auth::secret::Secret::new(token)).as_str().to_owned()
 }

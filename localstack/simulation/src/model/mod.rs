@@ -1,4 +1,4 @@
-//! Command the platform promises to answer and to end up with: plain maps, and nothing of how it is done.
+//! What the platform promises to answer and to end up with: plain maps, and nothing of how it is done.
 //!
 //! The model is told every commit as facts (who, what became of which thing) and says whether that may be: a
 //! commit is the moment at which a change happens, so the model changes then too. Answers it judges afterwards: a
@@ -27,12 +27,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use erp_domain::PartyKind;
-use crate::model::OrderKind;
 use uuid::Uuid;
 
 use request::{ClientRequest, Scope};
 use state::{Allocation, Item, StoredResponse, Order, Party, Stock, User};
 use timeline::Timeline;
+
+/// Sales or purchase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderKind {
+    /// An order of a customer.
+    Sales,
+    /// An order to a vendor.
+    Purchase,
+}
+
+impl OrderKind {
+    /// Returns the word in paths, tables and event types.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sales => "sales",
+            Self::Purchase => "purchase",
+        }
+    }
+
+    /// Returns the kind of contact that an order names.
+    pub const fn party(self) -> PartyKind {
+        match self {
+            Self::Sales => PartyKind::Customer,
+            Self::Purchase => PartyKind::Vendor,
+        }
+    }
+}
 
 /// Who changed something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +75,7 @@ pub enum Actor {
     Stranger(String),
 }
 
-/// Command became of a thing.
+/// What became of a thing.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the fields are the thing's, in its own words")]
 pub enum Fact {
@@ -103,7 +129,7 @@ struct Attempt {
     ask: Arc<ClientRequest>,
     /// The last commit before it was sent.
     from: usize,
-    /// Command it committed: status and data of the answer that follows, and the version in its `ETag`.
+    /// What it committed: status and data of the answer that follows, and the version in its `ETag`.
     effect: Option<(u16, serde_json::Value, Option<u64>)>,
 }
 
@@ -114,7 +140,7 @@ pub struct Model {
     pub open_registration: bool,
     /// Whether calls go wrong on purpose: only then may an answer be a 5xx.
     pub faults: bool,
-    /// Command was not as promised.
+    /// What was not as promised.
     pub violations: Vec<String>,
     /// How often something was compared, by promise.
     pub checks: BTreeMap<&'static str, u64>,
@@ -130,7 +156,7 @@ pub struct Model {
     pub written: BTreeMap<(Uuid, Uuid), (usize, i64)>,
     /// Orders.
     pub orders: BTreeMap<(OrderWord, Uuid), Timeline<Order>>,
-    /// Command inventory holds for them.
+    /// What inventory holds for them.
     pub allocations: BTreeMap<Uuid, Timeline<Allocation>>,
     /// Users by their address.
     pub users: BTreeMap<String, Timeline<User>>,
@@ -171,7 +197,7 @@ impl Model {
         }
     }
 
-    /// Command was asked, counted: each request once, however often it was sent.
+    /// What was asked, counted: each request once, however often it was sent.
     pub fn asked_by_kind(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();
         for ask in self.requests() {

@@ -126,7 +126,7 @@ impl Model {
         Ok(())
     }
 
-    /// Command inventory's worker made of an order.
+    /// What inventory's worker made of an order.
     pub(super) fn by_inventory(&mut self, moment: usize, since: usize, facts: &[Fact]) {
         let mut stocks: BTreeMap<Uuid, Stock> = BTreeMap::new();
         let mut decided = None;
@@ -234,7 +234,7 @@ impl Model {
         Ok(())
     }
 
-    /// Command the worker of sales wrote: nothing but what inventory said, and never older news over newer.
+    /// What the worker of sales wrote: nothing but what inventory said, and never older news over newer.
     pub(super) fn by_decisions(&mut self, moment: usize, facts: &[Fact]) {
         for fact in facts {
             match fact {

@@ -11,13 +11,13 @@ use super::orders::next;
 use super::state::Order;
 
 /// A rejection: status and code.
-type Refusal = (u16, &'static str);
+type Rejection = (u16, &'static str);
 
 impl Model {
     /// Every rejection that was right at some moment.
-    pub(super) fn rejections(&self, ask: &ClientRequest, from: usize, to: usize, now: i64) -> BTreeSet<Refusal> {
+    pub(super) fn rejections(&self, ask: &ClientRequest, from: usize, to: usize, now: i64) -> BTreeSet<Rejection> {
         let mut possible = BTreeSet::new();
-        let mut may = |rejection: Refusal| {
+        let mut may = |rejection: Rejection| {
             possible.insert(rejection);
         };
         let stale = |version: u64| ask.if_match.is_some_and(|wanted| wanted != version);
@@ -41,9 +41,6 @@ impl Model {
                         Some(_) => {}
                     }
                 }
-                if party.moved(from, to) {
-                    may((409, "conflict"));
-                }
                 if let Command::UpdateParty(_, _, form) = &ask.what
                     && self.email_was_taken(kind.as_str(), &form.email, Some(*id), from, to)
                 {
@@ -65,8 +62,8 @@ impl Model {
                         Some(_) => {}
                     }
                 }
-                if item.moved(from, to) {
-                    may((409, "conflict"));
+                if matches!(ask.what, Command::DeleteItem(_)) && self.was_in_use(*id, from, to) {
+                    may((409, "in_use"));
                 }
                 if let Command::UpdateItem(_, form) = &ask.what
                     && self.sku_was_taken(&form.sku, Some(*id), from, to)
@@ -97,9 +94,6 @@ impl Model {
                         _ => {}
                     }
                 }
-                if stock.moved(from, to) {
-                    may((409, "conflict"));
-                }
             }
             Command::CreateOrder(kind, party, lines) => {
                 if self.was_impossible(kind.party().as_str(), *party, lines, from, to) {
@@ -126,7 +120,13 @@ impl Model {
                             }
                         }
                         (Some(order), Command::Advance(_, _, step, require_stock)) => {
-                            if next(*kind, &order.status, *step).is_none() {
+                            let next = next(*kind, &order.status, *step);
+                            if next.is_some() && order.status == "draft" && next != Some("cancelled")
+                                && self.party_was_gone(kind.party().as_str(), order.party, from, to)
+                            {
+                                may((409, "party_gone"));
+                            }
+                            if next.is_none() {
                                 may((409, "illegal_transition"));
                             } else if *require_stock && self.was_short(order, from, to) {
                                 may((409, "insufficient_stock"));
@@ -134,9 +134,6 @@ impl Model {
                         }
                         (Some(_), _) => {}
                     }
-                }
-                if order.moved(from, to) {
-                    may((409, "conflict"));
                 }
             }
             Command::Register { email, .. } => {
@@ -209,10 +206,22 @@ impl Model {
         from: usize,
         to: usize,
     ) -> bool {
+        self.party_was_gone(kind, party, from, to)
+            || lines.iter().any(|line| self.item_was(line.item, from, to, false))
+    }
+
+    fn party_was_gone(&self, kind: &'static str, party: Uuid, from: usize, to: usize) -> bool {
         let default = super::Timeline::default();
         let party = self.parties.get(&(kind, party)).unwrap_or(&default);
         party.during(from, to).any(|party| party.is_none())
-            || lines.iter().any(|line| self.item_was(line.item, from, to, false))
+    }
+
+    /// Whether there was stock of an item, or an order that holds some or waits for some.
+    fn was_in_use(&self, item: Uuid, from: usize, to: usize) -> bool {
+        let default = super::Timeline::default();
+        let mut stock = self.stock.get(&item).unwrap_or(&default).during(from, to).flatten();
+        let mut allocations = self.allocations.values().flat_map(|allocation| allocation.during(from, to)).flatten();
+        stock.any(|stock| stock.quantity > 0) || allocations.any(|allocation| allocation.uses(item))
     }
 
     fn was_short(&self, order: &Order, from: usize, to: usize) -> bool {

@@ -1,4 +1,4 @@
-//! Command a client asks, in the platform's own terms.
+//! What a client asks, in the platform's own terms.
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
@@ -41,7 +41,7 @@ pub struct ClientRequest {
 pub enum Step {
     /// A sale becomes binding.
     Confirm,
-    /// Command was bought has arrived.
+    /// What was bought has arrived.
     Receive,
     /// It is paid.
     Pay,
@@ -107,7 +107,7 @@ pub enum Adjust {
     To(i64, Option<i64>),
 }
 
-/// Command is asked for.
+/// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is a route, and its fields are the route's")]
 pub enum Command {
@@ -273,7 +273,7 @@ impl ClientRequest {
         Some(Scope { subject, method: self.method, path: self.path.clone(), key })
     }
 
-    /// Command must be the same for the same answer.
+    /// What must be the same for the same answer.
     pub fn fingerprint(&self) -> String {
         format!("{:?} {:?}", self.body.as_ref().map(Value::to_string), self.if_match)
     }

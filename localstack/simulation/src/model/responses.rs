@@ -75,7 +75,7 @@ impl Model {
         self.success(ask, attempt, to, answer).map_err(|reason| ("answers", reason))
     }
 
-    /// Command the key says: nothing if it was free at some moment.
+    /// What the key says: nothing if it was free at some moment.
     fn replayed(
         &self,
         ask: &ClientRequest,
@@ -246,7 +246,7 @@ impl Model {
         was_so && with_news == *expected
     }
 
-    /// Command a user is shown as, for whoever looks at the end.
+    /// What a user is shown as, for whoever looks at the end.
     pub fn show_user(&self, email: &str) -> Option<Value> {
         self.users.get(email).and_then(|user| user.now()).map(|user| show_user(email, user))
     }

@@ -1,4 +1,4 @@
-//! Command things are, and how they are shown.
+//! What things are, and how they are shown.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct Times {
 /// A customer or vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
-    /// Command the client said.
+    /// What the client said.
     pub form: PartyForm,
     /// 1, and one more with each change.
     pub version: u64,
@@ -33,7 +33,7 @@ pub struct Party {
 /// An item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// Command the client said.
+    /// What the client said.
     pub form: ItemForm,
     /// 1, and one more with each change.
     pub version: u64,
@@ -72,7 +72,7 @@ pub struct Order {
     pub party: Uuid,
     /// Where it stands.
     pub status: String,
-    /// Command inventory says.
+    /// What inventory says.
     pub stock_status: String,
     /// 1, and one more with each change by a client.
     pub version: u64,
@@ -83,7 +83,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// Command it costs, in minor units.
+    /// What it costs, in minor units.
     pub fn total(&self) -> i64 {
         self.lines.iter().map(|line| line.quantity * line.unit_price).sum()
     }
@@ -98,7 +98,7 @@ impl Order {
     }
 }
 
-/// Command inventory holds for an order: `backordered`, `allocated`, `released` or `received`.
+/// What inventory holds for an order: `backordered`, `allocated`, `released` or `received`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocation {
     /// Where it stands.
@@ -109,6 +109,13 @@ pub struct Allocation {
     pub sequence: u64,
     /// The ids of the times that stock moved, oldest first, with what each item moved by: -1 out, 1 in.
     pub moves: Vec<(Uuid, i64)>,
+}
+
+impl Allocation {
+    /// Whether the order holds stock of an item, or waits for it.
+    pub fn uses(&self, item: Uuid) -> bool {
+        matches!(self.state.as_str(), "allocated" | "backordered") && self.demand.contains_key(&item)
+    }
 }
 
 /// A user.

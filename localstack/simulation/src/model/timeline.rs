@@ -1,4 +1,4 @@
-//! Command something was, and from which moment on. A moment is the number of a commit.
+//! What something was, and from which moment on. A moment is the number of a commit.
 
 /// The states of one thing, oldest first; none while it is not there.
 #[derive(Debug, Clone)]
@@ -11,7 +11,7 @@ impl<T> Default for Timeline<T> {
 }
 
 impl<T> Timeline<T> {
-    /// Command it is now.
+    /// What it is now.
     pub fn now(&self) -> Option<&T> {
         self.0.last().and_then(|(_, state)| state.as_ref())
     }

@@ -1,4 +1,4 @@
-//! Command there is to show for the promises.
+//! What there is to show for the promises.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -58,7 +58,7 @@ impl Evidence {
         Self { steps: run.steps, histories, crashes, controls, seconds }
     }
 
-    /// Command is not as it must be.
+    /// What is not as it must be.
     pub(crate) fn faults(&self) -> Vec<String> {
         let broken = self.histories.broken_seeds.iter().map(|seed| {
             format!(
