@@ -32,7 +32,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, Check)> {
         crate::outbox::holds::CHECKS,
         crate::permissions::holds::CHECKS,
         crate::queues::holds::CHECKS,
-        crate::refusals::holds::CHECKS,
+        crate::gateway_responses::holds::CHECKS,
         crate::routes::holds::CHECKS,
         crate::runbook::holds::CHECKS,
         crate::samples::holds::CHECKS,
