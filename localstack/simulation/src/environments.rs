@@ -1,4 +1,5 @@
-//! The functions as their `main`s build them, over our connector, our clock and our ids.
+//! Execution environments of the functions: each built as its `main` builds it, over the simulation's network, clock and
+//! ids.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -9,26 +10,23 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use axum::Router;
+use contact::store::ContactStore;
 use erp_auth::Tokens;
-use erp_aws::answers::Answers;
-use erp_aws::ask::Asker;
 use erp_aws::{Table, clients};
-use crate::model::OrderKind;
-use erp_domain::{Clock, Ids};
-use erp_http::{App, idempotency};
+use erp_domain::{Clock, Ids, Settings};
 use erp_local::deployment::{self, Deployment};
 use erp_local::secrets::Secrets;
 use erp_local::template::{self, Inputs};
-use erp_orders::Orders;
-use erp_orders::ask::{ContactFunction, InventoryFunction};
+use erp_orders::LambdaUpstreams;
 use fastrand::Rng;
 use inventory::allocations::Allocations;
-use relay::publish::SnsPublisher;
-use relay::sweep::{Sweep, Swept};
+use inventory::store::InventoryStore;
+use relay::sweep::{Sweep, SweepReport};
+use relay::topics::Topics;
+use sales::store::SalesStore;
 use serde_json::{Value, json};
 
 use crate::connector::Connector;
@@ -57,10 +55,10 @@ pub fn deployment() -> &'static Deployment {
 #[derive(Clone)]
 pub(crate) enum Handler {
     Api(Router),
-    ContactQuery(contact::store::DynamoStore),
-    InventoryQuery(inventory::store::DynamoStore),
+    ContactQuery(ContactStore),
+    InventoryQuery(InventoryStore),
     InventoryWorker(Allocations),
-    SalesWorker(erp_orders::store::DynamoStore),
+    SalesWorker(SalesStore),
     Relay(relay::Relay),
     Sweep(Sweep),
 }
@@ -135,103 +133,71 @@ impl Environments {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
-            .retry_config(clients::retries())
-            .timeout_config(clients::time_outs())
+            .retry_config(clients::retry_config())
+            .timeout_config(clients::timeout_config())
             .http_client(self.connector.clone())
             .build()
     }
 
     fn build(&self, function: Function) -> Handler {
         let variables = &Self::function(function).environment;
-        let variable = |name: &str| variables.get(name).cloned().unwrap_or_default();
+        let settings = Settings::new(|name| variables.get(name).cloned());
         let seed = self.random.lock().unwrap().u64(..);
         let sdk = self.sdk();
         let clock: Arc<dyn Clock> = Arc::new(self.clock);
         let ids: Arc<dyn Ids> = SeededIds::new(self.clock, Rng::with_seed(seed));
-        let partition = aws_sdk_dynamodb::config::retry::RetryPartition::new(format!("{function}-{seed}"));
+        let partition = RetryPartition::new(format!("{function}-{seed}"));
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_partition(partition.clone());
         let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
-        let sns = aws_sdk_sns::config::Builder::from(&sdk).retry_partition(partition).build();
-        let table = Table::new(dynamodb.clone(), variable("TABLE_NAME"));
-        let keep = |pepper: &[u8]| idempotency::Layer {
-            answers: Arc::new(Answers { table: table.clone(), clock: clock.clone() }),
-            clock: clock.clone(),
-            pepper: Arc::from(pepper),
+        let sns = aws_sdk_sns::config::Builder::from(&sdk).retry_partition(partition);
+        let sns = aws_sdk_sns::Client::from_conf(sns.build());
+        let table = || Table::new(dynamodb.clone(), settings.required("TABLE_NAME").unwrap());
+        let upstreams = || {
+            let contact = clients::function(&settings, &sdk, "CONTACT_QUERY_FUNCTION").unwrap();
+            let inventory = clients::function(&settings, &sdk, "INVENTORY_QUERY_FUNCTION").unwrap();
+            Arc::new(LambdaUpstreams { contact, inventory })
         };
-        let orders = |kind| {
-            let lambda = aws_sdk_lambda::config::Builder::from(&sdk)
-                .retry_config(RetryConfig::disabled())
-                .timeout_config(TimeoutConfig::disabled())
-                .build();
-            let lambda = aws_sdk_lambda::Client::from_conf(lambda);
-            let contact = Asker::new(lambda.clone(), variable("CONTACT_QUERY_FUNCTION"));
-            let inventory = Asker::new(lambda, variable("INVENTORY_QUERY_FUNCTION"));
-            let orders = Orders {
-                kind,
-                store: Arc::new(erp_orders::store::DynamoStore::new(table.clone(), kind)),
-                parties: Arc::new(ContactFunction(contact)),
-                items: Arc::new(InventoryFunction(inventory)),
-                clock: clock.clone(),
-                ids: ids.clone(),
-                currency: "USD".to_owned(),
-            };
-            let answers = Arc::new(Answers { table: table.clone(), clock: clock.clone() });
-            erp_orders::config::Service { orders, answers }
-        };
+        let currency = || settings.parse("CURRENCY").unwrap();
         let relay = || {
-            let topic = |(service, name): (&'static str, &str)| (service, variable(name));
-            let topics = relay::config::TOPICS.into_iter().map(topic).collect();
-            let client = aws_sdk_sns::Client::from_conf(sns.clone());
-            relay::Relay {
-                publisher: Arc::new(SnsPublisher { client, topics }),
-                outbox: Arc::new(relay::outbox::DynamoOutbox { client: dynamodb.clone() }),
-            }
+            let arn = |(context, name): (&'static str, &'static str)| (context, settings.required(name).unwrap());
+            let arns = relay::config::TOPICS.into_iter().map(arn).collect();
+            relay::Relay { topics: Topics { client: sns.clone(), arns }, dynamodb: dynamodb.clone() }
         };
         match function {
             Function::AuthApi => {
-                let simulation = auth::config::Simulation {
-                    clock: clock.clone(),
-                    ids,
-                    randomness: SeededRandomness::new(Rng::with_seed(seed)),
-                };
-                let store = auth::store::DynamoStore::new(table.clone());
-                Handler::Api(auth::config::build(self.auth_config(), store, simulation).into_router())
+                let randomness = SeededRandomness::new(Rng::with_seed(seed));
+                let dependencies = auth::config::Dependencies { clock, ids, randomness };
+                let store = auth::store::AuthStore::new(table());
+                Handler::Api(auth::config::build(self.auth_config(), store, dependencies).into_router())
             }
             Function::ContactApi => {
-                let store = Arc::new(contact::store::DynamoStore::new(table.clone()));
-                let contacts = contact::service::Contacts { store, clock: clock.clone(), ids };
-                let (routes, _) = contact::api::router(contacts).split_for_parts();
-                Handler::Api(App::new(routes, clock.clone()).idempotent(keep(&[])).into_router())
+                Handler::Api(contact::config::build(ContactStore::new(table()), clock, ids).into_router())
             }
-            Function::ContactQuery => Handler::ContactQuery(contact::store::DynamoStore::new(table.clone())),
+            Function::ContactQuery => Handler::ContactQuery(ContactStore::new(table())),
             Function::InventoryApi => {
-                let store = Arc::new(inventory::store::DynamoStore::new(table.clone()));
-                let items = inventory::items::Items { store, clock: clock.clone(), ids };
-                let (routes, _) = inventory::api::router(items).split_for_parts();
-                Handler::Api(App::new(routes, clock.clone()).idempotent(keep(&[])).into_router())
+                Handler::Api(inventory::config::build(InventoryStore::new(table()), clock, ids).into_router())
             }
-            Function::InventoryQuery => {
-                Handler::InventoryQuery(inventory::store::DynamoStore::new(table.clone()))
-            }
+            Function::InventoryQuery => Handler::InventoryQuery(InventoryStore::new(table())),
             Function::InventoryWorker => {
-                let store = Arc::new(inventory::store::DynamoStore::new(table.clone()));
-                Handler::InventoryWorker(Allocations { store, clock: clock.clone(), ids })
+                Handler::InventoryWorker(Allocations { store: InventoryStore::new(table()), clock, ids })
             }
             Function::SalesApi => {
-                Handler::Api(orders(OrderKind::Sales).app(sales::api::router).into_router())
+                let upstreams = upstreams();
+                let dependencies = sales::config::AppDependencies { upstreams, clock, ids, currency: currency() };
+                Handler::Api(sales::config::build(table(), dependencies).into_router())
             }
-            Function::SalesWorker => {
-                Handler::SalesWorker(erp_orders::store::DynamoStore::new(table.clone(), OrderKind::Sales))
-            }
+            Function::SalesWorker => Handler::SalesWorker(SalesStore::new(table())),
             Function::PurchaseApi => {
-                Handler::Api(orders(OrderKind::Purchase).app(purchase::api::router).into_router())
+                let upstreams = upstreams();
+                let dependencies =
+                    purchase::config::AppDependencies { upstreams, clock, ids, currency: currency() };
+                Handler::Api(purchase::config::build(table(), dependencies).into_router())
             }
             Function::Relay => Handler::Relay(relay()),
             Function::RelaySweep => {
-                let tables = variable("SWEEP_TABLES").split(',').map(str::to_owned).collect();
-                let unpublished = relay::sweep::DynamoUnpublished { client: dynamodb.clone(), tables };
-                let unpublished = Arc::new(unpublished);
-                Handler::Sweep(Sweep { relay: relay(), unpublished, clock: clock.clone() })
+                let tables = settings.list("SWEEP_TABLES").unwrap().into_iter();
+                let tables = tables.map(|name| Table::new(dynamodb.clone(), name)).collect();
+                Handler::Sweep(Sweep { relay: relay(), tables, clock })
             }
         }
     }
@@ -246,12 +212,12 @@ impl Handler {
         match self {
             Self::ContactQuery(store) => {
                 let question = serde_json::from_value(question).map_err(unreadable)?;
-                let answer = contact::query::answer(&store, question).await.map_err(|e| e.to_string())?;
+                let answer = contact::query::respond(&store, question).await.map_err(|e| e.to_string())?;
                 serde_json::to_value(answer).map_err(unreadable)
             }
             Self::InventoryQuery(store) => {
                 let question = serde_json::from_value(question).map_err(unreadable)?;
-                let answer = inventory::query::answer(&store, question).await.map_err(|e| e.to_string())?;
+                let answer = inventory::query::query(&store, question).await.map_err(|e| e.to_string())?;
                 serde_json::to_value(answer).map_err(unreadable)
             }
             _ => Err("it answers no questions".to_owned()),
@@ -276,7 +242,7 @@ impl Handler {
     }
 
     /// A run of the sweep.
-    pub(crate) async fn sweep(self) -> Result<Swept, String> {
+    pub(crate) async fn sweep(self) -> Result<SweepReport, String> {
         match self {
             Self::Sweep(sweep) => sweep.run().await.map_err(|error| error.to_string()),
             _ => panic!("it does not sweep"),

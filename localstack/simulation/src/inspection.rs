@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
-use crate::model::OrderKind;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::client::{Shared, render};
 use crate::gateway::{AuthPath, Request};
-use crate::model::Model;
+use crate::model::{Model, OrderKind};
 use crate::model::request::{ClientRequest, Caller, Command};
 use crate::observer::Row;
 

@@ -2,12 +2,11 @@
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
-use crate::model::OrderKind;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::workload::{Step, Verb};
-use crate::model::Model;
+use crate::model::{Model, OrderKind};
 use crate::model::request::{Access, Adjust, ItemForm, LineForm, PartyForm, Step as OrderStep, Command};
 
 /// What a step asks for, out of what is there; nothing if there is nothing to do it with.

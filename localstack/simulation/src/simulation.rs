@@ -19,7 +19,7 @@ use erp_local::deployment::Deployment;
 use erp_testkit::ApiResponse;
 use erp_testkit::request::send_event;
 use fastrand::Rng;
-use relay::sweep::Swept;
+use relay::sweep::SweepReport;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -201,7 +201,7 @@ impl Simulation {
     }
 
     /// Runs the sweep once, as its schedule does.
-    pub async fn sweep(self: &Arc<Self>) -> Option<Swept> {
+    pub async fn sweep(self: &Arc<Self>) -> Option<SweepReport> {
         let ended = self.invoke(Function::RelaySweep, None, Handler::sweep).await;
         let swept = ended.done()?.ok()?;
         self.count(|counts| counts.swept += swept.found as u64);

@@ -2,10 +2,9 @@
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
-use crate::model::OrderKind;
 use uuid::Uuid;
 
-use crate::model::Model;
+use crate::model::{Model, OrderKind};
 use crate::model::request::{Adjust, ItemForm, LineForm, PartyForm, Step, Command};
 
 /// An operation and its surroundings.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::OrderKind;
 use uuid::Uuid;
 
+use super::OrderKind;
 use super::request::{ClientRequest, LineForm, Step, Command};
 use super::state::{Allocation, Order, Stock};
 use super::{Fact, Model};

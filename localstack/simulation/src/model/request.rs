@@ -2,7 +2,6 @@
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
-use crate::model::OrderKind;
 use serde_json::Value;
 use uuid::Uuid;
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
-use crate::model::OrderKind;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::OrderKind;
 use super::request::{ItemForm, PartyForm};
 
 /// When something was made and last changed, as it is shown. The model takes times and ids as it is told them.
