@@ -1,18 +1,22 @@
-//! Settings and wiring. `AUTH_TOPIC_ARN` and its likes are the topics; `SWEEP_TABLES` names the tables that the sweep
-//! goes through, with commas between.
+//! Settings.
+//!
+//! ```text
+//! AUTH_TOPIC_ARN and the like   ARNs of the topics, see [`TOPICS`]
+//! SWEEP_TABLES                  comma-separated names of the tables to sweep
+//! ```
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use erp_aws::{ConfigError, clients, config};
-use erp_domain::ports::SystemClock;
+use erp_aws::{Table, clients};
+use erp_domain::time::SystemClock;
+use erp_domain::{SettingError, Settings};
 
 use crate::Relay;
-use crate::outbox::DynamoOutbox;
-use crate::publish::SnsPublisher;
-use crate::sweep::{DynamoUnpublished, Sweep};
+use crate::sweep::Sweep;
+use crate::topics::Topics;
 
-/// The services that publish, with the variable that names the topic of each.
+/// The contexts that publish events, with the variable that contains the ARN of their topic.
 pub const TOPICS: [(&str, &str); 5] = [
     ("auth", "AUTH_TOPIC_ARN"),
     ("contact", "CONTACT_TOPIC_ARN"),
@@ -21,26 +25,26 @@ pub const TOPICS: [(&str, &str); 5] = [
     ("purchase", "PURCHASE_TOPIC_ARN"),
 ];
 
-/// The relay, ready to run.
+/// Creates the relay from the environment.
 ///
 /// # Errors
-/// When a setting is missing.
-pub async fn relay() -> Result<Relay, ConfigError> {
-    let topic = |(service, variable)| Ok((service, config::required(variable)?));
-    let topics: HashMap<_, _> = TOPICS.into_iter().map(topic).collect::<Result<_, ConfigError>>()?;
+/// If a setting is missing.
+pub async fn relay() -> Result<Relay, SettingError> {
+    let settings = Settings::from_env();
+    let arn = |(context, variable)| Ok((context, settings.required(variable)?));
+    let arns: HashMap<_, _> = TOPICS.into_iter().map(arn).collect::<Result<_, SettingError>>()?;
     let sdk = clients::sdk_config().await;
-    let publisher = Arc::new(SnsPublisher { client: aws_sdk_sns::Client::new(&sdk), topics });
-    let outbox = Arc::new(DynamoOutbox { client: aws_sdk_dynamodb::Client::new(&sdk) });
-    Ok(Relay { publisher, outbox })
+    let topics = Topics { client: aws_sdk_sns::Client::new(&sdk), arns };
+    Ok(Relay { topics, dynamodb: aws_sdk_dynamodb::Client::new(&sdk) })
 }
 
-/// The sweep, ready to run.
+/// Creates the sweep from the environment.
 ///
 /// # Errors
-/// When a setting is missing.
-pub async fn sweep() -> Result<Sweep, ConfigError> {
-    let tables = config::required("SWEEP_TABLES")?.split(',').map(str::to_owned).collect();
-    let client = aws_sdk_dynamodb::Client::new(&clients::sdk_config().await);
-    let unpublished = Arc::new(DynamoUnpublished { client, tables });
-    Ok(Sweep { relay: relay().await?, unpublished, clock: Arc::new(SystemClock) })
+/// If a setting is missing.
+pub async fn sweep() -> Result<Sweep, SettingError> {
+    let relay = relay().await?;
+    let names = Settings::from_env().list("SWEEP_TABLES")?;
+    let tables = names.into_iter().map(|name| Table::new(relay.dynamodb.clone(), name)).collect();
+    Ok(Sweep { relay, tables, clock: Arc::new(SystemClock) })
 }

@@ -1,50 +1,48 @@
-//! The outbox relay: table streams to SNS topics.
+//! The outbox relay: publishes event rows to SNS (transactional outbox, at-least-once delivery).
 //!
-//! An event row is written in the transaction of the change it tells of. The table's stream carries it here; the
-//! relay publishes it and takes the row out of the `outbox` index. If it ends between the two, the event is
-//! published again: every consumer knows an event by its id, or by what it leads to. A row that stays in the index
-//! was never published; the sweep finds it there.
+//! An event row is written in the transaction of its change. The table's stream delivers the row to the relay, which
+//! publishes its events and then removes the row from the `outbox` index. If the relay ends between the two, the events
+//! are published again: consumers de-duplicate. A row that stays in the index is unpublished; the sweep finds it there.
 //!
 //! ```text
-//! record   from a stream record to what is to be published
-//! publish  SNS: batches, with every entry of every answer looked at
-//! outbox   takes published rows out of the index
-//! sweep    on a schedule: what the streams did not bring
-//! config   settings and wiring
+//! row     stream records and index rows, read as unpublished events
+//! topics  SNS: batches, with one outcome per event
+//! outbox  removes published rows from the index
+//! sweep   on a schedule: publishes rows that the streams did not deliver
+//! config  settings
 //! ```
 
 pub mod config;
 pub mod outbox;
-pub mod publish;
-pub mod record;
+pub mod row;
 pub mod sweep;
+pub mod topics;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use aws_sdk_dynamodb::Client;
 use erp_aws::metric::{self, Metric};
 use futures_util::future::join_all;
 use lambda_runtime::{LambdaEvent, service_fn};
 
-use outbox::Outbox;
-use publish::{Outcome, Publisher};
-use record::{Outgoing, RecordError};
+use row::{OutboxRow, RowError};
+use topics::{Outcome, Topics};
 
-/// Publishes what the streams bring.
-#[derive(Clone)]
+/// Publishes unpublished rows.
+#[derive(Debug, Clone)]
 pub struct Relay {
-    /// The way out.
-    pub publisher: Arc<dyn Publisher>,
-    /// Where it is written that something is out.
-    pub outbox: Arc<dyn Outbox>,
+    /// The SNS topics.
+    pub topics: Topics,
+    /// The client of the tables that the rows are in.
+    pub dynamodb: Client,
 }
 
-/// Relays in Lambda until the environment ends.
+/// Runs the relay in Lambda until the environment ends.
 ///
 /// # Errors
-/// When the runtime cannot go on.
+/// If the runtime fails.
 pub async fn run(relay: Relay) -> Result<(), lambda_runtime::Error> {
     let relay = &relay;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<StreamEvent>| {
@@ -54,74 +52,75 @@ pub async fn run(relay: Relay) -> Result<(), lambda_runtime::Error> {
 }
 
 impl Relay {
-    /// Publishes a batch of records and names the first that failed: the stream comes back from there
-    /// (<https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>).
+    /// Publishes a batch of stream records. The response names the first record to retry: Lambda delivers it and all
+    /// later ones again (<https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>).
     pub async fn relay(&self, batch: StreamEvent) -> DynamoDbEventResponse {
-        let mut outgoing = Vec::new();
+        let mut rows = Vec::new();
         for record in batch.records {
-            match Outgoing::read(record) {
-                Ok(found) => outgoing.push(found),
-                Err(RecordError::NothingToPublish) => {}
-                // It would never get better, and everything behind it in the stream would wait. It stays in the
-                // outbox index, where the sweep and a person will find it.
-                Err(error) => tracing::error!(%error, "a row in the outbox cannot be published"),
+            match OutboxRow::from_record(record) {
+                Ok(row) => rows.push(row),
+                Err(RowError::NothingToPublish) => {}
+                // A retry would fail again and block the stream. The row stays in the index, and the sweep logs it.
+                Err(error) => tracing::error!(%error, "outbox row is unreadable"),
             }
         }
-        let failed = self.publish(&outgoing).await;
         let mut response = DynamoDbEventResponse::default();
-        if let Some(first) = failed {
+        if let Some(row) = self.publish(&rows).await {
             let mut failure = DynamoDbBatchItemFailure::default();
-            failure.item_identifier = Some(first);
+            failure.item_identifier.clone_from(&row.sequence_number);
             response.batch_item_failures.push(failure);
         }
         response
     }
 
-    /// Publishes everything; gives the sequence number of the first row of which something is not out.
-    pub(crate) async fn publish(&self, outgoing: &[Outgoing]) -> Option<String> {
-        // By topic, in the order of the stream.
-        let mut by_topic: BTreeMap<&str, Vec<(usize, &erp_contracts::Event)>> = BTreeMap::new();
-        for (index, row) in outgoing.iter().enumerate() {
-            for event in &row.events {
-                by_topic.entry(event.kind.service()).or_default().push((index, event));
+    /// Publishes the events of all rows, per topic in the order of the rows, and removes from the index every row whose
+    /// events are all published. Returns the first row to retry.
+    pub(crate) async fn publish<'a>(&self, rows: &'a [OutboxRow]) -> Option<&'a OutboxRow> {
+        let mut by_context: BTreeMap<&str, Vec<(usize, &row::Message)>> = BTreeMap::new();
+        for (index, row) in rows.iter().enumerate() {
+            for message in &row.messages {
+                by_context.entry(message.event.kind.service()).or_default().push((index, message));
             }
         }
-        let mut out = vec![true; outgoing.len()];
-        let mut retry = vec![false; outgoing.len()];
-        let mut published = 0;
-        for (service, entries) in by_topic {
-            let events: Vec<_> = entries.iter().map(|(_, event)| *event).collect();
-            let outcomes = self.publisher.publish(service, &events).await;
-            for ((index, event), outcome) in entries.iter().zip(outcomes) {
+        let mut unpublished = BTreeSet::new();
+        let mut retry = BTreeSet::new();
+        let mut count = 0;
+        for (context, entries) in by_context {
+            let messages: Vec<_> = entries.iter().map(|(_, message)| *message).collect();
+            let outcomes = self.topics.publish(context, &messages).await;
+            for ((index, message), outcome) in entries.into_iter().zip(outcomes) {
+                let event = &message.event;
+                let (event_id, kind, subject) = (event.id, event.kind, &event.subject);
+                let request_id = event.correlation_id.as_deref().unwrap_or("-");
                 match outcome {
                     Outcome::Published => {
-                        published += 1;
-                        let request_id = event.correlation_id.as_deref().unwrap_or("-");
-                        tracing::info!(event_id = %event.id, kind = %event.kind, subject = event.subject, request_id, "event published");
+                        count += 1;
+                        tracing::info!(%event_id, %kind, subject, request_id, "event published");
                     }
-                    Outcome::Refused(reason) => {
-                        tracing::error!(event_id = %event.id, kind = %event.kind, reason, "SNS will never take this event");
-                        out[*index] = false;
+                    Outcome::Rejected(error) => {
+                        tracing::error!(%event_id, %kind, subject, request_id, error, "SNS rejected the event");
+                        unpublished.insert(index);
                     }
-                    Outcome::Failed(reason) => {
-                        tracing::warn!(event_id = %event.id, kind = %event.kind, reason, "event not published");
-                        out[*index] = false;
-                        retry[*index] = true;
+                    Outcome::Failed(error) => {
+                        tracing::warn!(%event_id, %kind, subject, request_id, error, "event not published");
+                        unpublished.insert(index);
+                        retry.insert(index);
                     }
                 }
             }
         }
-        if published > 0 {
-            metric::emit(&[(Metric::EventsPublished, published)]);
+        if count > 0 {
+            metric::emit(&[(Metric::EventsPublished, count)]);
         }
-        let done =
-            outgoing.iter().zip(&out).filter(|(_, out)| **out).map(|(row, _)| self.outbox.published(row));
-        for result in join_all(done).await {
+        let published = rows.iter().enumerate().filter(|(index, _)| !unpublished.contains(index));
+        let removals = published.map(|(_, row)| outbox::remove_published(&self.dynamodb, row));
+        for result in join_all(removals).await {
             if let Err(error) = result {
-                // It is out; that it may go out again is the worst of it.
-                tracing::warn!(%error, "a published row could not be taken out of the outbox");
+                // The sweep publishes the row again.
+                let error = erp_aws::error_chain(&error);
+                tracing::warn!(error, "published row not removed from the outbox index");
             }
         }
-        retry.iter().position(|retry| *retry).map(|first| outgoing[first].sequence_number.clone())
+        retry.first().map(|first| &rows[*first])
     }
 }

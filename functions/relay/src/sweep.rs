@@ -1,126 +1,90 @@
-//! The sweep: what stands in the `outbox` index for longer than it should was never published. A stream keeps its
-//! records for a day; the index keeps its rows until they are out.
+//! The sweep: publishes rows that have been in the `outbox` index for too long. A stream keeps its records for a day;
+//! the index keeps a row until it is published.
 
-use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
-use erp_aws::Table;
-use erp_aws::metric::{self, Metric};
-use erp_aws::outbox::{self, outbox_partitions};
-use erp_aws::table::Row;
-use erp_contracts::StoreError;
-use erp_domain::{Clock, Timestamp};
 use std::sync::Arc;
 
-use crate::Relay;
-use crate::record::Outgoing;
+use erp_aws::metric::{self, Metric};
+use erp_aws::outbox::{self, outbox_partitions};
+use erp_aws::{StoreError, Table};
+use erp_domain::{Clock, Timestamp};
+use serde::Serialize;
 
-/// Seconds that the stream and the relay get before the sweep takes over.
+use crate::Relay;
+use crate::row::OutboxRow;
+
+/// Age of an event, in seconds, from which the sweep publishes it.
 pub const MIN_AGE_SECONDS: i64 = 300;
 
-/// Where rows wait to be published.
-#[async_trait]
-pub trait Unpublished: Send + Sync {
-    /// The tables there are.
-    fn tables(&self) -> &[String];
-
-    /// Rows of one partition of a table's outbox index that came before `before`, oldest first, behind the row
-    /// `after`, and the row to go on behind, if there may be more.
-    async fn older(
-        &self,
-        table: &str,
-        partition: &str,
-        before: Timestamp,
-        after: Option<Row>,
-    ) -> Result<(Vec<Row>, Option<Row>), StoreError>;
-}
-
-/// Publishes what was forgotten.
+/// Publishes what the relay has missed.
 #[derive(Clone)]
 pub struct Sweep {
-    /// Publishes, and takes out of the index.
+    /// Publishes the rows and removes them from the index.
     pub relay: Relay,
-    /// Where to look.
-    pub unpublished: Arc<dyn Unpublished>,
-    /// Tells how old something is.
+    /// The tables to sweep.
+    pub tables: Vec<Table>,
+    /// Determines the age of events.
     pub clock: Arc<dyn Clock>,
 }
 
-/// What a sweep found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Swept {
-    /// Rows that stood there.
+/// The result of a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SweepReport {
+    /// Rows found in the index.
     pub found: usize,
-    /// Rows that could not be read, and need a person.
+    /// Rows that cannot be decoded and need an operator.
     pub unreadable: usize,
-    /// Whether everything else is out now.
+    /// Whether no row has to be retried.
     pub complete: bool,
 }
 
 impl Sweep {
-    /// Goes through every table once.
+    /// Sweeps every table once.
     ///
     /// # Errors
-    /// When a table does not answer; what was published so far is out.
-    pub async fn run(&self) -> Result<Swept, StoreError> {
+    /// If a table is unavailable. Rows published until then stay published.
+    pub async fn run(&self) -> Result<SweepReport, StoreError> {
         let before = self.clock.now().plus_seconds(-MIN_AGE_SECONDS);
-        let mut swept = Swept { complete: true, ..Swept::default() };
-        for table in self.unpublished.tables() {
+        let mut report = SweepReport { found: 0, unreadable: 0, complete: true };
+        for table in &self.tables {
             for partition in outbox_partitions() {
-                let mut after = None;
-                loop {
-                    let (rows, more) = self.unpublished.older(table, &partition, before, after).await?;
-                    swept.found += rows.len();
-                    let mut outgoing = Vec::new();
-                    for row in rows {
-                        match Outgoing::from_row(table, row) {
-                            Ok(found) => outgoing.push(found),
-                            Err(error) => {
-                                swept.unreadable += 1;
-                                tracing::error!(table, %error, "a row in the outbox cannot be published");
-                            }
-                        }
-                    }
-                    swept.complete &= self.relay.publish(&outgoing).await.is_none();
-                    after = more;
-                    if after.is_none() {
-                        break;
+                self.sweep_partition(table, &partition, before, &mut report).await?;
+            }
+        }
+        // Also when it is 0: a heartbeat.
+        metric::emit(&[(Metric::OutboxRepublished, report.found as u64)]);
+        if report.found > 0 {
+            let SweepReport { found, unreadable, .. } = report;
+            tracing::warn!(found, unreadable, "the sweep found unpublished events");
+        }
+        Ok(report)
+    }
+
+    async fn sweep_partition(
+        &self,
+        table: &Table,
+        partition: &str,
+        before: Timestamp,
+        report: &mut SweepReport,
+    ) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let (page, next) = outbox::unpublished(table, partition, before, after).await?;
+            report.found += page.len();
+            let mut rows = Vec::with_capacity(page.len());
+            for row in page {
+                match OutboxRow::from_index(&table.name, row) {
+                    Ok(row) => rows.push(row),
+                    Err(error) => {
+                        report.unreadable += 1;
+                        tracing::error!(table = table.name, %error, "outbox row is unreadable");
                     }
                 }
             }
+            report.complete &= self.relay.publish(&rows).await.is_none();
+            after = next;
+            if after.is_none() {
+                return Ok(());
+            }
         }
-        metric::emit(&[(Metric::EventsSwept, swept.found as u64)]);
-        if swept.found > 0 {
-            tracing::warn!(
-                found = swept.found,
-                unreadable = swept.unreadable,
-                "the sweep found unpublished events"
-            );
-        }
-        Ok(swept)
-    }
-}
-
-/// The tables themselves.
-pub struct DynamoUnpublished {
-    /// The client.
-    pub client: Client,
-    /// Their names.
-    pub tables: Vec<String>,
-}
-
-#[async_trait]
-impl Unpublished for DynamoUnpublished {
-    fn tables(&self) -> &[String] {
-        &self.tables
-    }
-
-    async fn older(
-        &self,
-        table: &str,
-        partition: &str,
-        before: Timestamp,
-        after: Option<Row>,
-    ) -> Result<(Vec<Row>, Option<Row>), StoreError> {
-        outbox::unpublished(&Table::new(self.client.clone(), table), partition, before, after).await
     }
 }

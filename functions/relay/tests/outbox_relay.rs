@@ -1,72 +1,55 @@
-//! The relay and the sweep, over an embedded DynamoDB.
-#![expect(clippy::unwrap_used, reason = "these are tests: a panic is the report")]
+//! The relay and the sweep over an embedded DynamoDB and an SNS endpoint.
+#![expect(clippy::unwrap_used, reason = "in tests a panic is the failure report")]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use erp_aws::outbox::EventRow;
-use erp_aws::table::NOT_THERE;
+use erp_aws::table::ABSENT;
 use erp_aws::{Table, Transaction};
 use erp_contracts::{Cause, Event, EventKind};
 use erp_domain::Clock;
-use erp_domain::ports::SystemClock;
-use erp_testkit::{Dynamo, TestClock};
+use erp_domain::time::SystemClock;
+use erp_testkit::sns::Fault;
+use erp_testkit::{Dynamo, FakeSns, TestClock};
 use relay::Relay;
-use relay::outbox::{DynamoOutbox, Outbox};
-use relay::publish::{Outcome, Publisher};
-use relay::record::Outgoing;
-use relay::sweep::{DynamoUnpublished, Sweep};
+use relay::outbox::remove_published;
+use relay::row::OutboxRow;
+use relay::sweep::Sweep;
+use relay::topics::Topics;
 use serde_json::json;
 
-/// Notes what it publishes, and fails what it is told to.
-#[derive(Default)]
-struct Topics {
-    published: Mutex<Vec<(String, String)>>,
-    failing: Mutex<Vec<String>>,
-}
+const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:erp-sales";
 
-#[async_trait]
-impl Publisher for Topics {
-    async fn publish(&self, service: &str, events: &[&Event]) -> Vec<Outcome> {
-        let failing = self.failing.lock().unwrap();
-        let one = |event: &&Event| {
-            if failing.contains(&event.subject) {
-                return Outcome::Failed("told to".into());
-            }
-            self.published.lock().unwrap().push((service.to_owned(), event.subject.clone()));
-            Outcome::Published
-        };
-        events.iter().map(one).collect()
-    }
-}
-
-struct Platform {
+struct Fixture {
     table: Table,
-    topics: Arc<Topics>,
+    sns: FakeSns,
     relay: Relay,
 }
 
-impl Platform {
+impl Fixture {
     async fn start() -> Self {
         let table = Dynamo::start().await.table("sales", &["outbox"]).await;
-        let topics = Arc::new(Topics::default());
-        let outbox = Arc::new(DynamoOutbox { client: table.client.clone() });
-        Self { relay: Relay { publisher: topics.clone(), outbox }, table, topics }
+        let sns = FakeSns::start().await;
+        let client = aws_sdk_sns::Client::new(&sns.sdk_config());
+        let topics = Topics { client, arns: [("sales", TOPIC.to_owned())].into() };
+        Self { relay: Relay { topics, dynamodb: table.client.clone() }, table, sns }
     }
 
     async fn write(&self, subject: &str) {
+        self.write_event(EventKind::SalesConfirmed, subject, &json!({})).await;
+    }
+
+    async fn write_event(&self, kind: EventKind, subject: &str, data: &serde_json::Value) {
         let now = SystemClock.now();
-        let kind = EventKind::SalesConfirmed;
-        let event =
-            Event::new(uuid::Uuid::now_v7(), kind, subject, now, &Cause::default(), &json!({})).unwrap();
-        let row = EventRow::to_publish::<()>(&format!("ORDER#{subject}"), &event).unwrap();
+        let event = Event::new(uuid::Uuid::now_v7(), kind, subject, now, &Cause::default(), data).unwrap();
+        let row = EventRow::to_publish(&format!("ORDER#{subject}"), &event).unwrap();
         let mut transaction = Transaction::new();
-        transaction.put::<()>((), &self.table, &row, NOT_THERE).unwrap();
+        transaction.put((), &self.table, &row, ABSENT).unwrap();
         transaction.commit(&self.table).await.unwrap();
     }
 
-    /// The rows that are not out, as the stream brings them.
+    /// Returns the unpublished rows as the stream delivers them.
     async fn records(&self) -> StreamEvent {
         let rows = self.table.client.scan().table_name("sales").index_name("outbox").send().await.unwrap();
         let mut rows = rows.items.unwrap_or_default();
@@ -87,84 +70,144 @@ impl Platform {
         .unwrap()
     }
 
+    /// Relays all unpublished rows; returns the sequence numbers of the failed records.
+    async fn relay(&self) -> Vec<String> {
+        let response = self.relay.relay(self.records().await).await;
+        let failures = response.batch_item_failures.into_iter();
+        failures.map(|failure| failure.item_identifier.unwrap()).collect()
+    }
+
+    /// Returns the subjects of the messages published since the last call.
     fn published(&self) -> Vec<String> {
-        std::mem::take(&mut *self.topics.published.lock().unwrap())
-            .into_iter()
-            .map(|(_, subject)| subject)
-            .collect()
+        let subject = |message: &str| Event::parse(message).unwrap().subject;
+        self.sns.take().iter().map(|published| subject(&published.message)).collect()
     }
 
     fn sweep(&self, clock: Arc<dyn Clock>) -> Sweep {
-        let tables = vec!["sales".to_owned()];
-        let unpublished = Arc::new(DynamoUnpublished { client: self.table.client.clone(), tables });
-        Sweep { relay: self.relay.clone(), unpublished, clock }
+        Sweep { relay: self.relay.clone(), tables: vec![self.table.clone()], clock }
     }
 }
 
+fn subject(name: &str) -> String {
+    format!(r#""subject":"{name}""#)
+}
+
 #[tokio::test]
-async fn a_published_row_leaves_the_outbox_and_a_failed_one_comes_again() {
-    let platform = Platform::start().await;
+async fn a_published_row_leaves_the_outbox_and_a_failed_one_is_retried() {
+    let fixture = Fixture::start().await;
     for subject in ["a", "b", "c"] {
-        platform.write(subject).await;
+        fixture.write(subject).await;
     }
-    platform.topics.failing.lock().unwrap().push("b".into());
-    let response = platform.relay.relay(platform.records().await).await;
-    let failed = response.batch_item_failures.iter().map(|failure| failure.item_identifier.clone().unwrap());
-    assert_eq!(failed.collect::<Vec<_>>(), ["101"], "the stream comes back from the first that failed");
-    assert_eq!(platform.published(), ["a", "c"]);
+    fixture.sns.fail(&subject("b"), Fault::Service);
+    assert_eq!(fixture.relay().await, ["101"], "the stream is read again from the first failed record");
+    assert_eq!(fixture.published(), ["a", "c"]);
 
-    platform.topics.failing.lock().unwrap().clear();
-    let response = platform.relay.relay(platform.records().await).await;
-    assert!(response.batch_item_failures.is_empty());
-    assert_eq!(platform.published(), ["b"]);
-    assert!(platform.records().await.records.is_empty());
+    fixture.sns.recover();
+    assert!(fixture.relay().await.is_empty());
+    assert_eq!(fixture.published(), ["b"]);
+    assert!(fixture.records().await.records.is_empty());
 }
 
 #[tokio::test]
-async fn a_row_that_is_no_event_does_not_hold_up_the_stream() {
-    let platform = Platform::start().await;
-    platform.write("a").await;
-    platform.write("b").await;
-    let mut records = platform.records().await;
+async fn a_message_is_the_stored_event_with_its_type_as_attribute() {
+    let fixture = Fixture::start().await;
+    fixture.write("a").await;
+    let stored = fixture.records().await.records.remove(0).change.new_image.into_inner();
+    assert!(fixture.relay().await.is_empty());
+    let published = fixture.sns.take().remove(0);
+    assert_eq!((published.topic.as_str(), published.kind.as_str()), (TOPIC, "sales.order.confirmed"));
+    let stored: std::collections::HashMap<String, String> = stored
+        .into_iter()
+        .filter_map(|(name, value)| match value {
+            serde_dynamo::AttributeValue::S(text) => Some((name, text)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(published.message, stored["event"]);
+}
+
+#[tokio::test]
+async fn an_event_that_the_response_does_not_mention_is_retried() {
+    let fixture = Fixture::start().await;
+    fixture.write("a").await;
+    fixture.sns.fail(&subject("a"), Fault::Unmentioned);
+    assert_eq!(fixture.relay().await, ["100"]);
+    assert_eq!(fixture.records().await.records.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_that_sns_rejects_stays_in_the_outbox_and_does_not_block_the_stream() {
+    let fixture = Fixture::start().await;
+    for subject in ["a", "b"] {
+        fixture.write(subject).await;
+    }
+    fixture.write_event(EventKind::UserRegistered, "c", &json!({})).await;
+    fixture.sns.fail(&subject("a"), Fault::Sender);
+    assert!(fixture.relay().await.is_empty());
+    assert_eq!(fixture.published(), ["b"], "c has no topic here");
+    assert_eq!(fixture.records().await.records.len(), 2, "rejected events stay for an operator");
+}
+
+#[tokio::test]
+async fn batches_stay_below_the_limits_of_sns() {
+    let fixture = Fixture::start().await;
+    let large = json!({"text": "x".repeat(100 * 1024)});
+    for subject in ["a", "b", "c"] {
+        fixture.write_event(EventKind::SalesConfirmed, subject, &large).await;
+    }
+    assert!(fixture.relay().await.is_empty());
+    assert_eq!(fixture.sns.batches(), [2, 1], "at most 256 KiB");
+    for n in 0..11 {
+        fixture.write(&n.to_string()).await;
+    }
+    assert!(fixture.relay().await.is_empty());
+    assert_eq!(fixture.sns.batches()[2..], [10, 1], "at most 10 entries");
+}
+
+#[tokio::test]
+async fn a_row_that_is_no_event_does_not_block_the_stream() {
+    let fixture = Fixture::start().await;
+    fixture.write("a").await;
+    fixture.write("b").await;
+    let mut records = fixture.records().await;
     let broken = serde_json::to_value(&records).unwrap().to_string().replacen("specversion", "version", 1);
     records = serde_json::from_str(&broken).unwrap();
-    let response = platform.relay.relay(records).await;
+    let response = fixture.relay.relay(records).await;
     assert!(response.batch_item_failures.is_empty());
-    assert_eq!(platform.published(), ["b"]);
-    assert_eq!(platform.records().await.records.len(), 1, "it stays where a person finds it");
+    assert_eq!(fixture.published(), ["b"]);
+    assert_eq!(fixture.records().await.records.len(), 1, "it stays in the index for an operator");
 }
 
 #[tokio::test]
-async fn the_sweep_publishes_what_the_relay_never_saw_however_old() {
-    let platform = Platform::start().await;
+async fn the_sweep_publishes_what_the_relay_has_missed_however_old() {
+    let fixture = Fixture::start().await;
     for n in 0..250 {
-        platform.write(&format!("{n:03}")).await;
+        fixture.write(&format!("{n:03}")).await;
     }
     let now = Arc::new(TestClock::at(SystemClock.now().as_millis()));
-    let young = platform.sweep(now.clone()).run().await.unwrap();
-    assert_eq!((young.found, platform.published()), (0, vec![]), "the relay gets its time");
+    let young = fixture.sweep(now.clone()).run().await.unwrap();
+    assert_eq!((young.found, fixture.published()), (0, vec![]), "the relay comes first");
 
     now.advance_seconds(48 * 3600);
-    platform.topics.failing.lock().unwrap().push("007".into());
-    let swept = platform.sweep(now.clone()).run().await.unwrap();
-    assert_eq!((swept.found, swept.unreadable, swept.complete), (250, 0, false));
-    platform.topics.failing.lock().unwrap().clear();
-    let swept = platform.sweep(now).run().await.unwrap();
-    assert_eq!((swept.found, swept.complete), (1, true));
-    let mut published = platform.published();
+    fixture.sns.fail(&subject("007"), Fault::Service);
+    let report = fixture.sweep(now.clone()).run().await.unwrap();
+    assert_eq!((report.found, report.unreadable, report.complete), (250, 0, false));
+    fixture.sns.recover();
+    let report = fixture.sweep(now).run().await.unwrap();
+    assert_eq!((report.found, report.complete), (1, true));
+    let mut published = fixture.published();
     published.sort_unstable();
     assert_eq!(published, (0..250).map(|n| format!("{n:03}")).collect::<Vec<_>>());
-    assert!(platform.records().await.records.is_empty());
+    assert!(fixture.records().await.records.is_empty());
 }
 
 #[tokio::test]
 async fn a_row_that_got_another_event_meanwhile_stays_in_the_outbox() {
-    let platform = Platform::start().await;
-    platform.write("a").await;
-    let mut records = platform.records().await;
-    let mut row = Outgoing::read(records.records.remove(0)).unwrap();
+    let fixture = Fixture::start().await;
+    fixture.write("a").await;
+    let mut records = fixture.records().await;
+    let mut row = OutboxRow::from_record(records.records.remove(0)).unwrap();
     row.outbox_sk = uuid::Uuid::nil().to_string();
-    let outbox = DynamoOutbox { client: platform.table.client.clone() };
-    outbox.published(&row).await.unwrap();
-    assert_eq!(platform.records().await.records.len(), 1, "what came later is not out yet");
+    remove_published(&fixture.table.client, &row).await.unwrap();
+    assert_eq!(fixture.records().await.records.len(), 1, "the later event is not published yet");
 }

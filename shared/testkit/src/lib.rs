@@ -3,6 +3,7 @@
 //! ```text
 //! dynamo   an embedded DynamoDB over HTTP, so that the real SDK is used
 //! request  requests as API Gateway sends them, and the responses
+//! sns      an SNS endpoint that records what is published
 //! clock    a clock that tests set
 //! ```
 #![expect(clippy::unwrap_used, reason = "only tests use this package")]
@@ -10,7 +11,9 @@
 pub mod clock;
 pub mod dynamo;
 pub mod request;
+pub mod sns;
 
 pub use clock::TestClock;
 pub use dynamo::Dynamo;
 pub use request::{ApiRequest, ApiResponse};
+pub use sns::FakeSns;

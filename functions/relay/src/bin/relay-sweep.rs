@@ -1,4 +1,4 @@
-//! The Lambda that, on a schedule, publishes what the relay never saw.
+//! The scheduled Lambda function that publishes events that the relay has missed.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
@@ -7,7 +7,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let sweep = &relay::config::sweep().await?;
     lambda_runtime::run(service_fn(async |_: LambdaEvent<serde_json::Value>| {
-        sweep.run().await.map_err(Error::from)
+        sweep.run().await.map_err(|error| Error::from(erp_aws::error_chain(&error)))
     }))
     .await
 }

@@ -1,4 +1,4 @@
-//! The Lambda between the tables' streams and the topics.
+//! The Lambda function between the streams of the tables and the SNS topics.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
