@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 
-use crate::broker::Authorize;
 use crate::deployment::{ACCOUNT, Function, Statement};
 use crate::secrets::{Generate, SecretError, Secrets, random_alphanumeric, random_text};
 
@@ -118,6 +117,28 @@ impl Iam {
         Self::new(owner, functions).unwrap()
     }
 
+    /// With one function that has this permission, and the function's access key.
+    #[cfg(test)]
+    pub(crate) fn allowing(action: &str, resource_arn: &str) -> (Self, Credentials) {
+        let function = Function {
+            logical_id: "Tester".to_owned(),
+            name: "tester".to_owned(),
+            binary: "tester".to_owned(),
+            environment: BTreeMap::new(),
+            memory_size: 128,
+            timeout: std::time::Duration::from_secs(3),
+            alias: None,
+            reserved_concurrency: None,
+            statements: vec![Statement {
+                actions: vec![action.to_owned()],
+                resources: vec![resource_arn.to_owned()],
+            }],
+        };
+        let iam = Self::for_tests(&[function]);
+        let keys = iam.credentials["Tester"].clone();
+        (iam, keys)
+    }
+
     /// The access key of the platform's owner.
     pub fn owner(&self) -> &Credentials {
         &self.owner
@@ -194,12 +215,6 @@ impl Denied {
     }
 }
 
-impl Authorize for Iam {
-    fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String> {
-        Iam::check(self, headers, action, resource_arn).map_err(|denied| denied.to_string())
-    }
-}
-
 /// The access key id in `Authorization: AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, …`.
 pub(crate) fn caller(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(axum::http::header::AUTHORIZATION)?.to_str().ok()?;
@@ -214,7 +229,7 @@ fn allows(statement: &Statement, action: &str, resource_arn: &str) -> bool {
         && statement.resources.iter().any(|pattern| matches(pattern, resource_arn))
 }
 
-/// Whether `text` matches a pattern in which `*` is any text and `?` is any character.
+/// Matches `text` with a pattern in which `*` is any text and `?` is any character.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);

@@ -13,24 +13,25 @@ use uuid::Uuid;
 
 use super::error::{BrokerError, ErrorCode};
 use super::wire::xml::{self, Dialect};
-use super::{Authorize, Broker, sns, sqs, wire};
+use super::{Broker, sns, sqs, wire};
+use crate::iam::Iam;
 
 /// A message of 1 MiB can take 6 MiB as escaped JSON, and a batch has attributes besides.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// The caller of a request and the authorizer that checks it.
+/// The caller of a request and the policies that it is checked against.
 pub(crate) struct Caller {
     headers: HeaderMap,
-    authorizer: Option<Arc<dyn Authorize>>,
+    iam: Option<Arc<Iam>>,
 }
 
 impl Caller {
-    /// Rejects a request without the permission; without an authorizer everything is allowed.
+    /// Rejects a request without the permission; without policies everything is allowed.
     pub(crate) fn authorize(&self, action: &str, resource_arn: &str) -> Result<(), BrokerError> {
-        match &self.authorizer {
-            Some(authorizer) => authorizer
+        match &self.iam {
+            Some(iam) => iam
                 .check(&self.headers, action, resource_arn)
-                .map_err(|reason| BrokerError::rejected(ErrorCode::AccessDenied, reason)),
+                .map_err(|denied| BrokerError::rejected(ErrorCode::AccessDenied, denied.to_string())),
             None => Ok(()),
         }
     }
@@ -72,7 +73,7 @@ async fn serve(
             if let (Some(Path((account, queue))), Value::Object(input)) = (path, &mut input) {
                 input.entry("QueueUrl").or_insert_with(|| json!(format!("/{account}/{queue}")));
             }
-            let caller = Caller { headers, authorizer: broker.authorizer() };
+            let caller = Caller { headers, iam: broker.iam() };
             let output = match protocol {
                 Protocol::Json | Protocol::Query(Dialect::Sqs) => {
                     sqs::dispatch(&broker, &caller, &operation, input).await

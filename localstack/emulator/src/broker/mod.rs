@@ -18,10 +18,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::http::HeaderMap;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::iam::Iam;
 
 mod error;
 pub mod filter;
@@ -53,16 +54,6 @@ const MAX_WAIT: Duration = Duration::from_secs(86_400);
 /// Above this number, notifications without a waiting receiver are dropped.
 const MAX_SIGNALS: usize = 1_024;
 
-/// Authorizes requests.
-pub trait Authorize: Send + Sync {
-    /// Checks a request's action (such as `sqs:ReceiveMessage`) on a resource's ARN (`*` for actions without a
-    /// resource, such as `sqs:ListQueues`).
-    ///
-    /// # Errors
-    /// The message for the caller, which the broker returns with `AccessDenied`.
-    fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String>;
-}
-
 /// The number of messages in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueDepth {
@@ -82,7 +73,7 @@ pub struct Broker {
     /// By queue name; notified when the queue may have a visible message.
     signals: Mutex<HashMap<String, Arc<Notify>>>,
     base_url: RwLock<String>,
-    authorizer: RwLock<Option<Arc<dyn Authorize>>>,
+    iam: RwLock<Option<Arc<Iam>>>,
 }
 
 impl Broker {
@@ -106,7 +97,7 @@ impl Broker {
             store: Arc::new(Mutex::new(store)),
             signals: Mutex::default(),
             base_url: RwLock::new(base_url),
-            authorizer: RwLock::default(),
+            iam: RwLock::default(),
         }))
     }
 
@@ -122,12 +113,12 @@ impl Broker {
     }
 
     /// Authorizes every later request over HTTP; calls within the process are not checked.
-    pub fn set_authorizer(&self, authorizer: Arc<dyn Authorize>) {
-        *self.authorizer.write().unwrap_or_else(PoisonError::into_inner) = Some(authorizer);
+    pub fn set_iam(&self, iam: Arc<Iam>) {
+        *self.iam.write().unwrap_or_else(PoisonError::into_inner) = Some(iam);
     }
 
-    fn authorizer(&self) -> Option<Arc<dyn Authorize>> {
-        self.authorizer.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn iam(&self) -> Option<Arc<Iam>> {
+        self.iam.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Serves `POST /` and `POST /{account}/{queue}` for both services.

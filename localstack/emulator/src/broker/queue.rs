@@ -19,8 +19,8 @@ const NUMERIC_ATTRIBUTES: [(&str, i64, i64, i64); 6] = [
     ("KmsDataKeyReusePeriodSeconds", 300, 60, 86_400),
 ];
 
-/// Attributes that are stored and returned without effect: nothing is encrypted, and the authorizer decides about
-/// permissions.
+/// Attributes that are stored and returned without effect: nothing is encrypted, and the
+/// template's policies decide about permissions.
 const INERT_ATTRIBUTES: [&str; 3] = ["KmsMasterKeyId", "Policy", "SqsManagedSseEnabled"];
 
 /// Seconds that a message stays hidden after a receive.

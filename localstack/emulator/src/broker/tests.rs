@@ -12,9 +12,11 @@ use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Authorize, Broker, queue_arn, topic_arn};
+use super::{Broker, queue_arn, topic_arn};
+use crate::iam::Iam;
 
 mod database;
+mod decoding;
 mod durability;
 mod filters;
 mod protocol;
@@ -82,7 +84,11 @@ impl Server {
 }
 
 fn clients(url: &str) -> (aws_sdk_sqs::Client, aws_sdk_sns::Client) {
-    let credentials = Credentials::new("test", "test", None, None, "test");
+    clients_with(url, "test", "test")
+}
+
+fn clients_with(url: &str, key: &str, secret: &str) -> (aws_sdk_sqs::Client, aws_sdk_sns::Client) {
+    let credentials = Credentials::new(key, secret, None, None, "test");
     let sqs = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(url)
@@ -98,6 +104,10 @@ fn clients(url: &str) -> (aws_sdk_sqs::Client, aws_sdk_sns::Client) {
         .retry_config(aws_sdk_sns::config::retry::RetryConfig::disabled())
         .build();
     (aws_sdk_sqs::Client::from_conf(sqs), aws_sdk_sns::Client::from_conf(sns))
+}
+
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap()
 }
 
 fn attributes(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -281,32 +291,22 @@ async fn concurrent_receivers_never_get_the_same_message() {
 
 #[tokio::test]
 async fn an_unauthorized_request_gets_the_error_of_its_protocol() {
-    struct Only;
-    impl Authorize for Only {
-        fn check(&self, headers: &HeaderMap, action: &str, resource_arn: &str) -> Result<(), String> {
-            assert!(headers.contains_key("authorization"));
-            match action {
-                "sqs:SendMessage" if resource_arn == queue_arn("open") => Ok(()),
-                _ => Err(format!("no {action} on {resource_arn}")),
-            }
-        }
-    }
     let server = Server::start().await;
-    let open = server.queue("open", &[]).await;
-    let shut = server.queue("shut", &[]).await;
-    server.broker.set_authorizer(Arc::new(Only));
-    server.sqs.send_message().queue_url(&open).message_body("m").send().await.unwrap();
-    let refused = server.sqs.send_message().queue_url(&shut).message_body("m").send().await.unwrap_err();
-    assert_eq!(refused.raw_response().unwrap().status().as_u16(), 403);
-    let refused = refused.into_service_error();
-    assert_eq!(refused.meta().code(), Some("AccessDenied"));
-    assert_eq!(
-        refused.meta().message(),
-        Some(format!("no sqs:SendMessage on {}", queue_arn("shut")).as_str())
-    );
-    let refused = server.sns.publish().topic_arn(topic_arn("t")).message("m").send().await.unwrap_err();
-    assert_eq!(refused.raw_response().unwrap().status().as_u16(), 403);
-    assert_eq!(refused.into_service_error().meta().code(), Some("AccessDenied"));
+    let allowed = server.queue("allowed", &[]).await;
+    let denied = server.queue("denied", &[]).await;
+    let (iam, keys) = Iam::allowing("sqs:SendMessage", &queue_arn("allowed"));
+    server.broker.set_iam(Arc::new(iam));
+    let (sqs, sns) = clients_with(&server.url, &keys.access_key_id, &keys.secret_access_key);
+    sqs.send_message().queue_url(&allowed).message_body("m").send().await.unwrap();
+    let error = sqs.send_message().queue_url(&denied).message_body("m").send().await.unwrap_err();
+    assert_eq!(error.raw_response().unwrap().status().as_u16(), 403);
+    let error = error.into_service_error();
+    assert_eq!(error.meta().code(), Some("AccessDenied"));
+    let message = error.meta().message().unwrap();
+    assert!(message.contains(&format!("sqs:SendMessage on resource: {}", queue_arn("denied"))), "{message}");
+    let error = sns.publish().topic_arn(topic_arn("t")).message("m").send().await.unwrap_err();
+    assert_eq!(error.raw_response().unwrap().status().as_u16(), 403);
+    assert_eq!(error.into_service_error().meta().code(), Some("AccessDenied"));
 }
 
 /// A broker process for manual tests and for the test that kills it: serves `BROKER_SECONDS` seconds at `BROKER_PORT`
@@ -315,7 +315,9 @@ async fn an_unauthorized_request_gets_the_error_of_its_protocol() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a helper process, not a test"]
 async fn serve_for_a_while() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u16>().ok());
+    let number = |name: &str| -> Option<u16> {
+        std::env::var_os(name).map(|value| value.to_str().unwrap().parse().unwrap())
+    };
     let path = std::env::var_os("BROKER_PATH").map(std::path::PathBuf::from);
     let broker = Broker::open(path.as_deref(), String::new()).unwrap();
     let server = Server::serve(broker, number("BROKER_PORT").unwrap_or(0)).await;

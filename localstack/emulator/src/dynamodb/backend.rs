@@ -37,7 +37,7 @@ impl Backend {
                 let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| e.to_string())?;
                 let shutdown = async {
                     // A dropped sender is the signal to stop.
-                    stopped.await.unwrap_or_default();
+                    let (Ok(()) | Err(_)) = stopped.await;
                 };
                 dynoxide::server::serve_with_shutdown(listener, database, shutdown).await
             });

@@ -312,8 +312,9 @@ async fn a_file_that_is_not_a_database_of_dynoxide_is_refused_and_unchanged() {
 #[tokio::test]
 async fn a_request_that_cannot_be_decoded_is_rejected_for_every_caller() {
     let running = running().await;
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
     let call = |key: String, target: Option<&'static str>, body: &'static str| {
-        let mut request = reqwest::Client::new().post(&running.url).body(body);
+        let mut request = http.post(&running.url).body(body);
         if let Some(target) = target {
             request = request.header("x-amz-target", target);
         }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::functions::{Functions, full_arn};
 use super::invocation::{Invocation, InvokeError, PAYLOAD_LIMIT};
-use crate::broker::Authorize;
+use crate::iam::Iam;
 
 /// Maximum size of an asynchronous event, in bytes.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
@@ -22,16 +22,16 @@ const EVENT_LIMIT: usize = 1024 * 1024;
 
 /// The Invoke API of `functions`. `RequestResponse` waits for the result. `Event` responds at once and runs the
 /// function once: unlike on AWS, a failure is logged and not retried. `DryRun` only checks the permission.
-pub fn router(functions: Arc<Functions>, authorize: Arc<dyn Authorize>) -> Router {
+pub fn router(functions: Arc<Functions>, iam: Arc<Iam>) -> Router {
     Router::new()
         .route("/2015-03-31/functions/{name}/invocations", post(invoke))
-        .with_state(Api { functions, authorize })
+        .with_state(Api { functions, iam })
 }
 
 #[derive(Clone)]
 struct Api {
     functions: Arc<Functions>,
-    authorize: Arc<dyn Authorize>,
+    iam: Arc<Iam>,
 }
 
 /// An error response of the Invoke API.
@@ -95,9 +95,9 @@ async fn invoke(
 
 async fn handle(api: &Api, name: &str, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
     let arn = api.functions.arn(name).ok_or_else(|| InvokeError::NotFound(full_arn(name)))?;
-    api.authorize
-        .check(headers, "lambda:InvokeFunction", &arn)
-        .map_err(|reason| ApiError::new(StatusCode::FORBIDDEN, "AccessDeniedException", reason))?;
+    api.iam.check(headers, "lambda:InvokeFunction", &arn).map_err(|denied| {
+        ApiError::new(StatusCode::FORBIDDEN, "AccessDeniedException", denied.to_string())
+    })?;
     let kind = headers.get("x-amz-invocation-type").map_or(Ok("RequestResponse"), |kind| kind.to_str());
     match kind {
         Ok("RequestResponse") => {

@@ -253,23 +253,13 @@ mod real_processes {
 
 mod invoke_api {
     use axum::body::{Body, to_bytes};
-    use axum::http::{HeaderMap, Request, StatusCode};
+    use axum::http::{Request, StatusCode};
     use serde_json::Value;
     use tower::ServiceExt as _;
 
     use super::super::router;
     use super::*;
-    use crate::broker::Authorize;
-
-    struct RequiresKey;
-
-    impl Authorize for RequiresKey {
-        fn check(&self, headers: &HeaderMap, action: &str, resource: &str) -> Result<(), String> {
-            assert_eq!(action, "lambda:InvokeFunction");
-            assert_eq!(resource, "arn:aws:lambda:us-east-1:000000000000:function:erp-echo");
-            if headers.contains_key("authorization") { Ok(()) } else { Err("no".to_owned()) }
-        }
-    }
+    use crate::iam::Iam;
 
     #[tokio::test]
     async fn the_api_responds_as_the_sdks_expect() {
@@ -280,7 +270,10 @@ mod invoke_api {
             }
         });
         let functions = runtime.functions(config(), echo());
-        let api = router(Arc::clone(&functions), Arc::new(RequiresKey));
+        let (iam, keys) =
+            Iam::allowing("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:000000000000:function:erp-echo");
+        let signature = format!("AWS4-HMAC-SHA256 Credential={}/d/r/s/aws4_request", keys.access_key_id);
+        let api = router(Arc::clone(&functions), Arc::new(iam));
         let arn = "arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Aerp-echo";
         for (name, kind, key, body, status, payload, error) in [
             ("erp-echo", None, true, "[1]", 200, "[1]", None),
@@ -298,7 +291,7 @@ mod invoke_api {
                 request = request.header("x-amz-invocation-type", kind);
             }
             if key {
-                request = request.header("authorization", "AWS4-HMAC-SHA256 …");
+                request = request.header("authorization", &signature);
             }
             let response = api.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
             let what = format!("{name} {kind:?} {body}");

@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::binaries;
-use crate::broker::{Authorize, Broker};
+use crate::broker::Broker;
 use crate::deployment::{Deployment, REGION};
 use crate::dynamodb::DynamoDb;
 use crate::event_source_mapping::{self, Mappings};
@@ -48,7 +48,7 @@ pub use usage::{Usage, Used};
 
 use usage::Counted;
 
-/// How long a stop waits for requests in flight, and then as long again for invocations.
+/// The longest wait for requests in flight at a stop, and again for invocations.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Interval between deletions of stream records that all mappings have read.
 const TRIM_INTERVAL: Duration = Duration::from_secs(30);
@@ -113,7 +113,7 @@ impl Platform {
         let usage = Usage::new(Arc::clone(&functions), &deployment.functions, &iam);
         let services = aws::Services {
             dynamodb: dynamodb.router(),
-            lambda: lambda::router(Arc::clone(&functions), Arc::clone(&iam) as Arc<dyn Authorize>),
+            lambda: lambda::router(Arc::clone(&functions), Arc::clone(&iam)),
             broker: broker.router(),
             usage: Arc::clone(&usage),
         };
@@ -313,14 +313,14 @@ fn open_broker(
     for topic in &deployment.topics {
         broker.ensure_topic(&topic.name)?;
     }
-    let mut kept = Vec::new();
+    let mut declared = Vec::new();
     for subscription in &deployment.subscriptions {
         let (topic, queue) = (&subscription.topic_arn, &subscription.queue_arn);
         broker.ensure_subscription(topic, queue, &subscription.attributes)?;
-        kept.push((topic.clone(), queue.clone()));
+        declared.push((topic.clone(), queue.clone()));
     }
-    broker.retain_subscriptions(&kept)?;
-    broker.set_authorizer(Arc::clone(iam) as Arc<dyn Authorize>);
+    broker.retain_subscriptions(&declared)?;
+    broker.set_iam(Arc::clone(iam));
     let released = broker.release_in_flight()?;
     if released > 0 {
         tracing::info!(released, "messages that were in flight are visible again");
