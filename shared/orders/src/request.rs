@@ -1,10 +1,10 @@
-//! A line in a request body.
+//! A line in a request body, and validation errors as fields of the body.
 
-use erp_domain::{ItemId, Money, Quantity};
+use erp_domain::{ItemId, Money, PartyKind, Quantity};
 use erp_http::openapi::money_input;
-use erp_http::{Fields, FromBody};
+use erp_http::{FieldError, Fields, FromBody};
 
-use crate::LineInput;
+use crate::{InputError, LineInput, LinesError};
 
 /// A line of an order.
 #[derive(Debug, utoipa::ToSchema)]
@@ -32,5 +32,25 @@ impl From<OrderItemRequest> for LineInput {
     fn from(request: OrderItemRequest) -> Self {
         let OrderItemRequest { item_id, quantity, unit_price } = request;
         Self { item_id, quantity, unit_price }
+    }
+}
+
+impl InputError {
+    /// Returns the field of the body that has the error; the customer or vendor is in `customer_id` or `vendor_id`.
+    pub fn field_error(self, party: PartyKind) -> FieldError {
+        match self {
+            Self::UnknownParty => {
+                FieldError::body(format!("/{party}_id"), format!("there is no such {party}"))
+            }
+            Self::UnknownItem(index) => {
+                FieldError::body(format!("/items/{index}/item_id"), "there is no such item")
+            }
+            Self::Subtotal(index) => {
+                let reason = LinesError::Subtotal(index).to_string();
+                FieldError::body(format!("/items/{index}/quantity"), reason)
+            }
+            Self::Total => FieldError::body("/items", LinesError::Total.to_string()),
+            Self::Count(count) => FieldError::body("/items", LinesError::Count(count).to_string()),
+        }
     }
 }
