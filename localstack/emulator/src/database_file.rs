@@ -109,8 +109,8 @@ impl Schema {
     }
 }
 
-/// Whether the file exists, is not empty and has the header of an SQLite database. SQLite itself takes a file of a few
-/// bytes for an empty database and overwrites it.
+/// Returns `true` if the file exists, is not empty and has the header of an SQLite database. SQLite itself
+/// takes a file of a few bytes for an empty database and overwrites it.
 fn has_header(path: &Path) -> Result<bool, DatabaseFileError> {
     const HEADER: &[u8] = b"SQLite format 3\0";
     let failed = |source| DatabaseFileError::Io { path: path.to_owned(), source };

@@ -177,7 +177,7 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the client caused the error; the query protocols report `Sender` or `Receiver`.
+    /// Returns `true` if the client caused the error; the query protocols report `Sender` or `Receiver`.
     #[must_use]
     pub fn is_client_error(self) -> bool {
         self != Self::InternalFailure

@@ -1,7 +1,8 @@
 //! Event patterns: the language of SNS filter policies, EventBridge rules and Lambda event filters.
 //!
-//! A pattern is a JSON object with the same structure as the documents. Where the document has a value, the pattern has
-//! an array of matchers, one of which must match. All keys of a pattern must match, except under `$or`.
+//! A pattern is a JSON object with the same structure as the documents. Where the document has a value, the
+//! pattern has an array of matchers, one of which must match. All keys of a pattern must match, except under
+//! `$or`.
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html>,
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html>
 
@@ -15,10 +16,11 @@ mod validate;
 
 pub use validate::{Scope, validate, validate_policy};
 
-/// Whether a document matches a pattern. The malformed part of a pattern that [`validate`] rejects matches nothing.
+/// Returns `true` if a document matches a pattern. The malformed part of a pattern that [`validate`] rejects
+/// matches nothing.
 ///
-/// An array in the document matches when one of its elements does. `exists` matches values and not objects, as on
-/// AWS.
+/// An array in the document matches when one of its elements does. `exists` matches values and not objects,
+/// as on AWS.
 ///
 /// ```
 /// use serde_json::json;
@@ -31,18 +33,20 @@ pub fn matches(pattern: &Value, doc: &Value) -> bool {
     pattern.as_object().is_some_and(|pattern| object_matches(pattern, Some(doc)))
 }
 
-/// Message attributes as the document for a filter policy of scope `MessageAttributes`: without binary values, with
-/// numbers as numbers and a `String.Array` as an array.
+/// Message attributes as the document for a filter policy of scope `MessageAttributes`: without binary
+/// values, with numbers as numbers and a `String.Array` as an array.
 #[must_use]
 pub fn attributes_document(attributes: &MessageAttributes) -> Value {
     let values = attributes.iter().filter_map(|(name, attribute)| {
         let text = attribute.string_value.as_ref()?;
         let value = match attribute.data_type.split('.').next() {
-            // As JSON, or in another notation such as "+5" or ".5". Publishing rejects a text that is no number.
+            // As JSON, or in another notation such as "+5" or ".5". Publishing rejects a text that is no
+            // number.
             Some("Number") => text.trim().parse().map(Value::Number).unwrap_or_else(|_| {
                 text.trim().parse::<f64>().map_or_else(|_| Value::String(text.clone()), Value::from)
             }),
-            // As in SNS, a malformed array counts as a plain string, which no pattern for its elements matches.
+            // As in SNS, a malformed array counts as a plain string, which no pattern for its elements
+            // matches.
             _ if attribute.data_type == "String.Array" => serde_json::from_str::<Vec<Value>>(text)
                 .map_or_else(|_| Value::String(text.clone()), Value::Array),
             _ => Value::String(text.clone()),
@@ -84,7 +88,7 @@ fn object_matches(pattern: &Map<String, Value>, doc: Option<&Value>) -> bool {
     }
 }
 
-/// Whether one matcher matches a value, or an element of an array.
+/// Returns `true` if one matcher matches a value, or an element of an array.
 fn leaf_matches(matcher: &Value, value: Option<&Value>) -> bool {
     // No leaf: a missing value, an object or an empty array.
     let leaf = match value {
@@ -126,7 +130,7 @@ fn equal(expected: &Value, value: &Value) -> bool {
     }
 }
 
-/// Whether the value is none of these and matches none of these matchers.
+/// Returns `true` if the value is none of these and matches none of these matchers.
 fn anything_but(excluded: &Value, value: &Value) -> bool {
     match excluded {
         Value::Array(list) => !list.iter().any(|excluded| equal(excluded, value)),
@@ -184,12 +188,12 @@ fn wildcard(pattern: &str, value: &str) -> bool {
         let Some(at) = rest.find(part.as_str()) else {
             return false;
         };
-        rest = rest.get(at + part.len()..).unwrap_or_default();
+        rest = &rest[at + part.len()..];
     }
     rest.ends_with(last.as_str())
 }
 
-/// Whether all comparisons of a list such as `[">=", 5, "<", 10]` hold.
+/// Returns `true` if all comparisons of a list such as `[">=", 5, "<", 10]` hold.
 fn numeric(comparisons: &Value, value: &Value) -> bool {
     let (Some(value), Some(list)) = (value.as_f64(), comparisons.as_array()) else {
         return false;

@@ -139,7 +139,8 @@ fn parse_json(operation: Option<&str>, body: &Bytes) -> Result<(String, Value), 
     Ok((operation.to_owned(), input))
 }
 
-/// The service of a request: by the API version, else by the service in the signature, else by the action's name.
+/// The service of a request: by the API version, else by the service in the signature, else by the action's
+/// name.
 fn dialect(version: Option<&str>, headers: &HeaderMap, action: Option<&str>) -> Dialect {
     // A header that is not ASCII names no service.
     let signed_for =

@@ -24,7 +24,8 @@ pub type MessageAttributes = BTreeMap<String, MessageAttribute>;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct MessageAttribute {
-    /// `String`, `Number` or `Binary`, optionally with a custom label after a dot; from SNS also `String.Array`.
+    /// `String`, `Number` or `Binary`, optionally with a custom label after a dot; from SNS also
+    /// `String.Array`.
     pub data_type: String,
     /// The value of every type except `Binary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,8 +190,9 @@ pub struct ReceivedMessage {
     pub body: String,
     /// MD5 of the body, in hexadecimal.
     pub md5_of_body: String,
-    /// System attributes: `ApproximateReceiveCount`, `SentTimestamp`, `SenderId`, `ApproximateFirstReceiveTimestamp`
-    /// (times in milliseconds since the Unix epoch), and optionally `AWSTraceHeader` and `DeadLetterQueueSourceArn`.
+    /// System attributes: `ApproximateReceiveCount`, `SentTimestamp`, `SenderId`,
+    /// `ApproximateFirstReceiveTimestamp` (times in milliseconds since the Unix epoch), and optionally
+    /// `AWSTraceHeader` and `DeadLetterQueueSourceArn`.
     pub attributes: BTreeMap<String, String>,
     /// Message attributes.
     pub message_attributes: MessageAttributes,
@@ -201,8 +203,8 @@ pub(crate) fn md5_hex(bytes: &[u8]) -> String {
     hex(&Md5::digest(bytes))
 }
 
-/// MD5 of message attributes, or `None` without attributes: sorted by name, each with length-prefixed name, type and
-/// value, and one byte before the value for text (1) or binary (2).
+/// MD5 of message attributes, or `None` without attributes: sorted by name, each with length-prefixed name,
+/// type and value, and one byte before the value for text (1) or binary (2).
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html#sqs-attributes-md5-message-digest-calculation>
 pub(crate) fn md5_of_attributes(attributes: &MessageAttributes) -> Option<String> {
     if attributes.is_empty() {

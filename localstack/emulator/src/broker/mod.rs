@@ -9,9 +9,9 @@
 //! filter     event patterns, also used by stream triggers
 //! ```
 //!
-//! Standard queues and topics only: no FIFO, no encryption, and SNS delivers to SQS alone. Unsupported features are
-//! rejected by name. A receive waits for the queue's notification and for the time at which the next hidden message
-//! becomes visible, so it neither polls nor waits too long.
+//! Standard queues and topics only: no FIFO, no encryption, and SNS delivers to SQS alone. Unsupported
+//! features are rejected by name. A receive waits for the queue's notification and for the time at which the
+//! next hidden message becomes visible, so it neither polls nor waits too long.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -190,9 +190,9 @@ impl Broker {
         })
     }
 
-    /// Receives up to `max` messages (0 counts as 1) and hides them for the queue's visibility timeout. Without a
-    /// visible message it waits up to `wait` (at most one day). Dropping the future makes received messages visible
-    /// again.
+    /// Receives up to `max` messages (0 counts as 1) and hides them for the queue's visibility timeout.
+    /// Without a visible message it waits up to `wait` (at most one day). Dropping the future makes received
+    /// messages visible again.
     ///
     /// # Errors
     /// The queue does not exist, or the database fails.
@@ -265,8 +265,8 @@ impl Broker {
     /// Hides a message for `after`, at most twelve hours, from now on; zero makes it visible at once.
     ///
     /// # Errors
-    /// The queue or the message does not exist, the receipt is not the latest one, or the visibility timeout has
-    /// expired.
+    /// The queue or the message does not exist, the receipt is not the latest one, or the visibility timeout
+    /// has expired.
     pub fn change_visibility(
         &self,
         queue: &str,
@@ -284,8 +284,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Makes all messages in flight visible and returns their number. Called at the start, when no receiver of the
-    /// previous process is left.
+    /// Makes all messages in flight visible and returns their number. Called at the start, when no receiver
+    /// of the previous process is left.
     ///
     /// # Errors
     /// The database fails.
@@ -340,8 +340,8 @@ impl Broker {
     }
 }
 
-/// Undoes a receive when it is dropped before the caller has the messages (a closed connection, a dropped future).
-/// Otherwise they would stay hidden until their visibility timeout.
+/// Undoes a receive when it is dropped before the caller has the messages (a closed connection, a dropped
+/// future). Otherwise they would stay hidden until their visibility timeout.
 struct ReceiveGuard {
     messages: Vec<ReceivedMessage>,
     store: Arc<Mutex<Store>>,

@@ -101,7 +101,7 @@ impl Queue {
         policy.map(|policy| parse_redrive(policy).map_err(|_| self.corrupt(REDRIVE_POLICY))).transpose()
     }
 
-    /// Whether this queue may be the dead-letter queue of the source.
+    /// Returns `true` if this queue may be the dead-letter queue of the source.
     ///
     /// # Errors
     /// The stored `RedriveAllowPolicy` is malformed.

@@ -1,8 +1,8 @@
 //! The database: one SQLite file with queues, messages, topics and subscriptions.
 //!
-//! Every change is one transaction, committed to the write-ahead log before the response. With `synchronous=NORMAL` the
-//! log reaches the operating system at each commit and is not flushed to the disk: a commit survives the end of the
-//! process, but the last commits before a power failure may be lost.
+//! Every change is one transaction, committed to the write-ahead log before the response. With
+//! `synchronous=NORMAL` the log reaches the operating system at each commit and is not flushed to the disk: a
+//! commit survives the end of the process, but the last commits before a power failure may be lost.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -120,7 +120,8 @@ impl Store {
         &self.connection
     }
 
-    /// Runs `work` in one transaction, rolled back when it fails. The second argument is the transaction's time.
+    /// Runs `work` in one transaction, rolled back when it fails. The second argument is the transaction's
+    /// time.
     pub(crate) fn write<T>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>, i64) -> Result<T, BrokerError>,

@@ -309,9 +309,9 @@ async fn an_unauthorized_request_gets_the_error_of_its_protocol() {
     assert_eq!(error.into_service_error().meta().code(), Some("AccessDenied"));
 }
 
-/// A broker process for manual tests and for the test that kills it: serves `BROKER_SECONDS` seconds at `BROKER_PORT`
-/// (default: a free port), stores its data at `BROKER_PATH` (default: in memory) and writes its URL to
-/// `BROKER_URL_FILE`.
+/// A broker process for manual tests and for the test that kills it: serves `BROKER_SECONDS` seconds at
+/// `BROKER_PORT` (default: a free port), stores its data at `BROKER_PATH` (default: in memory) and writes its
+/// URL to `BROKER_URL_FILE`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a helper process, not a test"]
 async fn serve_for_a_while() {

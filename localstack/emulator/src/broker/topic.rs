@@ -184,7 +184,8 @@ impl Publication {
 }
 
 impl DeliveryRule {
-    /// Whether the filter policy matches. A message that is not a JSON object matches no policy on the body.
+    /// Returns `true` if the filter policy matches. A message that is not a JSON object matches no policy on
+    /// the body.
     pub(crate) fn matches(&self, publication: &Publication) -> bool {
         match &self.policy {
             None => true,

@@ -1,7 +1,8 @@
 //! Converts requests and responses between forms, JSON and XML.
 //!
 //! Requests of both query protocols become the JSON input of their operation, so that each operation has one
-//! implementation. The names show what SQS flattens (`Attribute.1.Name`) and SNS wraps (`Attributes.entry.1.key`).
+//! implementation. The names show what SQS flattens (`Attribute.1.Name`) and SNS wraps
+//! (`Attributes.entry.1.key`).
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,8 @@ pub(crate) mod xml;
 /// Maximum nesting of a parameter's name; no parameter of the two services is deeper.
 const MAX_DEPTH: usize = 8;
 
-/// Flattened lists of the SQS query protocol: name there, name in the JSON protocol, and whether the list is a map.
+/// Flattened lists of the SQS query protocol: name there, name in the JSON protocol, and whether the list is
+/// a map.
 const FLATTENED: [(&str, &str, bool); 11] = [
     ("Attribute", "Attributes", true),
     ("MessageAttribute", "MessageAttributes", true),
@@ -142,7 +144,8 @@ impl Tree {
     }
 }
 
-/// `[{"Name": n, "Value": v}]`, with the field names of either service, to `{n: v}`. A missing value is empty.
+/// `[{"Name": n, "Value": v}]`, with the field names of either service, to `{n: v}`. A missing value is
+/// empty.
 fn pairs_to_object(list: Value) -> Result<Value, BrokerError> {
     let Value::Array(pairs) = list else { return Ok(list) };
     let field = |pair: &Value, names: &[&str]| names.iter().find_map(|name| pair.get(name)).cloned();

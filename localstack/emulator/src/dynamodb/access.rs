@@ -1,5 +1,5 @@
-//! The permissions that AWS requires for a DynamoDB request, per table and index; transactions and batches require
-//! those of their elements.
+//! The permissions that AWS requires for a DynamoDB request, per table and index; transactions and batches
+//! require those of their elements.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,8 +14,8 @@ pub(crate) struct Permission {
     pub(crate) resource: String,
 }
 
-/// The permissions that `operation` with this body requires. A body without a table requires the permission for all
-/// tables, and is then rejected by the database.
+/// The permissions that `operation` with this body requires. A body without a table requires the permission
+/// for all tables, and is then rejected by the database.
 pub(crate) fn required_permissions(operation: &str, body: &Value) -> Vec<Permission> {
     let one = |resource: String| vec![permission(operation, resource)];
     match operation {
@@ -60,7 +60,7 @@ pub(crate) fn required_permissions(operation: &str, body: &Value) -> Vec<Permiss
     }
 }
 
-/// Whether the operation changes items and may add stream records.
+/// Returns `true` if the operation changes items and may add stream records.
 pub(crate) fn is_write(operation: &str) -> bool {
     matches!(
         operation,
@@ -88,8 +88,8 @@ fn table_arn(body: &Value) -> String {
     arn::table(table_of(body).unwrap_or("*"))
 }
 
-/// The table whose stream an iterator reads: an iterator is base64 of JSON with its name. A malformed iterator, for
-/// which this is `None`, requires the permission for all streams.
+/// The table whose stream an iterator reads: an iterator is base64 of JSON with its name. A malformed
+/// iterator, for which this is `None`, requires the permission for all streams.
 fn iterator_table(body: &Value) -> Option<String> {
     let iterator = STANDARD.decode(body["ShardIterator"].as_str()?).ok()?;
     let iterator: Value = serde_json::from_slice(&iterator).ok()?;

@@ -81,7 +81,8 @@ async fn handle(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
     response
 }
 
-/// The placeholder of an empty string in the key condition of a query, which DynamoDB rejects and dynoxide accepts.
+/// The placeholder of an empty string in the key condition of a query, which DynamoDB rejects and dynoxide
+/// accepts.
 fn empty_key<'a>(operation: &str, body: &'a Value) -> Option<&'a str> {
     if operation != "Query" {
         return None;

@@ -1,4 +1,5 @@
-//! The DynamoDB and DynamoDB Streams endpoint: authorization in front of dynoxide, an embedded DynamoDB on SQLite.
+//! The DynamoDB and DynamoDB Streams endpoint: authorization in front of dynoxide, an embedded DynamoDB on
+//! SQLite.
 //!
 //! ```text
 //! endpoint         the HTTP handler: authorize, inject faults, forward, notify the readers of streams
@@ -9,8 +10,9 @@
 //! backend          the server of dynoxide on its own threads
 //! ```
 //!
-//! dynoxide runs each operation on the thread of its request, so it must not share threads with other tasks. Only its
-//! HTTP server, and not its library, has the responses of DynamoDB, so requests go through that server.
+//! dynoxide runs each operation on the thread of its request, so it must not share threads with other tasks.
+//! Only its HTTP server, and not its library, has the responses of DynamoDB, so requests go through that
+//! server.
 
 mod access;
 mod backend;
@@ -34,7 +36,8 @@ use crate::iam::Iam;
 
 pub use fault_injection::{Call, Fault, Intercept};
 
-/// Interval of the deletion of expired items. AWS takes up to days, so readers must check the time in any case.
+/// Interval of the deletion of expired items. AWS takes up to days, so readers must check the time in any
+/// case.
 const TTL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Every database of dynoxide has these tables. It checks its schema version itself.
@@ -214,8 +217,9 @@ fn open(path: &Path) -> Result<Database, DynamoDbError> {
     }
     let failed = |source| DynamoDbError::Open { path: path.to_owned(), source };
     let database = Database::new(&path.to_string_lossy()).map_err(failed)?;
-    // These two calls set PRAGMA synchronous to NORMAL, for which there is no other function. With the write-ahead log,
-    // a commit then survives the end of the process, but possibly not a power failure, and costs no fsync.
+    // These two calls set PRAGMA synchronous to NORMAL, for which there is no other function. With the
+    // write-ahead log, a commit then survives the end of the process, but possibly not a power failure, and
+    // costs no fsync.
     database.enable_bulk_loading().map_err(failed)?;
     database.disable_bulk_loading().map_err(failed)?;
     stream_records::create_index(path)

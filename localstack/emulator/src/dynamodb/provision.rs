@@ -1,5 +1,5 @@
-//! Creates missing tables of the deployment and compares existing ones with the template. Existing tables are never
-//! changed.
+//! Creates missing tables of the deployment and compares existing ones with the template. Existing tables are
+//! never changed.
 
 use std::collections::BTreeSet;
 use std::path::Path;

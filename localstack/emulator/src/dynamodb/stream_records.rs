@@ -1,8 +1,9 @@
-//! Stream records in the file of dynoxide: an index for reads, and deletion of records that all readers have read.
+//! Stream records in the file of dynoxide: an index for reads, and deletion of records that all readers have
+//! read.
 //!
-//! dynoxide never deletes records, and every write scans the records of its table for the highest sequence number, so
-//! that writes would become slower and slower. AWS deletes records after 24 hours, read or not. Here unread records
-//! stay, because a laptop may be off for a weekend.
+//! dynoxide never deletes records, and every write scans the records of its table for the highest sequence
+//! number, so that writes would become slower and slower. AWS deletes records after 24 hours, read or not.
+//! Here unread records stay, because a laptop may be off for a weekend.
 
 use std::path::Path;
 use std::time::Duration;

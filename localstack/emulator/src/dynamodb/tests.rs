@@ -365,8 +365,8 @@ async fn fill_a_limited_disk() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_full_disk_is_an_error_response_and_items_stay_readable() {
-    // The signal of a write beyond the limit is ignored, so that the write returns an error. Blocks are of 512 bytes
-    // or 1 KiB: a limit of 1 or 2 MiB.
+    // The signal of a write beyond the limit is ignored, so that the write returns an error. Blocks are of
+    // 512 bytes or 1 KiB: a limit of 1 or 2 MiB.
     let script =
         "trap '' XFSZ; ulimit -f 2048; exec \"$0\" --ignored --exact dynamodb::tests::fill_a_limited_disk";
     let mut command = tokio::process::Command::new("sh");

@@ -14,7 +14,7 @@ pub struct StreamStatus {
     pub table: String,
     /// Number of records that were read and not yet processed.
     pub pending: usize,
-    /// Whether the reader has reached the end of the stream since the last write.
+    /// `true` if the reader has reached the end of the stream since the last write.
     pub caught_up: bool,
 }
 

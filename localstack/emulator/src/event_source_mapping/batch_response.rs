@@ -25,8 +25,8 @@ pub(super) enum BatchOutcome {
 /// The outcome of an invocation. `items` are the identifiers of the batch; without `report`
 /// (`ReportBatchItemFailures`) the response is not evaluated.
 ///
-/// As on AWS, a response without failures is a success, and one that cannot be decoded, or names an item that is not
-/// in the batch, fails the whole batch.
+/// As on AWS, a response without failures is a success, and one that cannot be decoded, or names an item that
+/// is not in the batch, fails the whole batch.
 pub(super) fn outcome(
     invoked: Result<Invocation, InvokeError>,
     report: bool,

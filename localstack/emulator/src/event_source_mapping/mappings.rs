@@ -25,8 +25,8 @@ use crate::lambda::Invoke;
 pub struct Settings {
     /// Folder of the streams' checkpoints; created if it is missing.
     pub checkpoints: PathBuf,
-    /// Maximum number of concurrent batches of one queue, unless `MaximumConcurrency` is smaller. Batches beyond the
-    /// function's environments only wait.
+    /// Maximum number of concurrent batches of one queue, unless `MaximumConcurrency` is smaller. Batches
+    /// beyond the function's environments only wait.
     pub concurrency: usize,
     /// Interval between reads of a stream without a call of [`Mappings::wake`].
     pub poll: Duration,
@@ -181,16 +181,16 @@ impl Mappings {
         self.streams.iter().map(status).collect()
     }
 
-    /// Whether all mappings are idle: every stream was read to its end since the last write, no queue with a mapping
-    /// has messages, visible or hidden, and no batch is in flight. A write counts once [`wake`](Self::wake) is called
-    /// for it.
+    /// Returns `true` if all mappings are idle: every stream was read to its end since the last write, no
+    /// queue with a mapping has messages, visible or hidden, and no batch is in flight. A write counts once
+    /// [`wake`](Self::wake) is called for it.
     ///
     /// # Errors
     /// The broker cannot count its messages.
     pub fn is_idle(&self) -> Result<bool, BrokerError> {
         let streams_caught_up = || self.streams().iter().all(|stream| stream.caught_up);
-        // Stream records become messages, and messages may cause writes. In this order, no event is missed between
-        // the checks.
+        // Stream records become messages, and messages may cause writes. In this order, no event is missed
+        // between the checks.
         if !streams_caught_up() {
             return Ok(false);
         }

@@ -14,7 +14,8 @@
 //! activity        batches in flight, and progress of the stream readers
 //! ```
 //!
-//! Delivery is at least once: a message is deleted, and a checkpoint moved, only after the function succeeded.
+//! Delivery is at least once: a message is deleted, and a checkpoint moved, only after the function
+//! succeeded.
 
 mod activity;
 mod backoff;

@@ -1,8 +1,8 @@
 //! Delivers messages of a queue in batches to a function.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 //!
-//! Unlike on AWS, a failed message is hidden for a short delay that grows with its number of receives, and not for the
-//! queue's visibility timeout of some minutes, so that retries are fast during development.
+//! Unlike on AWS, a failed message is hidden for a short delay that grows with its number of receives, and
+//! not for the queue's visibility timeout of some minutes, so that retries are fast during development.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -159,8 +159,8 @@ impl QueueReader {
         }
     }
 
-    /// Changes the queue on a thread that may block. Errors are only logged, because the messages become visible when
-    /// their visibility timeout expires.
+    /// Changes the queue on a thread that may block. Errors are only logged, because the messages become
+    /// visible when their visibility timeout expires.
     async fn with_broker(&self, act: impl FnOnce(&Broker, &str) -> Result<(), BrokerError> + Send + 'static) {
         let (broker, queue) = (Arc::clone(&self.broker), self.queue().to_owned());
         let result = tokio::task::spawn_blocking(move || act(&broker, &queue)).await;

@@ -92,8 +92,8 @@ impl StreamReader {
                 }
             }
         }
-        // Records without a matching filter move the checkpoint only here, which saves a write to the disk for each of
-        // them. Reading them again after a kill has no effect.
+        // Records without a matching filter move the checkpoint only here, which saves a write to the disk
+        // for each of them. Reading them again after a kill has no effect.
         if let Some(position) = position.filter(|position| self.position.as_ref() != Some(position)) {
             self.save(position).await;
         }
@@ -122,7 +122,8 @@ impl StreamReader {
         .await?
     }
 
-    /// Delivers the records that match a filter, one batch at a time. Breaks when `stop` comes before the last batch.
+    /// Delivers the records that match a filter, one batch at a time. Breaks when `stop` comes before the
+    /// last batch.
     async fn deliver_all(&self, records: Vec<Record>, stop: &CancellationToken) -> ControlFlow<()> {
         let matching: Vec<Record> =
             records.into_iter().filter(|record| record.matches(&self.filters)).collect();

@@ -62,7 +62,8 @@ impl Batch {
         }
     }
 
-    /// Advances to the record before the first failure and retries the rest, which keeps the order of the stream.
+    /// Advances to the record before the first failure and retries the rest, which keeps the order of the
+    /// stream.
     fn retry_from(mut self, first: usize, retry_policy: RetryPolicy) -> NextStep {
         let records = self.records.split_off(first);
         match self.records.pop() {

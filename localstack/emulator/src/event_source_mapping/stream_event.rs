@@ -27,7 +27,7 @@ impl Record {
         Ok(Self { sequence_number: record.dynamodb.sequence_number.clone(), json })
     }
 
-    /// Whether one of the filters matches; without filters every record matches.
+    /// Returns `true` if one of the filters matches; without filters every record matches.
     pub(super) fn matches(&self, filters: &[Value]) -> bool {
         filters.is_empty() || filters.iter().any(|filter| filter::matches(filter, &self.json))
     }

@@ -1,4 +1,5 @@
-//! `AWS::Serverless::Api`: stage, authorizer, CORS and gateway responses. The routes are events of the functions.
+//! `AWS::Serverless::Api`: stage, authorizer, CORS and gateway responses. The routes are events of the
+//! functions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -153,7 +154,9 @@ fn read_response(mut reader: Properties<'_>) -> GatewayResponse {
                     &format!("Headers.{name}"),
                     format!("{text} is neither a 'quoted' literal nor a context variable"),
                 ),
-                None => {}
+                None if value.is_null() => {}
+                None => parameters
+                    .report_at(&format!("Headers.{name}"), format!("must be a string, but is {value}")),
             }
         }
         parameters.finish();

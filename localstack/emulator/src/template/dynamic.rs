@@ -1,4 +1,5 @@
-//! Dynamic references: `{{resolve:secretsmanager:NAME-or-ARN:SecretString[:key[:stage[:version]]]}}` inside a string.
+//! Dynamic references: `{{resolve:secretsmanager:NAME-or-ARN:SecretString[:key[:stage[:version]]]}}` inside a
+//! string.
 
 use std::collections::BTreeMap;
 

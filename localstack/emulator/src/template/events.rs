@@ -206,7 +206,7 @@ fn filters(mut criteria: Properties<'_>) -> Vec<Value> {
     patterns
 }
 
-/// Whether `ReportBatchItemFailures` is among the response types.
+/// Returns `true` if `ReportBatchItemFailures` is among the response types.
 fn response_types(properties: &mut Properties<'_>) -> bool {
     let types = properties.strings("FunctionResponseTypes").unwrap_or_default();
     for other in types.iter().filter(|name| *name != "ReportBatchItemFailures") {

@@ -104,8 +104,8 @@ pub(crate) fn read(resource: &Resource, globals: &Value, scope: &Scope<'_>) -> O
     Some(ReadFunction { function, routes, triggers })
 }
 
-/// Merges `Globals.Function` and the function's properties as SAM does: objects by key, lists by concatenation, other
-/// values by replacement.
+/// Merges `Globals.Function` and the function's properties as SAM does: objects by key, lists by
+/// concatenation, other values by replacement.
 fn merged(shared: Value, own: Value) -> Value {
     match (shared, own) {
         (Value::Object(mut shared), Value::Object(own)) => {

@@ -220,8 +220,8 @@ fn source_arns(condition: Value) -> Option<Vec<String>> {
     Some(arns)
 }
 
-/// Reports a subscription of a missing topic or queue, or without a queue policy that allows it: AWS would accept it
-/// and drop the messages silently.
+/// Reports a subscription of a missing topic or queue, or without a queue policy that allows it: AWS would
+/// accept it and drop the messages silently.
 pub(crate) fn check(
     subscriptions: &[ReadSubscription],
     topics: &[Topic],

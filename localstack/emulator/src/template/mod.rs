@@ -1,8 +1,9 @@
 //! `template.yaml` to a [`Deployment`].
 //!
-//! The same template deploys to AWS, so every part that the emulator does not support is reported with its position:
-//! resource types, events, properties, functions and unresolved references, all in one run. Each file below lists the
-//! properties that it reads and those without effect in the emulator; a typing error is in neither list.
+//! The same template deploys to AWS, so every part that the emulator does not support is reported with its
+//! position: resource types, events, properties, functions and unresolved references, all in one run. Each
+//! file below lists the properties that it reads and those without effect in the emulator; a typing error is
+//! in neither list.
 //!
 //! ```text
 //! yaml        YAML with CloudFormation's tags to JSON in the long form
@@ -209,8 +210,8 @@ fn globals(entries: Entries, problems: &Problems) -> Value {
     function
 }
 
-/// Checks that triggers refer to existing resources, and that a queue's visibility timeout is not shorter than the
-/// function's timeout, which AWS rejects.
+/// Checks that triggers refer to existing resources, and that a queue's visibility timeout is not shorter
+/// than the function's timeout, which AWS rejects.
 fn check_triggers(deployment: &Deployment, problems: &Problems) {
     for trigger in &deployment.triggers {
         let at = TemplatePath::top("Resources")
@@ -270,7 +271,8 @@ fn check_unique(deployment: &Deployment, problems: &Problems) {
     }
 }
 
-/// Checks references in resources that are not emulated and in outputs, which CloudFormation would reject as well.
+/// Checks references in resources that are not emulated and in outputs, which CloudFormation would reject as
+/// well.
 fn check_accepted_resources<'r>(
     accepted: impl Iterator<Item = &'r Resource>,
     outputs: Entries,

@@ -55,7 +55,7 @@ impl Problems {
         }
     }
 
-    /// Whether there are no problems.
+    /// Returns `true` if there are no problems.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }

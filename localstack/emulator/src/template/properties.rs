@@ -1,5 +1,6 @@
 //! Typed reading of an object with resolved values. A property that is neither read nor ignored explicitly is
-//! reported, so that a typing error is never ignored.
+//! reported, so that a typing error is never ignored. The methods report a value of the wrong type and return
+//! `None`; the default that a caller then continues with never makes the template valid.
 
 use std::collections::BTreeMap;
 

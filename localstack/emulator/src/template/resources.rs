@@ -169,7 +169,8 @@ fn binary(mut metadata: Properties<'_>) -> Option<String> {
     binary
 }
 
-/// The values of `Ref` and `GetAtt`. A name can refer to parameters only, because other resources have no name yet.
+/// The values of `Ref` and `GetAtt`. A name can refer to parameters only, because other resources have no
+/// name yet.
 fn physical(resource: &Resource, globals: &Value, aws_endpoint: &str, scope: &Scope<'_>) -> PhysicalResource {
     let id = &resource.id;
     let name = |property: &str| -> String {

@@ -1,5 +1,5 @@
-//! References to parameters, resources and the stack, and the intrinsic functions of the template. Only the selected
-//! branch of an `If` is evaluated; the linter of the build checks both.
+//! References to parameters, resources and the stack, and the intrinsic functions of the template. Only the
+//! selected branch of an `If` is evaluated; the linter of the build checks both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +56,8 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Evaluates all functions in the value; `None` for `AWS::NoValue`, and null where a problem was reported.
+    /// Evaluates all functions in the value; `None` for `AWS::NoValue`, and null where a problem was
+    /// reported.
     pub(crate) fn resolve(&self, value: &Value, at: &TemplatePath) -> Option<Value> {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),

@@ -36,7 +36,8 @@ pub(crate) fn read(resource: &Resource, secrets: &Secrets, scope: &mut Scope<'_>
         }
     };
     reader.finish();
-    // An invalid secret was reported. It has an empty value, so that references to it are not reported as well.
+    // An invalid secret was reported. It has an empty value, so that references to it are not reported as
+    // well.
     let value = value.unwrap_or_default();
     scope.secrets.insert(arn::secret(&name), value.clone());
     scope.secrets.insert(name, value);

@@ -35,7 +35,8 @@ pub fn validate(pattern: &Value) -> Result<(), String> {
     check_object(object, "", true)
 }
 
-/// Validates a subscription's filter policy: a pattern within the limits of SNS, and flat for message attributes.
+/// Validates a subscription's filter policy: a pattern within the limits of SNS, and flat for message
+/// attributes.
 ///
 /// # Errors
 /// The reason and the key.

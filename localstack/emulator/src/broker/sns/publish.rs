@@ -1,5 +1,5 @@
-//! SNS: publishing. One transaction writes a request's messages to all subscribed queues, so that a publication is never
-//! delivered to only some of them.
+//! SNS: publishing. One transaction writes a request's messages to all subscribed queues, so that a
+//! publication is never delivered to only some of them.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

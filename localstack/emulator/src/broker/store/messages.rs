@@ -17,8 +17,8 @@ pub(crate) struct Received {
     pub(crate) messages: Vec<ReceivedMessage>,
     /// The dead-letter queue, if messages moved there.
     pub(crate) moved_to: Option<String>,
-    /// The time at which the next message becomes visible, in milliseconds since the Unix epoch; `None` for an empty
-    /// queue.
+    /// The time at which the next message becomes visible, in milliseconds since the Unix epoch; `None` for
+    /// an empty queue.
     pub(crate) next_visible_at: Option<i64>,
 }
 
@@ -52,9 +52,9 @@ pub(crate) fn insert(
     Ok(message_id)
 }
 
-/// Receives up to `max` visible messages and hides them for `visibility_ms` milliseconds, by default the queue's
-/// timeout. A message at the redrive policy's maximum of receives moves to the dead-letter queue in the same
-/// transaction.
+/// Receives up to `max` visible messages and hides them for `visibility_ms` milliseconds, by default the
+/// queue's timeout. A message at the redrive policy's maximum of receives moves to the dead-letter queue in
+/// the same transaction.
 pub(crate) fn receive(
     c: &Connection,
     now: i64,
@@ -205,8 +205,8 @@ fn move_to_dead_letter_queue(
     Ok(())
 }
 
-/// Deletes the message of a receipt. A deleted message is no error, and an older receipt of the message also deletes
-/// it, as in a standard queue: its holder has processed the message.
+/// Deletes the message of a receipt. A deleted message is no error, and an older receipt of the message also
+/// deletes it, as in a standard queue: its holder has processed the message.
 pub(crate) fn delete(c: &Connection, queue: &Queue, receipt: &Receipt) -> Result<(), BrokerError> {
     if receipt.queue == queue.id {
         c.prepare_cached("DELETE FROM messages WHERE id = ?1 AND queue = ?2 AND message_id = ?3")?
@@ -215,8 +215,8 @@ pub(crate) fn delete(c: &Connection, queue: &Queue, receipt: &Receipt) -> Result
     Ok(())
 }
 
-/// Hides the message of a receipt for `visibility_ms` milliseconds from now. Only the latest receipt is valid: an older
-/// one would change the timeout of the current receiver.
+/// Hides the message of a receipt for `visibility_ms` milliseconds from now. Only the latest receipt is
+/// valid: an older one would change the timeout of the current receiver.
 pub(crate) fn change_visibility(
     c: &Connection,
     now: i64,

@@ -120,7 +120,8 @@ pub(crate) fn subscription_between(
     .transpose()
 }
 
-/// Subscribes a queue to a topic, or sets the attributes of the subscription to exactly these. Returns its ARN.
+/// Subscribes a queue to a topic, or sets the attributes of the subscription to exactly these. Returns its
+/// ARN.
 pub(crate) fn subscribe(
     c: &Connection,
     topic: &str,
@@ -208,7 +209,7 @@ fn existing(c: &Connection, name: Option<&str>) -> Result<Option<Queue>, BrokerE
     }
 }
 
-/// Whether the message is valid in SQS and not too large for the queue.
+/// Returns `true` if the message is valid in SQS and not too large for the queue.
 fn accepts(queue: &Queue, message: &NewMessage) -> Result<bool, BrokerError> {
     Ok(message.check().is_ok() && message.size() <= queue.max_message_bytes()?)
 }
