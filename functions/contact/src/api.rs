@@ -1,111 +1,117 @@
-//! Routes and handlers.
-
-use std::sync::Arc;
+//! Routes and handlers. Customers and vendors have the same operations.
 
 use axum::extract::State;
-use erp_contracts::Answer;
-use erp_domain::contact::{Contact, ContactDetails, ContactKind, Party};
-use erp_domain::{Email, Timestamp};
-use erp_http::paging::Meta;
+use erp_domain::id::Party;
+use erp_domain::{EmailAddress, PartyId, PartyKind, Timestamp};
 use erp_http::{
-    Body, Fields, FinanceManager, FromBody, Idempotency, IfMatch, Kind, ListQuery, Manager, PathId, Problem,
-    Reader, Reply, RequestInfo, openapi,
+    Fields, FinanceManager, FromBody, IfMatch, JsonRequest, ListQuery, Manager, PageParams, PathId, Problem,
+    ProblemKind, Reader, Reply, RequestInfo, openapi, reply,
 };
+use erp_service::{Committer, Precondition, StoredResponse, WriteRequest};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::service::{Contacts, Refusal};
+use crate::domain::{Contact, ContactDetails, ContactError};
+use crate::service::Contacts;
 
-/// What a client says of a customer or vendor.
+/// The state of the handlers.
+#[derive(Clone)]
+pub struct Api {
+    /// The use cases.
+    pub contacts: Contacts,
+    /// Commits what they decide.
+    pub committer: Committer,
+}
+
+/// The editable data of a customer or vendor. An update replaces all of it.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what ContactDetails is read from")]
 struct ContactRequest {
-    /// 1 to 255 characters.
-    #[schema(example = "Acme Ltd")]
+    /// One line of text.
+    #[schema(example = "Acme Ltd", min_length = 1, max_length = 255)]
     name: String,
-    /// Unique among the customers, or among the vendors, whatever the letter case.
-    #[schema(example = "orders@acme.example")]
-    email: String,
-    /// At most 50 characters.
-    #[schema(example = "+1 555 0100")]
+    /// Unique among the customers, or among the vendors. Letter case does not count.
+    email: EmailAddress,
+    /// One line of text, empty by default.
+    #[schema(example = "+1 555 0100", max_length = 50)]
     phone: Option<String>,
-    /// At most 500 characters.
-    #[schema(example = "1 Main Street")]
+    /// Lines of text, empty by default.
+    #[schema(example = "1 Main Street\nSpringfield", max_length = 500)]
     address: Option<String>,
+}
+
+impl FromBody for ContactRequest {
+    fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
+        let name = fields.text("name", ContactDetails::parse_name);
+        let email = fields.text("email", EmailAddress::parse);
+        let phone = fields.optional_text("phone", ContactDetails::parse_phone);
+        let address = fields.optional_text("address", ContactDetails::parse_address);
+        Some(Self { name: name?, email: email?, phone: phone?, address: address? })
+    }
+}
+
+impl From<ContactRequest> for ContactDetails {
+    fn from(request: ContactRequest) -> Self {
+        let ContactRequest { name, email, phone, address } = request;
+        Self { name, email, phone: phone.unwrap_or_default(), address: address.unwrap_or_default() }
+    }
 }
 
 /// A customer or vendor.
 #[derive(Serialize, ToSchema)]
 struct ContactData {
-    #[schema(value_type = uuid::Uuid)]
-    id: erp_domain::Id<Party>,
+    id: PartyId,
     name: String,
-    #[schema(value_type = String)]
-    email: Email,
+    email: EmailAddress,
     phone: String,
     address: String,
     version: u64,
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
 impl From<&Contact> for ContactData {
     fn from(contact: &Contact) -> Self {
-        let ContactDetails { name, email, phone, address } = contact.details.clone();
-        let &Contact { id, version, created_at, updated_at, .. } = contact;
-        Self { id, name, email, phone, address, version, created_at, updated_at }
-    }
-}
-
-struct Form(ContactDetails);
-
-impl FromBody for Form {
-    fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
-        let name = fields.text("name", ContactDetails::name);
-        let email = fields.text("email", Email::parse);
-        let phone = fields.optional_text("phone", ContactDetails::phone);
-        let address = fields.optional_text("address", ContactDetails::address);
-        Some(Self(ContactDetails {
-            name: name?,
-            email: email?,
-            phone: phone?.unwrap_or_default(),
-            address: address?.unwrap_or_default(),
-        }))
-    }
-}
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::NotFound(kind) => Self::not_found(kind.title()),
-            Refusal::EmailTaken(kind) => {
-                let detail = format!("Another {} has this e-mail address.", kind.as_str());
-                Self::new(Kind::DuplicateEmail, detail).at("/email", "is taken")
-            }
-            Refusal::VersionMismatch(found) => Self::version_mismatch(found),
-            Refusal::Busy => Self::new(Kind::Conflict, "Others change this at the same time; try again."),
+        let ContactDetails { name, email, phone, address } = contact.details().clone();
+        Self {
+            id: contact.id(),
+            name,
+            email,
+            phone,
+            address,
+            version: contact.version(),
+            created_at: contact.created_at(),
+            updated_at: contact.updated_at(),
         }
     }
 }
 
-type Service = State<Arc<Contacts>>;
-
-/// The routes of both kinds, with their description.
-pub fn router(contacts: Contacts) -> OpenApiRouter {
-    routes().with_state(Arc::new(contacts))
+impl From<ContactError> for Problem {
+    fn from(error: ContactError) -> Self {
+        match error {
+            ContactError::NotFound(kind) => Self::not_found(kind.title()),
+            ContactError::EmailTaken(kind) => {
+                let detail = format!("Another {kind} has this e-mail address.");
+                Self::new(ProblemKind::DuplicateEmail, detail).at("/email", "is taken")
+            }
+            ContactError::VersionMismatch(current) => Self::version_mismatch(current),
+        }
+    }
 }
 
-/// The description of the routes.
+/// Returns the routes with their documentation.
+pub fn router(api: Api) -> OpenApiRouter {
+    routes().with_state(api)
+}
+
+/// Returns the documentation of the routes.
 pub fn document() -> OpenApi {
     routes().into_openapi()
 }
 
-fn routes() -> OpenApiRouter<Arc<Contacts>> {
+fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(list_customers, create_customer))
         .routes(routes!(get_customer, update_customer, delete_customer))
@@ -113,149 +119,161 @@ fn routes() -> OpenApiRouter<Arc<Contacts>> {
         .routes(routes!(get_vendor, update_vendor, delete_vendor))
 }
 
-/// Lists the customers, newest first.
-#[utoipa::path(get, path = "/api/customers", tag = "customers", params(openapi::ListParams), responses((status = 200, body = [ContactData])))]
-async fn list_customers(_: Reader, State(contacts): Service, query: ListQuery) -> Result<Reply, Problem> {
-    list(&contacts, ContactKind::Customer, query).await
+/// List customers, newest first.
+#[utoipa::path(get, path = "/api/customers", tag = "customers", params(PageParams),
+    responses((status = 200, body = [ContactData])))]
+async fn list_customers(_: Reader, State(api): State<Api>, query: ListQuery) -> Result<Reply, Problem> {
+    api.list(PartyKind::Customer, query).await
 }
 
-/// Creates a customer.
-#[utoipa::path(post, path = "/api/customers", tag = "customers", request_body = ContactRequest, responses((status = 201, body = ContactData)))]
-async fn create_customer(
-    _: Manager,
-    State(contacts): Service,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
-) -> Result<Reply, Problem> {
-    let Form(details) = body.read()?;
-    Ok(contacts.create(ContactKind::Customer, details, info.write(key, created)).await?.into())
+/// Create a customer.
+#[utoipa::path(post, path = "/api/customers", tag = "customers", request_body = ContactRequest,
+    responses((status = 201, body = ContactData)))]
+async fn create_customer(_: Manager, State(api): State<Api>, request: JsonRequest) -> Result<Reply, Problem> {
+    api.create(PartyKind::Customer, &request).await
 }
 
-/// Gives a customer.
-#[utoipa::path(get, path = "/api/customers/{id}", tag = "customers", params(openapi::IdParam), responses((status = 200, body = ContactData)))]
+/// Get a customer.
+#[utoipa::path(get, path = "/api/customers/{id}", tag = "customers", params(PathId<Party>),
+    responses((status = 200, body = ContactData)))]
 async fn get_customer(
     _: Reader,
-    State(contacts): Service,
+    State(api): State<Api>,
     PathId(id): PathId<Party>,
 ) -> Result<Reply, Problem> {
-    Ok(found(&contacts.get(ContactKind::Customer, id).await?)?.into())
+    api.get(PartyKind::Customer, id).await
 }
 
-/// Changes a customer.
-#[utoipa::path(put, path = "/api/customers/{id}", tag = "customers", params(openapi::IdParam), request_body = ContactRequest, responses((status = 200, body = ContactData)))]
+/// Update a customer.
+#[utoipa::path(put, path = "/api/customers/{id}", tag = "customers", params(PathId<Party>),
+    request_body = ContactRequest, responses((status = 200, body = ContactData)))]
 async fn update_customer(
     _: Manager,
-    State(contacts): Service,
+    State(api): State<Api>,
     PathId(id): PathId<Party>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let Form(details) = body.read()?;
-    Ok(contacts.update(ContactKind::Customer, id, details, &expect, info.write(key, updated)).await?.into())
+    api.update(PartyKind::Customer, id, &precondition, &request).await
 }
 
-/// Deletes a customer. Its e-mail address is free again; orders that name it keep their data.
-#[utoipa::path(delete, path = "/api/customers/{id}", tag = "customers", params(openapi::IdParam), responses((status = 200, body = ContactData)))]
+/// Delete a customer.
+///
+/// The e-mail address can be used again. Orders of the customer stay.
+#[utoipa::path(delete, path = "/api/customers/{id}", tag = "customers", params(PathId<Party>),
+    responses((status = 200, body = ContactData)))]
 async fn delete_customer(
     _: FinanceManager,
-    State(contacts): Service,
+    State(api): State<Api>,
     PathId(id): PathId<Party>,
-    IfMatch(expect): IfMatch,
+    IfMatch(precondition): IfMatch,
     info: RequestInfo,
 ) -> Result<Reply, Problem> {
-    let write = info.write(Idempotency(None), deleted);
-    Ok(contacts.delete(ContactKind::Customer, id, &expect, write).await?.into())
+    api.delete(PartyKind::Customer, id, &precondition, &info).await
 }
 
-/// Lists the vendors, newest first.
-#[utoipa::path(get, path = "/api/vendors", tag = "vendors", params(openapi::ListParams), responses((status = 200, body = [ContactData])))]
-async fn list_vendors(_: Reader, State(contacts): Service, query: ListQuery) -> Result<Reply, Problem> {
-    list(&contacts, ContactKind::Vendor, query).await
+/// List vendors, newest first.
+#[utoipa::path(get, path = "/api/vendors", tag = "vendors", params(PageParams),
+    responses((status = 200, body = [ContactData])))]
+async fn list_vendors(_: Reader, State(api): State<Api>, query: ListQuery) -> Result<Reply, Problem> {
+    api.list(PartyKind::Vendor, query).await
 }
 
-/// Creates a vendor.
-#[utoipa::path(post, path = "/api/vendors", tag = "vendors", request_body = ContactRequest, responses((status = 201, body = ContactData)))]
-async fn create_vendor(
-    _: Manager,
-    State(contacts): Service,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
-) -> Result<Reply, Problem> {
-    let Form(details) = body.read()?;
-    Ok(contacts.create(ContactKind::Vendor, details, info.write(key, created)).await?.into())
+/// Create a vendor.
+#[utoipa::path(post, path = "/api/vendors", tag = "vendors", request_body = ContactRequest,
+    responses((status = 201, body = ContactData)))]
+async fn create_vendor(_: Manager, State(api): State<Api>, request: JsonRequest) -> Result<Reply, Problem> {
+    api.create(PartyKind::Vendor, &request).await
 }
 
-/// Gives a vendor.
-#[utoipa::path(get, path = "/api/vendors/{id}", tag = "vendors", params(openapi::IdParam), responses((status = 200, body = ContactData)))]
-async fn get_vendor(
-    _: Reader,
-    State(contacts): Service,
-    PathId(id): PathId<Party>,
-) -> Result<Reply, Problem> {
-    Ok(found(&contacts.get(ContactKind::Vendor, id).await?)?.into())
+/// Get a vendor.
+#[utoipa::path(get, path = "/api/vendors/{id}", tag = "vendors", params(PathId<Party>),
+    responses((status = 200, body = ContactData)))]
+async fn get_vendor(_: Reader, State(api): State<Api>, PathId(id): PathId<Party>) -> Result<Reply, Problem> {
+    api.get(PartyKind::Vendor, id).await
 }
 
-/// Changes a vendor.
-#[utoipa::path(put, path = "/api/vendors/{id}", tag = "vendors", params(openapi::IdParam), request_body = ContactRequest, responses((status = 200, body = ContactData)))]
+/// Update a vendor.
+#[utoipa::path(put, path = "/api/vendors/{id}", tag = "vendors", params(PathId<Party>),
+    request_body = ContactRequest, responses((status = 200, body = ContactData)))]
 async fn update_vendor(
     _: Manager,
-    State(contacts): Service,
+    State(api): State<Api>,
     PathId(id): PathId<Party>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let Form(details) = body.read()?;
-    Ok(contacts.update(ContactKind::Vendor, id, details, &expect, info.write(key, updated)).await?.into())
+    api.update(PartyKind::Vendor, id, &precondition, &request).await
 }
 
-/// Deletes a vendor. Its e-mail address is free again; orders that name it keep their data.
-#[utoipa::path(delete, path = "/api/vendors/{id}", tag = "vendors", params(openapi::IdParam), responses((status = 200, body = ContactData)))]
+/// Delete a vendor.
+///
+/// The e-mail address can be used again. Orders to the vendor stay.
+#[utoipa::path(delete, path = "/api/vendors/{id}", tag = "vendors", params(PathId<Party>),
+    responses((status = 200, body = ContactData)))]
 async fn delete_vendor(
     _: FinanceManager,
-    State(contacts): Service,
+    State(api): State<Api>,
     PathId(id): PathId<Party>,
-    IfMatch(expect): IfMatch,
+    IfMatch(precondition): IfMatch,
     info: RequestInfo,
 ) -> Result<Reply, Problem> {
-    let write = info.write(Idempotency(None), deleted);
-    Ok(contacts.delete(ContactKind::Vendor, id, &expect, write).await?.into())
+    api.delete(PartyKind::Vendor, id, &precondition, &info).await
 }
 
-async fn list(contacts: &Contacts, kind: ContactKind, query: ListQuery) -> Result<Reply, Problem> {
-    let page = query.finish()?;
-    let found = contacts.list(kind, page).await?;
-    let data: Vec<_> = found.rows.iter().map(ContactData::from).collect();
-    let message = format!("{}s retrieved successfully", kind.title());
-    Ok(Reply::list(&message, &data, Meta::new(page, data.len(), found.next))?)
+impl Api {
+    async fn list(&self, kind: PartyKind, query: ListQuery) -> Result<Reply, Problem> {
+        let page = query.finish()?;
+        let contacts = self.contacts.list(kind, page.request).await?;
+        let rows = contacts.try_map(|contact| Ok::<_, Problem>(ContactData::from(&contact)))?;
+        page.reply(&format!("{}s retrieved successfully", kind.title()), &rows)
+    }
+
+    async fn create(&self, kind: PartyKind, request: &JsonRequest) -> Result<Reply, Problem> {
+        let details: ContactDetails = request.read::<ContactRequest>()?.into();
+        let decide = || self.contacts.create(kind, details.clone(), &request.write.cause);
+        Ok(self.committer.commit(&request.write, decide, created).await?.into())
+    }
+
+    async fn get(&self, kind: PartyKind, id: PartyId) -> Result<Reply, Problem> {
+        Ok(resource(&self.contacts.get(kind, id).await?, "retrieved")?.into())
+    }
+
+    async fn update(
+        &self,
+        kind: PartyKind,
+        id: PartyId,
+        precondition: &Precondition,
+        request: &JsonRequest,
+    ) -> Result<Reply, Problem> {
+        let details: ContactDetails = request.read::<ContactRequest>()?.into();
+        let decide = || self.contacts.update(kind, id, details.clone(), precondition, &request.write.cause);
+        let render = |contact: &Contact| resource(contact, "updated");
+        Ok(self.committer.commit(&request.write, decide, render).await?.into())
+    }
+
+    async fn delete(
+        &self,
+        kind: PartyKind,
+        id: PartyId,
+        precondition: &Precondition,
+        info: &RequestInfo,
+    ) -> Result<Reply, Problem> {
+        let write = WriteRequest { cause: info.cause(), key: None };
+        let decide = || self.contacts.delete(kind, id, precondition, &write.cause);
+        let render = |contact: &Contact| resource(contact, "deleted");
+        Ok(self.committer.commit(&write, decide, render).await?.into())
+    }
 }
 
-fn created(contact: &Contact) -> Result<Answer, serde_json::Error> {
-    let title = contact.kind.title();
-    let location = format!("/api/{}s/{}", contact.kind.as_str(), contact.id);
-    let reply =
-        Reply::created(&format!("{title} created successfully"), &ContactData::from(contact), location)?;
-    Ok(reply.version(contact.version).0)
+fn created(contact: &Contact) -> Result<StoredResponse, serde_json::Error> {
+    let kind = contact.kind();
+    let message = format!("{} created successfully", kind.title());
+    let location = format!("/api/{kind}s/{}", contact.id());
+    reply::created(&message, &ContactData::from(contact), contact.version(), location)
 }
 
-fn found(contact: &Contact) -> Result<Answer, serde_json::Error> {
-    said(contact, "retrieved")
-}
-
-fn updated(contact: &Contact) -> Result<Answer, serde_json::Error> {
-    said(contact, "updated")
-}
-
-fn deleted(contact: &Contact) -> Result<Answer, serde_json::Error> {
-    said(contact, "deleted")
-}
-
-fn said(contact: &Contact, what: &str) -> Result<Answer, serde_json::Error> {
-    let message = format!("{} {what} successfully", contact.kind.title());
-    Ok(Reply::ok(&message, &ContactData::from(contact))?.version(contact.version).0)
+fn resource(contact: &Contact, verb: &str) -> Result<StoredResponse, serde_json::Error> {
+    let message = format!("{} {verb} successfully", contact.kind().title());
+    reply::resource(&message, &ContactData::from(contact), contact.version())
 }

@@ -1,42 +1,39 @@
-//! Settings and wiring. `TABLE_NAME` is the contact table.
+//! Settings and construction. `TABLE_NAME` is the contact table.
 
 use std::sync::Arc;
 
-use erp_aws::answers::Answers;
-use erp_aws::{ConfigError, Table, clients, config};
-use erp_domain::ports::{RandomIds, SystemClock};
-use erp_http::{App, idempotency};
+use erp_aws::clients;
+use erp_domain::time::{RandomIds, SystemClock};
+use erp_domain::{Clock, Ids, SettingError, Settings};
+use erp_http::App;
+use erp_service::Committer;
 
-use crate::api;
+use crate::api::{self, Api};
 use crate::service::Contacts;
-use crate::store::DynamoStore;
+use crate::store::ContactStore;
 
-/// The store, with its connection made.
+/// Opens the store and connects to its table.
 ///
 /// # Errors
-/// When a setting is missing.
-pub async fn store() -> Result<DynamoStore, ConfigError> {
-    let name = config::required("TABLE_NAME")?;
-    let client = aws_sdk_dynamodb::Client::new(&clients::sdk_config().await);
-    let table = Table::new(client, name);
-    clients::warm(&table).await;
-    Ok(DynamoStore::new(table))
+/// If a setting is missing.
+pub async fn store() -> Result<ContactStore, SettingError> {
+    let sdk = clients::sdk_config().await;
+    Ok(ContactStore::new(clients::table(&Settings::from_env(), &sdk).await?))
 }
 
-/// The service, ready to run.
+/// Builds the service from the environment.
 ///
 /// # Errors
-/// When a setting is missing.
-pub async fn app() -> Result<App, ConfigError> {
-    Ok(assemble(store().await?))
+/// If a setting is missing.
+pub async fn app() -> Result<App, SettingError> {
+    Ok(build(store().await?, Arc::new(SystemClock), Arc::new(RandomIds)))
 }
 
-/// The service over a store.
-pub fn assemble(store: DynamoStore) -> App {
-    let clock = Arc::new(SystemClock);
-    let answers = Arc::new(Answers { table: store.table().clone(), clock: clock.clone() });
-    let contacts = Contacts { store: Arc::new(store), clock: clock.clone(), ids: Arc::new(RandomIds) };
-    let (routes, _) = api::router(contacts).split_for_parts();
-    let layer = idempotency::Layer { answers, clock: clock.clone(), pepper: Arc::new([]) };
-    App::new(routes, clock).idempotent(layer)
+/// Builds the service over a store.
+pub fn build(store: ContactStore, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> App {
+    // Bodies contain no secret, so the fingerprints of requests need no pepper.
+    let committer = Committer::new(store.table().clone(), clock.clone(), Arc::new([]));
+    let contacts = Contacts::new(store, clock.clone(), ids);
+    let (routes, _) = api::router(Api { contacts, committer }).split_for_parts();
+    App::new(routes, clock)
 }

@@ -1,19 +1,20 @@
-//! Customers and vendors: who orders name.
+//! Customers and vendors.
 //!
 //! ```text
-//! api      routes and handlers
-//! service  use cases: load, decide, save
-//! ports    what a store promises
+//! domain   the contact and its rules
+//! service  use cases: load, decide, return a change
 //! store    the DynamoDB table
-//! config   settings and wiring
+//! api      routes and handlers
+//! query    the query of other contexts: does a contact exist?
+//! config   settings and construction
 //! ```
 //!
-//! Two Lambdas: `contact-api` behind API Gateway, and `contact-query`, which other services invoke to ask whether
-//! somebody is there. The second may only read one row.
+//! Two Lambdas over one table: `contact-api` behind API Gateway, and `contact-query`, which `sales-api` and
+//! `purchase-api` invoke. The second has permission to read single rows only.
 
 pub mod api;
 pub mod config;
-pub mod ports;
+pub mod domain;
 pub mod query;
 pub mod service;
 pub mod store;

@@ -1,34 +1,27 @@
-//! What other services ask.
+//! The query of other contexts: does a contact exist?
 
-use std::sync::Arc;
-
-use erp_contracts::StoreError;
-use erp_contracts::question::{ContactAnswer, ContactQuestion};
+use erp_aws::StoreError;
+use erp_contracts::query::{PartyQuery, PartyQueryResponse};
 use lambda_runtime::{LambdaEvent, service_fn};
 
-use crate::ports::ContactStore;
+use crate::store::ContactStore;
 
-/// Answers questions in Lambda until the environment ends.
+/// Responds to queries in Lambda until the environment ends.
 ///
 /// # Errors
-/// When the runtime cannot go on.
-pub async fn run(store: impl ContactStore + 'static) -> Result<(), lambda_runtime::Error> {
-    let store: Arc<dyn ContactStore> = Arc::new(store);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<ContactQuestion>| {
-        let store = Arc::clone(&store);
-        async move { answer(store.as_ref(), event.payload).await.map_err(lambda_runtime::Error::from) }
+/// If the runtime fails.
+pub async fn run(store: ContactStore) -> Result<(), lambda_runtime::Error> {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<PartyQuery>| {
+        respond(&store, event.payload).await.map_err(lambda_runtime::Error::from)
     }))
     .await
 }
 
-/// Whether the contact is there.
+/// Looks up a contact.
 ///
 /// # Errors
-/// When the store does not answer: the one who asks must not take that for "no".
-pub async fn answer(
-    store: &dyn ContactStore,
-    question: ContactQuestion,
-) -> Result<ContactAnswer, StoreError> {
-    let found = store.find(question.kind, question.id).await?;
-    Ok(ContactAnswer { exists: found.is_some() })
+/// If the table is unavailable; the caller must not take that for "does not exist".
+pub async fn respond(store: &ContactStore, query: PartyQuery) -> Result<PartyQueryResponse, StoreError> {
+    let contact = store.find(query.kind, query.id).await?;
+    Ok(PartyQueryResponse { exists: contact.is_some() })
 }

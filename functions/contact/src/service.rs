@@ -1,161 +1,134 @@
-//! Use cases: load, decide, save.
+//! Use cases: load, decide, return a change.
 
 use std::sync::Arc;
 
-use erp_contracts::data::{Change, ContactChanged};
-use erp_contracts::{Answer, Cause, Event, Expect, Page, Rows, StoreError, Write};
-use erp_domain::contact::{Contact, ContactDetails, ContactKind, Party};
-use erp_domain::{Clock, Id, Ids, Timestamp};
+use erp_aws::{Page, PageRequest, StoreError};
+use erp_contracts::data::ContactChanged;
+use erp_contracts::{Cause, Event, EventError, EventKind};
+use erp_domain::{Clock, Ids, PartyId, PartyKind, Timestamp};
+use erp_service::{Change, Precondition, ServiceError};
 
-use crate::ports::{Conflict, ContactStore};
+use crate::domain::{Contact, ContactDetails, ContactError};
+use crate::store::ContactStore;
 
-/// How often a change is decided anew because somebody else was faster.
-const ROUNDS: usize = 5;
+/// A change of a contact that is not saved yet.
+pub type ContactChange = Change<Contact, ContactError>;
+/// The error of a use case.
+pub type Error = ServiceError<ContactError>;
 
-/// Why a use case refuses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is no such contact.
-    NotFound(ContactKind),
-    /// Another contact of the kind has the address.
-    EmailTaken(ContactKind),
-    /// The client means another version than this one.
-    VersionMismatch(u64),
-    /// Others change it so fast that this change does not get in.
-    Busy,
-}
-
-/// Customers and vendors.
+/// The use cases of customers and vendors.
 #[derive(Clone)]
 pub struct Contacts {
-    /// Where they are.
-    pub store: Arc<dyn ContactStore>,
-    /// When things happen.
-    pub clock: Arc<dyn Clock>,
-    /// What they are called.
-    pub ids: Arc<dyn Ids>,
+    store: ContactStore,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
 }
 
 impl Contacts {
-    /// One contact.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`].
-    pub async fn get(&self, kind: ContactKind, id: Id<Party>) -> Result<Contact, StoreError<Refusal>> {
-        let found = self.store.find(kind, id).await.map_err(StoreError::widen)?;
-        found.ok_or(StoreError::Conflict(Refusal::NotFound(kind)))
+    /// Creates the use cases over a store.
+    pub fn new(store: ContactStore, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+        Self { store, clock, ids }
     }
 
-    /// A page of contacts.
+    /// Returns one contact.
     ///
     /// # Errors
-    /// When the store does not answer.
-    pub async fn list(&self, kind: ContactKind, page: Page) -> Result<Rows<Contact>, StoreError> {
+    /// [`ContactError::NotFound`].
+    pub async fn get(&self, kind: PartyKind, id: PartyId) -> Result<Contact, Error> {
+        let contact = self.store.find(kind, id).await?;
+        contact.ok_or(ServiceError::Rejected(ContactError::NotFound(kind)))
+    }
+
+    /// Returns a page of the contacts of a kind, newest first.
+    ///
+    /// # Errors
+    /// If the table is unavailable.
+    pub async fn list(&self, kind: PartyKind, page: PageRequest) -> Result<Page<Contact>, StoreError> {
         self.store.list(kind, page).await
     }
 
-    /// A new contact.
+    /// Creates a contact.
     ///
     /// # Errors
-    /// [`Refusal::EmailTaken`].
+    /// Saving the change fails with [`ContactError::EmailTaken`].
     pub async fn create(
         &self,
-        kind: ContactKind,
+        kind: PartyKind,
         details: ContactDetails,
-        write: Write<Contact>,
-    ) -> Result<Answer, StoreError<Refusal>> {
+        cause: &Cause,
+    ) -> Result<ContactChange, Error> {
         let now = self.clock.now();
         let contact = Contact::create(self.ids.make(), kind, details, now);
-        let event = self.event(Change::Created, &contact, now, &write.cause)?;
-        let (answer, along) = write.along(&contact, Some(event), now)?;
-        self.store
-            .insert(&contact, &along)
-            .await
-            .map_err(|error| error.map(|conflict| refusal(kind, conflict)))?;
-        Ok(answer)
+        let event_kind = match kind {
+            PartyKind::Customer => EventKind::CustomerCreated,
+            PartyKind::Vendor => EventKind::VendorCreated,
+        };
+        Ok(self.store.insert(&contact, &self.event(event_kind, &contact, now, cause)?)?)
     }
 
-    /// Other details for a contact.
+    /// Replaces the details of a contact.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], [`Refusal::VersionMismatch`], [`Refusal::EmailTaken`].
+    /// [`ContactError::NotFound`], [`ContactError::VersionMismatch`]; saving the change fails with
+    /// [`ContactError::EmailTaken`].
     pub async fn update(
         &self,
-        kind: ContactKind,
-        id: Id<Party>,
+        kind: PartyKind,
+        id: PartyId,
         details: ContactDetails,
-        expect: &Expect,
-        write: Write<Contact>,
-    ) -> Result<Answer, StoreError<Refusal>> {
-        for _ in 0..ROUNDS {
-            let old = self.expected(kind, id, expect).await?;
-            let now = self.clock.now();
-            let new = old.update(details.clone(), now);
-            let event = self.event(Change::Updated, &new, now, &write.cause)?;
-            let (answer, along) = write.along(&new, Some(event), now)?;
-            match self.store.replace(&old, &new, &along).await {
-                Ok(()) => return Ok(answer),
-                Err(StoreError::Conflict(Conflict::Stale)) => {}
-                Err(error) => return Err(error.map(|conflict| refusal(kind, conflict))),
-            }
-        }
-        Err(StoreError::Conflict(Refusal::Busy))
+        precondition: &Precondition,
+        cause: &Cause,
+    ) -> Result<ContactChange, Error> {
+        let old = self.load_expected(kind, id, precondition).await?;
+        let now = self.clock.now();
+        let new = old.update(details, now);
+        let event_kind = match kind {
+            PartyKind::Customer => EventKind::CustomerUpdated,
+            PartyKind::Vendor => EventKind::VendorUpdated,
+        };
+        Ok(self.store.replace(&old, &new, &self.event(event_kind, &new, now, cause)?)?)
     }
 
-    /// No such contact any more. Its address is free again; orders that name it keep their data.
+    /// Deletes a contact. Its e-mail address can be used again; orders keep their reference to it.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], [`Refusal::VersionMismatch`].
+    /// [`ContactError::NotFound`], [`ContactError::VersionMismatch`].
     pub async fn delete(
         &self,
-        kind: ContactKind,
-        id: Id<Party>,
-        expect: &Expect,
-        write: Write<Contact>,
-    ) -> Result<Answer, StoreError<Refusal>> {
-        for _ in 0..ROUNDS {
-            let contact = self.expected(kind, id, expect).await?;
-            let now = self.clock.now();
-            let event = self.event(Change::Deleted, &contact, now, &write.cause)?;
-            let (answer, along) = write.along(&contact, Some(event), now)?;
-            match self.store.delete(&contact, &along).await {
-                Ok(()) => return Ok(answer),
-                Err(StoreError::Conflict(Conflict::Stale)) => {}
-                Err(error) => return Err(error.map(|conflict| refusal(kind, conflict))),
-            }
-        }
-        Err(StoreError::Conflict(Refusal::Busy))
+        kind: PartyKind,
+        id: PartyId,
+        precondition: &Precondition,
+        cause: &Cause,
+    ) -> Result<ContactChange, Error> {
+        let contact = self.load_expected(kind, id, precondition).await?;
+        let event_kind = match kind {
+            PartyKind::Customer => EventKind::CustomerDeleted,
+            PartyKind::Vendor => EventKind::VendorDeleted,
+        };
+        let event = self.event(event_kind, &contact, self.clock.now(), cause)?;
+        Ok(self.store.delete(&contact, &event)?)
     }
 
-    async fn expected(
+    async fn load_expected(
         &self,
-        kind: ContactKind,
-        id: Id<Party>,
-        expect: &Expect,
-    ) -> Result<Contact, StoreError<Refusal>> {
+        kind: PartyKind,
+        id: PartyId,
+        precondition: &Precondition,
+    ) -> Result<Contact, Error> {
         let contact = self.get(kind, id).await?;
-        if expect.accepts(contact.version) {
-            Ok(contact)
-        } else {
-            Err(StoreError::Conflict(Refusal::VersionMismatch(contact.version)))
+        match precondition.check(contact.version()) {
+            Ok(()) => Ok(contact),
+            Err(version) => Err(ServiceError::Rejected(ContactError::VersionMismatch(version))),
         }
     }
 
     fn event(
         &self,
-        change: Change,
+        kind: EventKind,
         contact: &Contact,
         now: Timestamp,
         cause: &Cause,
-    ) -> Result<Event, StoreError<Refusal>> {
-        let kind = change.of_contact(contact.kind);
-        Ok(Event::new(self.ids.next(), kind, contact.id, now, cause, &ContactChanged::from(contact))?)
-    }
-}
-
-fn refusal(kind: ContactKind, conflict: Conflict) -> Refusal {
-    match conflict {
-        Conflict::EmailTaken => Refusal::EmailTaken(kind),
-        Conflict::Stale => Refusal::Busy,
+    ) -> Result<Event, EventError> {
+        Event::new(self.ids.next(), kind, contact.id(), now, cause, &ContactChanged::from(contact))
     }
 }

@@ -1,4 +1,4 @@
-//! The Lambda that other services ask whether a customer or vendor is there.
+//! The Lambda that other contexts invoke to look up a customer or vendor.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -1,32 +1,30 @@
-//! Every key of the contact table. The test at the end prints them beside what they are for; it is their
-//! documentation.
+//! The keys of the contact table. The test at the end documents them by access pattern.
 
 use erp_aws::Key;
-use erp_domain::contact::{ContactKind, Party};
-use erp_domain::{Email, Id};
+use erp_domain::{EmailAddress, PartyId, PartyKind};
 
-fn word(kind: ContactKind) -> &'static str {
+fn prefix(kind: PartyKind) -> &'static str {
     match kind {
-        ContactKind::Customer => "CUSTOMER",
-        ContactKind::Vendor => "VENDOR",
+        PartyKind::Customer => "CUSTOMER",
+        PartyKind::Vendor => "VENDOR",
     }
 }
 
-/// A contact; its events stand in the same partition.
-pub(super) fn contact(kind: ContactKind, id: Id<Party>) -> Key {
-    Key::new(format!("{}#{id}", word(kind)), "CONTACT")
+/// Returns the key of a contact. Its events are in the same partition.
+pub(super) fn contact(kind: PartyKind, id: PartyId) -> Key {
+    Key::new(format!("{}#{id}", prefix(kind)), "CONTACT")
 }
 
-/// Holds an e-mail address for one contact of a kind.
-pub(super) fn email(kind: ContactKind, email: &Email) -> Key {
-    Key::new(format!("EMAIL#{}#{email}", word(kind)), "GUARD")
+/// Returns the key of the guard that keeps an e-mail address unique among the contacts of a kind.
+pub(super) fn email(kind: PartyKind, email: &EmailAddress) -> Key {
+    Key::new(format!("EMAIL#{}#{email}", prefix(kind)), "GUARD")
 }
 
-/// The list of the contacts of a kind, in the index `list`.
-pub(super) fn list(kind: ContactKind) -> &'static str {
+/// Returns the name of the list of the contacts of a kind, in the index `list`.
+pub(super) fn list(kind: PartyKind) -> &'static str {
     match kind {
-        ContactKind::Customer => "CUSTOMERS",
-        ContactKind::Vendor => "VENDORS",
+        PartyKind::Customer => "CUSTOMERS",
+        PartyKind::Vendor => "VENDORS",
     }
 }
 
@@ -36,17 +34,18 @@ mod tests {
 
     #[test]
     fn access_patterns() {
-        let id = Id::new("01890000-0000-7000-8000-000000000005".parse().unwrap());
-        let address = Email::parse("ann@example.com").unwrap();
+        let id = "01890000-0000-7000-8000-000000000005".parse::<PartyId>().unwrap();
+        let address = EmailAddress::parse("ann@example.com").unwrap();
         let rows = [
-            ("a contact by its id", contact(ContactKind::Customer, id)),
-            ("whether an e-mail address is taken", email(ContactKind::Vendor, &address)),
+            ("a contact by its id", contact(PartyKind::Customer, id)),
+            ("whether an e-mail address is taken", email(PartyKind::Vendor, &address)),
             (
                 "contacts, newest first (index list)",
-                Key::new(erp_aws::list::shard(list(ContactKind::Customer), id.uuid()), id.to_string()),
+                Key::new(erp_aws::list::shard(list(PartyKind::Customer), id.uuid()), id.to_string()),
             ),
         ];
-        let table: String = rows.map(|(use_, key)| format!("{use_}: {} / {}\n", key.pk, key.sk)).concat();
+        let table: String =
+            rows.map(|(pattern, key)| format!("{pattern}: {} / {}\n", key.pk, key.sk)).concat();
         assert_eq!(
             table,
             "a contact by its id: CUSTOMER#01890000-0000-7000-8000-000000000005 / CONTACT\n\
