@@ -31,6 +31,12 @@ pub struct Response {
 /// An error of a request or of an expectation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The method is not an HTTP token.
+    #[error("{request}: this is not an HTTP method")]
+    InvalidMethod {
+        /// The request.
+        request: String,
+    },
     /// There was no response.
     #[error("{request}: no response: {cause}")]
     NoResponse {
@@ -101,7 +107,9 @@ impl Client {
         body: Option<String>,
     ) -> Result<Response, Error> {
         let request = format!("{method} {path}");
-        let verb = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or_default();
+        let Ok(verb) = reqwest::Method::from_bytes(method.as_bytes()) else {
+            return Err(Error::InvalidMethod { request });
+        };
         let mut builder = self.http.request(verb, format!("{}{path}", self.base)).timeout(REQUEST_TIMEOUT);
         if let Some(token) = &self.token {
             builder = builder.bearer_auth(token);
@@ -150,7 +158,7 @@ impl Client {
 impl Response {
     /// The body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_default()
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
 
     /// The `data` of the success envelope.

@@ -17,7 +17,7 @@ pub enum Source {
     Build {
         /// The folder of the workspace's `Cargo.toml`.
         workspace: PathBuf,
-        /// Whether to build with `--release`.
+        /// Builds with `--release`.
         release: bool,
     },
     /// Executables in this folder: `<binary>`, `<binary>/bootstrap` as of `cargo lambda build`, or

@@ -82,7 +82,7 @@ pub struct Route {
     pub path: String,
     /// Logical id of the integrated function.
     pub function: String,
-    /// Whether the authorizer protects it.
+    /// True if the authorizer protects it.
     pub authorized: bool,
 }
 
@@ -93,7 +93,7 @@ pub struct Authorizer {
     pub function: String,
     /// Name of the header that carries the token.
     pub header: String,
-    /// How long a policy is cached for the same token; zero disables the cache.
+    /// The time that a policy is cached for a token; zero disables the cache.
     pub cache: Duration,
 }
 
@@ -190,7 +190,7 @@ pub enum TriggerSource {
         batching_window: Duration,
         /// `ScalingConfig.MaximumConcurrency`.
         maximum_concurrency: Option<usize>,
-        /// Whether the response reports `batchItemFailures`.
+        /// `FunctionResponseTypes` contains `ReportBatchItemFailures`.
         report_item_failures: bool,
     },
     /// A DynamoDB stream event-source mapping.
@@ -201,7 +201,7 @@ pub enum TriggerSource {
         batch_size: usize,
         /// `FilterCriteria.Filters[].Pattern`, parsed; a record passes when one of them matches.
         filters: Vec<serde_json::Value>,
-        /// Whether the response reports `batchItemFailures`.
+        /// `FunctionResponseTypes` contains `ReportBatchItemFailures`.
         report_item_failures: bool,
         /// `BisectBatchOnFunctionError`.
         bisect: bool,

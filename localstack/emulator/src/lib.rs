@@ -7,14 +7,14 @@
 //! server     the HTTP server: loopback hosts only, with read time-outs
 //! iam        access keys, and the permissions of the functions' roles
 //! dynamodb   the DynamoDB and Streams endpoint (dynoxide behind a policy check)
-//! broker     the SNS and SQS endpoint, on SQLite: a message survives a kill
+//! broker     the SNS and SQS endpoint, on SQLite: messages survive a crash
 //! lambda     the Runtime API, environments (processes) of functions, Invoke
 //! gateway    API Gateway: routes, authorizer with cache, gateway responses, CORS
 //! event_source_mapping   queues, streams and schedules that trigger functions
 //! binaries   the functions' executables, built by cargo
 //! secrets    generated secrets, stored in the data folder
 //! private    files that only their owner may read
-//! platform   starts and stops all of it
+//! platform   starts and stops all of these
 //! ```
 
 pub mod arn;

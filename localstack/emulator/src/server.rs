@@ -52,13 +52,13 @@ impl Default for ReadTimeouts {
 pub(crate) struct BodyTimeout;
 
 impl BodyTimeout {
-    /// Whether it is the error or one of its sources.
+    /// Returns true for this error, and for an error with it among its sources.
     pub(crate) fn is_source_of(error: &(dyn std::error::Error + 'static)) -> bool {
         std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Self>())
     }
 }
 
-/// How a listener serves its router.
+/// Settings of a server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     /// None where clients are trusted, and slow by design: a runtime streams its response for minutes.
@@ -204,7 +204,7 @@ impl Handler {
     }
 }
 
-/// Whether `host`, with its port, names the loopback interface, or one of `others`. A missing port is port 80.
+/// Returns true if `host`, with its port, names the loopback interface or is one of `others`. A missing port is port 80.
 fn is_served(host: &str, port: u16, others: &[&str]) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     // User information is no part of a Host header.

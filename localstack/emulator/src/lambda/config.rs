@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Config {
     /// Folder of the log files, one `<function name>.log` each; created if missing.
     pub logs: PathBuf,
-    /// Whether log lines are also written to standard error, prefixed with the function's name.
+    /// Writes log lines to standard error as well, prefixed with the function's name.
     pub echo: bool,
     /// Variables of every function, such as `AWS_ENDPOINT_URL`; the template's variables take precedence.
     pub environment: BTreeMap<String, String>,
@@ -26,9 +26,9 @@ pub struct Config {
     /// Maximum time from the start of a process to its first `next`. Ten seconds on AWS.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
     pub init: Duration,
-    /// How long [`Functions::stop`](super::Functions::stop) waits for the requests in flight.
+    /// The longest wait of [`Functions::stop`](super::Functions::stop) for the requests in flight.
     pub grace: Duration,
-    /// Whether one environment of each function starts at once rather than at its first request.
+    /// Starts one environment of each function at once rather than at its first request.
     pub warm: bool,
 }
 

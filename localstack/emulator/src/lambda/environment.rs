@@ -1,7 +1,7 @@
 //! An execution environment: a process and its Runtime API, running one request at a time.
 //!
-//! Each environment has a Runtime API on a loopback port of its own, behind a secret path that only its process
-//! knows. A runtime that loses its Runtime API exits, so no process outlives the platform, even after SIGKILL.
+//! Each environment has a Runtime API on a loopback port of its own, below a secret path that only its process
+//! receives. A runtime that loses its Runtime API exits, so no process outlives the platform, even after SIGKILL.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,7 +35,7 @@ pub(super) struct Environment {
     retired: AtomicBool,
 }
 
-/// How a request ended in an environment.
+/// The end of a request in an environment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The runtime replied.
@@ -160,17 +160,17 @@ impl Environment {
         }
     }
 
-    /// Whether the process still runs.
+    /// Returns true until the process exits.
     pub(super) fn is_alive(&self) -> bool {
         self.exited.borrow().is_none()
     }
 
-    /// Whether it runs a request or starts.
+    /// Returns true while it starts or runs a request.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Whether a new environment should replace it after its exit: it ran a request, and was not retired.
+    /// Returns true if a new environment should replace it after its exit: it ran a request, and was not retired.
     pub(super) fn needs_replacement(&self) -> bool {
         self.used.load(Ordering::Relaxed) && !self.retired.load(Ordering::Relaxed)
     }

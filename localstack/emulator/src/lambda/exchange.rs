@@ -88,7 +88,7 @@ impl Exchange {
         let taken = lock(&self.state).taken.take_if(|(taken, _)| taken == id);
         let Some((id, sender)) = taken else { return false };
         if sender.send(reply).is_err() {
-            tracing::debug!(request_id = id, "the reply came after the request was given up");
+            tracing::debug!(request_id = id, "the reply came after the end of the request");
         }
         true
     }

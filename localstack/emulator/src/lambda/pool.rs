@@ -22,9 +22,9 @@ use super::invocation::{Invocation, InvokeError};
 use super::process::{Launch, Signal};
 use super::sync::lock;
 
-/// How many environments a request is offered to when they exit just before they take it.
+/// Maximum number of environments that a request is offered to when they exit just before they take it.
 const DISPATCH_ATTEMPTS: usize = 3;
-/// How long a reply is held back until the runtime polls again, which it does at once. Without this, a caller that
+/// The longest delay of a reply until the runtime polls again, which it does at once. Without this, a caller that
 /// sends one request after another would find its environment busy and start a second one.
 const POLL_GRACE: Duration = Duration::from_millis(5);
 /// Time between `SIGTERM` and `SIGKILL`.
@@ -37,7 +37,7 @@ pub struct ProcessInfo {
     pub function: String,
     /// Process id.
     pub pid: u32,
-    /// Whether it runs a request.
+    /// True while it starts or runs a request.
     pub busy: bool,
 }
 

@@ -132,7 +132,7 @@ fn remove_leftovers(parent: &Path) {
     }
 }
 
-/// Whether a path is a folder, not a link to one, and belongs to the user of this process.
+/// Returns true for a folder, not a link to one, that belongs to the user of this process.
 #[cfg(unix)]
 fn is_owned(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;

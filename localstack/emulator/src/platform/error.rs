@@ -57,7 +57,7 @@ pub enum StartError {
         .0.display()
     )]
     DataInUse(PathBuf),
-    /// A value is given for a parameter that the template does not have.
+    /// The options set a parameter that the template does not have.
     #[error("--parameter {name}: {} has no such parameter; it has {declared}", template.display())]
     UnknownParameter {
         /// The name.
@@ -94,7 +94,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether an option on the command line is the cause.
+    /// Returns true if an option on the command line is the cause.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::PortInUse { .. }

@@ -238,7 +238,10 @@ impl Platform {
         match self.mappings.is_idle() {
             Ok(true) => None,
             Ok(false) => {
-                let depths = self.broker.depths().unwrap_or_default();
+                let depths = match self.broker.depths() {
+                    Ok(depths) => depths,
+                    Err(error) => return Some(error.to_string()),
+                };
                 let queues = depths.iter().filter(|d| d.visible + d.in_flight + d.delayed > 0);
                 let queues: Vec<_> = queues.map(|d| d.name.as_str()).collect();
                 let streams = self.mappings.streams();

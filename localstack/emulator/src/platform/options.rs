@@ -21,11 +21,11 @@ pub struct Options {
     pub aws_port: u16,
     /// Folder of data, secrets and logs; none is an ephemeral folder, deleted at the stop.
     pub data: Option<PathBuf>,
-    /// Whether functions are built with `--release`.
+    /// Builds the functions with `--release`.
     pub release_functions: bool,
     /// Folder with executables to run instead of building the functions.
     pub executables: Option<PathBuf>,
-    /// Whether log lines of functions are also written to standard error.
+    /// Writes log lines of functions to standard error as well.
     pub echo_logs: bool,
 }
 

@@ -171,9 +171,9 @@ impl Invoke for Counted {
     }
 }
 
-/// Number of SQS messages in an event.
+/// Number of SQS messages in an event; an event that is not JSON has none.
 fn messages(event: &Bytes) -> u64 {
-    let event: Value = serde_json::from_slice(event).unwrap_or_default();
+    let event: Value = serde_json::from_slice(event).unwrap_or(Value::Null);
     let records = event["Records"].as_array().map_or(&[][..], Vec::as_slice);
     records.iter().filter(|record| record["eventSource"] == "aws:sqs").count() as u64
 }
@@ -200,9 +200,9 @@ fn with_capacity_request(operation: &str, body: &Bytes) -> Option<Bytes> {
     Some(Value::Object(request).to_string().into())
 }
 
-/// The consumed units in a response, of one table or of several.
+/// The consumed units in a response, of one table or of several. A response that is not JSON reports none.
 fn consumed(body: &Bytes) -> f64 {
-    let response: Value = serde_json::from_slice(body).unwrap_or_default();
+    let response: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let capacity = &response["ConsumedCapacity"];
     let tables = capacity.as_array().map_or(std::slice::from_ref(capacity), Vec::as_slice);
     tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum()
