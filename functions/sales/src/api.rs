@@ -3,143 +3,118 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use erp_domain::contact::Party;
-use erp_domain::order::{Order, OrderKind, Status, StockStatus, Transition};
-use erp_domain::{Id, Money, Timestamp};
+use erp_contracts::Event;
+use erp_domain::id::Order;
+use erp_domain::{PartyId, PartyKind};
 use erp_http::{
-    Body, Fields, FinanceManager, FromBody, Idempotency, IfMatch, ListQuery, Manager, PathId, Problem, Reply,
-    RequestInfo, openapi,
+    Fields, FinanceManager, FromBody, IfMatch, JsonRequest, ListQuery, Manager, PageParams, PathId, Problem,
+    ProblemKind, Reply, openapi, reply,
 };
-use erp_orders::Orders;
-use erp_orders::api::{self, ConfirmRequest, Nothing, OrderEvent, OrderItem, OrderItemRequest};
-use erp_orders::ports::Summary;
-use erp_orders::pricing::Wanted;
-use erp_orders::service::Command;
+use erp_orders::{MAX_LINES, OrderInput, OrderItem, OrderItemRequest, Shortage, history, parse_name};
+use erp_service::{Committer, StoredResponse};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::openapi::OpenApi;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What a client says of a sales order.
+use crate::domain::{IllegalTransition, OrderSummary, SalesOrder, SalesOrderError, SalesStatus};
+use crate::service::SalesOrders;
+
+/// The content of a sales order.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what Form is read from")]
 struct SalesOrderRequest {
-    /// Who buys.
-    customer_id: uuid::Uuid,
-    /// 1 to 99 lines; they keep their order.
+    /// The customer.
+    customer_id: PartyId,
+    /// The lines; they keep their order.
     #[schema(min_items = 1, max_items = 99)]
     items: Vec<OrderItemRequest>,
 }
 
-/// Where a sales order stands.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "describes the statuses that OrderKind::Sales has")]
-enum SalesOrderStatus {
-    Draft,
-    Confirmed,
-    Paid,
-    Cancelled,
+impl FromBody for SalesOrderRequest {
+    fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
+        let customer_id = fields.text("customer_id", str::parse);
+        let items = fields.list("items", 1, MAX_LINES);
+        Some(Self { customer_id: customer_id?, items: items? })
+    }
 }
 
-/// What inventory says of a sales order, a moment after the order's own status.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "describes erp_domain::order::StockStatus")]
-enum SalesOrderStockStatus {
-    None,
-    Pending,
-    Allocated,
-    Backordered,
-    Released,
+impl From<SalesOrderRequest> for OrderInput {
+    fn from(request: SalesOrderRequest) -> Self {
+        let lines = request.items.into_iter().map(Into::into).collect();
+        Self { party_id: request.customer_id, lines }
+    }
 }
 
-/// A sales order without its lines.
-#[derive(Serialize, ToSchema)]
-struct SalesOrder {
-    #[schema(value_type = uuid::Uuid)]
-    id: Id<Order>,
-    #[schema(value_type = uuid::Uuid)]
-    customer_id: Id<Party>,
-    #[schema(value_type = SalesOrderStatus)]
-    status: Status,
-    #[schema(value_type = SalesOrderStockStatus)]
-    stock_status: StockStatus,
-    #[schema(value_type = f64, example = 1800000.00)]
-    total_amount: Money,
-    /// ISO 4217 code.
-    #[schema(example = "USD")]
-    currency: String,
-    version: u64,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-    /// When a client last changed it; what inventory says does not count.
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
+/// Options of a confirmation.
+#[derive(Default, ToSchema)]
+struct ConfirmRequest {
+    /// Rejects the confirmation with 409 `insufficient_stock` unless every item is available now.
+    #[schema(default = false, required = false)]
+    require_stock: bool,
 }
 
-impl From<Summary> for SalesOrder {
-    fn from(order: Summary) -> Self {
-        Self {
-            id: order.id,
-            customer_id: order.party_id,
-            status: order.status,
-            stock_status: order.stock_status,
-            total_amount: order.total,
-            currency: order.currency,
-            version: order.version,
-            created_at: order.created_at,
-            updated_at: order.updated_at,
-        }
+impl FromBody for ConfirmRequest {
+    fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
+        let require_stock = fields.optional_bool("require_stock")?;
+        Some(Self { require_stock: require_stock.unwrap_or(false) })
     }
 }
 
 /// A sales order with its lines.
 #[derive(Serialize, ToSchema)]
-struct SalesOrderData {
-    order: SalesOrder,
+struct SalesOrderData<'a> {
+    order: &'a OrderSummary,
     items: Vec<OrderItem>,
 }
 
-impl From<&Order> for SalesOrderData {
-    fn from(order: &Order) -> Self {
-        Self { order: Summary::from(order).into(), items: OrderItem::all(order) }
+impl<'a> From<&'a SalesOrder> for SalesOrderData<'a> {
+    fn from(order: &'a SalesOrder) -> Self {
+        Self { order: order.summary(), items: OrderItem::all(order.id(), order.lines()) }
     }
 }
 
-struct Form(Wanted);
-
-impl FromBody for Form {
-    fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
-        api::wanted(fields, OrderKind::Sales).map(Self)
-    }
-}
-
-/// Which sales orders to list.
+/// The filters of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what erp_orders::api::filter reads")]
 struct SalesOrderFilter {
-    /// Only those that stand there.
-    status: Option<SalesOrderStatus>,
-    /// Only those of this customer.
-    customer_id: Option<uuid::Uuid>,
+    /// Only orders of this status.
+    status: Option<SalesStatus>,
+    /// Only orders of this customer.
+    customer_id: Option<PartyId>,
 }
 
-type Service = State<Arc<Orders>>;
-
-/// The routes, with their description.
-pub fn router(orders: Orders) -> OpenApiRouter {
-    routes().with_state(Arc::new(orders))
+impl SalesOrderFilter {
+    fn take(query: &mut ListQuery) -> Self {
+        Self {
+            status: query.filter("status", parse_name),
+            customer_id: query.filter("customer_id", str::parse),
+        }
+    }
 }
 
-/// The description of the routes.
+/// What the handlers use.
+pub struct Api {
+    /// The use cases.
+    pub orders: SalesOrders,
+    /// Commits their changes.
+    pub committer: Committer,
+}
+
+type Service = State<Arc<Api>>;
+
+/// Returns the routes with their OpenAPI description.
+pub fn router(api: Api) -> OpenApiRouter {
+    routes().with_state(Arc::new(api))
+}
+
+/// Returns the OpenAPI description of the routes.
 pub fn document() -> OpenApi {
     routes().into_openapi()
 }
 
-fn routes() -> OpenApiRouter<Arc<Orders>> {
+fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(list_sales_orders, create_sales_order))
         .routes(routes!(get_sales_order, update_sales_order))
@@ -149,109 +124,172 @@ fn routes() -> OpenApiRouter<Arc<Orders>> {
         .routes(routes!(list_sales_order_events))
 }
 
-/// Lists the sales orders, newest first, without their lines.
-#[utoipa::path(get, path = "/api/sales/orders", tag = "sales orders", params(openapi::ListParams, SalesOrderFilter), responses((status = 200, body = [SalesOrder])))]
-async fn list_sales_orders(_: Manager, State(orders): Service, query: ListQuery) -> Result<Reply, Problem> {
-    let (filter, page) = api::filter(query, OrderKind::Sales)?;
-    api::listed::<SalesOrder>(OrderKind::Sales, page, orders.list(filter, page).await?)
+/// List sales orders, newest first.
+///
+/// The list does not contain the lines.
+#[utoipa::path(get, path = "/api/sales/orders", tag = "sales orders", params(PageParams, SalesOrderFilter), responses((status = 200, body = [OrderSummary])))]
+async fn list_sales_orders(_: Manager, State(api): Service, mut query: ListQuery) -> Result<Reply, Problem> {
+    let SalesOrderFilter { status, customer_id } = SalesOrderFilter::take(&mut query);
+    let page = query.finish()?;
+    let orders = api.orders.list(status, customer_id, page.request).await?;
+    page.reply("Sales orders retrieved successfully", &orders)
 }
 
-/// Creates a sales order as a draft.
+/// Create a sales order.
+///
+/// It is a draft until it is confirmed.
 #[utoipa::path(post, path = "/api/sales/orders", tag = "sales orders", request_body = SalesOrderRequest, responses((status = 201, body = SalesOrderData)))]
-async fn create_sales_order(
-    _: Manager,
-    State(orders): Service,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
-) -> Result<Reply, Problem> {
-    let Form(wanted) = body.read()?;
-    Ok(orders.create(wanted, info.write(key, api::created::<SalesOrderData>)).await?.into())
+async fn create_sales_order(_: Manager, State(api): Service, request: JsonRequest) -> Result<Reply, Problem> {
+    let input = request.read::<SalesOrderRequest>()?.into();
+    Ok(api.committer.commit(&request.write, || api.orders.create(&input), created).await?.into())
 }
 
-/// Gives a sales order.
-#[utoipa::path(get, path = "/api/sales/orders/{id}", tag = "sales orders", params(openapi::IdParam), responses((status = 200, body = SalesOrderData)))]
+/// Get a sales order.
+#[utoipa::path(get, path = "/api/sales/orders/{id}", tag = "sales orders", params(PathId<Order>), responses((status = 200, body = SalesOrderData)))]
 async fn get_sales_order(
     _: Manager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
 ) -> Result<Reply, Problem> {
-    Ok(api::found::<SalesOrderData>(&orders.get(id).await?)?.into())
+    Ok(render("retrieved", &api.orders.get(id).await?)?.into())
 }
 
-/// Changes a draft: all of it, its lines included.
-#[utoipa::path(put, path = "/api/sales/orders/{id}", tag = "sales orders", params(openapi::IdParam), request_body = SalesOrderRequest, responses((status = 200, body = SalesOrderData)))]
+/// Update a draft sales order.
+///
+/// Customer and lines are replaced.
+#[utoipa::path(put, path = "/api/sales/orders/{id}", tag = "sales orders", params(PathId<Order>), request_body = SalesOrderRequest, responses((status = 200, body = SalesOrderData)))]
 async fn update_sales_order(
     _: Manager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let Form(wanted) = body.read()?;
-    let write = info.write(key, api::updated::<SalesOrderData>);
-    Ok(orders.update(id, wanted, &expect, write).await?.into())
+    let input = request.read::<SalesOrderRequest>()?.into();
+    let decide = || api.orders.update(id, &input, &precondition);
+    Ok(api.committer.commit(&request.write, decide, |order| render("updated", order)).await?.into())
 }
 
-/// Makes a draft binding: stock is taken a moment later, or waited for. See `stock_status`.
-#[utoipa::path(post, path = "/api/sales/orders/{id}/confirm", tag = "sales orders", params(openapi::IdParam), request_body = Option<ConfirmRequest>, responses((status = 200, body = SalesOrderData)))]
+/// Confirm a draft sales order.
+///
+/// Inventory allocates the stock a moment later, or puts the order into the back-order queue: see `stock_status`. 409
+/// `party_gone` if the customer was deleted.
+#[utoipa::path(post, path = "/api/sales/orders/{id}/confirm", tag = "sales orders", params(PathId<Order>), request_body = Option<ConfirmRequest>, responses((status = 200, body = SalesOrderData)))]
 async fn confirm_sales_order(
     _: Manager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let ConfirmRequest { require_stock } = body.read_or_default()?;
-    let command = Command { transition: Transition::Confirm, require_stock };
-    Ok(orders.advance(id, command, &expect, api::advancing::<SalesOrderData>(&info, key)).await?.into())
+    let ConfirmRequest { require_stock } = request.read_or_default()?;
+    let decide = || api.orders.confirm(id, require_stock, &precondition, &request.write.cause);
+    Ok(api.committer.commit(&request.write, decide, transitioned).await?.into())
 }
 
-/// Marks a confirmed sales order as paid.
-#[utoipa::path(post, path = "/api/sales/orders/{id}/pay", tag = "sales orders", params(openapi::IdParam), responses((status = 200, body = SalesOrderData)))]
+/// Pay a confirmed sales order.
+///
+/// Records that the customer has paid the total.
+#[utoipa::path(post, path = "/api/sales/orders/{id}/pay", tag = "sales orders", params(PathId<Order>), responses((status = 200, body = SalesOrderData)))]
 async fn pay_sales_order(
     _: FinanceManager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let Nothing = body.read_or_default()?;
-    let write = api::advancing::<SalesOrderData>(&info, key);
-    Ok(orders.advance(id, Transition::Pay.into(), &expect, write).await?.into())
+    request.expect_empty()?;
+    let decide = || api.orders.pay(id, &precondition, &request.write.cause);
+    Ok(api.committer.commit(&request.write, decide, transitioned).await?.into())
 }
 
-/// Cancels a draft or a confirmed sales order; what it holds goes back to stock a moment later.
-#[utoipa::path(post, path = "/api/sales/orders/{id}/cancel", tag = "sales orders", params(openapi::IdParam), responses((status = 200, body = SalesOrderData)))]
+/// Cancel a draft or confirmed sales order.
+///
+/// Inventory releases the allocated stock a moment later.
+#[utoipa::path(post, path = "/api/sales/orders/{id}/cancel", tag = "sales orders", params(PathId<Order>), responses((status = 200, body = SalesOrderData)))]
 async fn cancel_sales_order(
     _: Manager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let Nothing = body.read_or_default()?;
-    let write = api::advancing::<SalesOrderData>(&info, key);
-    Ok(orders.advance(id, Transition::Cancel.into(), &expect, write).await?.into())
+    request.expect_empty()?;
+    let decide = || api.orders.cancel(id, &precondition, &request.write.cause);
+    Ok(api.committer.commit(&request.write, decide, transitioned).await?.into())
 }
 
-/// Lists what happened to a sales order since it was a draft, oldest first: its transitions, and what inventory
-/// decided.
-#[utoipa::path(get, path = "/api/sales/orders/{id}/events", tag = "sales orders", params(openapi::IdParam, openapi::ListParams), responses((status = 200, body = [OrderEvent])))]
+/// List the events of a sales order, oldest first.
+///
+/// These are its transitions and the decisions of inventory. A draft has none.
+#[utoipa::path(get, path = "/api/sales/orders/{id}/events", tag = "sales orders", params(PathId<Order>, PageParams), responses((status = 200, body = [Event])))]
 async fn list_sales_order_events(
     _: Manager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
     query: ListQuery,
 ) -> Result<Reply, Problem> {
     let page = query.finish()?;
-    api::history(OrderKind::Sales, page, &orders.history(id).await?)
+    let events = history::page(api.orders.history(id).await?, page.request);
+    page.reply("Sales order events retrieved successfully", &events)
+}
+
+fn created(order: &SalesOrder) -> Result<StoredResponse, serde_json::Error> {
+    let location = format!("/api/sales/orders/{}", order.id());
+    let data = SalesOrderData::from(order);
+    reply::created("Sales order created successfully", &data, order.version(), location)
+}
+
+/// Renders an order after a transition, whose participle is the name of the new status.
+fn transitioned(order: &SalesOrder) -> Result<StoredResponse, serde_json::Error> {
+    render(order.status().into(), order)
+}
+
+fn render(participle: &str, order: &SalesOrder) -> Result<StoredResponse, serde_json::Error> {
+    let message = format!("Sales order {participle} successfully");
+    reply::resource(&message, &SalesOrderData::from(order), order.version())
+}
+
+impl From<SalesOrderError> for Problem {
+    fn from(error: SalesOrderError) -> Self {
+        let illegal = |found: SalesStatus, rule: String| {
+            let detail = format!("This sales order is {found}; {rule}.");
+            Self::new(ProblemKind::IllegalTransition, detail).with("status_found", json!(found))
+        };
+        match error {
+            SalesOrderError::NotFound => Self::not_found("Sales order"),
+            SalesOrderError::Invalid(errors) => Self::invalid(
+                errors.into_iter().map(|error| error.field_error(PartyKind::Customer)).collect(),
+            ),
+            SalesOrderError::IllegalTransition(IllegalTransition { found, transition }) => {
+                illegal(found, format!("it cannot be {}", transition.target()))
+            }
+            SalesOrderError::NotADraft(found) => illegal(found, "only drafts can be changed".to_owned()),
+            SalesOrderError::CustomerGone(customer_id) => {
+                let detail =
+                    format!("The customer {customer_id} was deleted: change the draft or cancel it.");
+                Self::new(ProblemKind::PartyGone, detail).with("customer_id", json!(customer_id))
+            }
+            SalesOrderError::InsufficientStock(shortages) => insufficient_stock(&shortages),
+            SalesOrderError::VersionMismatch(found) => Self::version_mismatch(found),
+        }
+    }
+}
+
+/// Lists the shortage of each item, with an error at each of its lines.
+fn insufficient_stock(shortages: &[Shortage]) -> Problem {
+    let sentences = shortages.iter().map(|Shortage { item_id, wanted, available, .. }| {
+        format!("item {item_id}: {wanted} required, {available} available")
+    });
+    let detail = format!("Not enough in stock: {}.", sentences.collect::<Vec<_>>().join("; "));
+    let figures = shortages.iter().map(|Shortage { item_id, wanted, available, .. }| {
+        json!({"item_id": item_id, "wanted": wanted, "available": available})
+    });
+    let problem = Problem::new(ProblemKind::InsufficientStock, detail).with("shortages", figures.collect());
+    let mut lines: Vec<(usize, i64)> =
+        shortages.iter().flat_map(|short| short.lines.iter().map(|line| (*line, short.available))).collect();
+    lines.sort_unstable();
+    lines.into_iter().fold(problem, |problem, (line, available)| {
+        problem.at(&format!("/items/{line}/quantity"), &format!("only {available} are available"))
+    })
 }

@@ -1,85 +1,75 @@
-//! What inventory decided, from the queue into the orders.
+//! Writes inventory's decisions from the queue into the orders.
 //!
-//! Messages come at least once and in any order; [`DecisionStore::note`] makes neither matter.
-
-use std::sync::Arc;
+//! Messages are delivered at least once and in any order; [`SalesStore::apply_decision`] tolerates both.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use erp_aws::batch::{MessageError, handle_each};
 use erp_aws::metric::{self, Metric};
-use erp_contracts::data::StockDecided;
-use erp_contracts::{Event, EventKind, StoreError};
-use erp_domain::order::StockStatus;
-use erp_orders::ports::{DecisionStore, NoSuchOrder, Noted};
+use erp_contracts::data::{StockDecided, StockDecision};
+use erp_contracts::{Event, EventKind};
 use lambda_runtime::{LambdaEvent, service_fn};
+
+use crate::store::{DecisionOutcome, SalesStore};
 
 /// Handles batches in Lambda until the environment ends.
 ///
 /// # Errors
-/// When the runtime cannot go on.
-pub async fn run(store: impl DecisionStore + 'static) -> Result<(), lambda_runtime::Error> {
-    let store: Arc<dyn DecisionStore> = Arc::new(store);
-    lambda_runtime::run(service_fn(move |batch: LambdaEvent<SqsEvent>| {
-        let store = Arc::clone(&store);
-        async move { Ok::<_, lambda_runtime::Error>(handle_batch(store.as_ref(), batch.payload).await) }
+/// If the runtime fails.
+pub async fn run(store: SalesStore) -> Result<(), lambda_runtime::Error> {
+    let store = &store;
+    lambda_runtime::run(service_fn(async |batch: LambdaEvent<SqsEvent>| {
+        Ok::<_, lambda_runtime::Error>(handle_batch(store, batch.payload).await)
     }))
     .await
 }
 
-/// Notes the decisions of a batch, and names the messages that failed.
-pub async fn handle_batch(store: &dyn DecisionStore, batch: SqsEvent) -> SqsBatchResponse {
+/// Handles a batch and reports the messages that failed.
+pub async fn handle_batch(store: &SalesStore, batch: SqsEvent) -> SqsBatchResponse {
     handle_each(batch, |event| handle(store, event)).await
 }
 
-/// Notes one decision.
+/// Writes one decision.
 ///
 /// # Errors
-/// [`MessageError::Poison`] when the event does not carry what its kind says. [`MessageError::Retry`] when the table
-/// does not answer, and when there is no such order: an event cannot come before its order, so that is a fault
-/// somewhere, and the dead-letter queue is where faults are looked at.
-pub async fn handle(store: &dyn DecisionStore, event: Event) -> Result<(), MessageError> {
+/// [`MessageError::Poison`] if the payload does not match the event type. [`MessageError::Retry`] if the table is
+/// unavailable or the order does not exist: an event follows its order, so a missing order is a defect that must end in
+/// the dead-letter queue.
+pub async fn handle(store: &SalesStore, event: Event) -> Result<(), MessageError> {
     let Some(decided) = decision(&event)? else {
-        // The subscription's filter lets none of these through. Should one come, it is no reason to stop a queue.
-        tracing::warn!(event_id = %event.id, kind = %event.kind, "not for sales orders, ignored");
+        // The subscription's filter excludes these; one that is delivered all the same must not block the queue.
+        tracing::warn!(event_id = %event.id, kind = %event.kind, "event ignored: not about the stock of an order");
         return Ok(());
     };
-    match store.note(&decided, &event).await {
-        Ok(noted) => {
-            let request_id = event.correlation_id.as_deref().unwrap_or("-");
-            tracing::info!(event_id = %event.id, order_id = %decided.order_id, request_id, ?noted, "decision noted");
-            if noted == Noted::Duplicate {
-                metric::count(Metric::EventsDeduplicated);
-            }
-            Ok(())
-        }
-        Err(StoreError::Conflict(NoSuchOrder)) => {
-            Err(MessageError::Retry(format!("there is no order {}", decided.order_id)))
-        }
-        Err(error @ StoreError::Answered) => Err(MessageError::Retry(error.to_string())),
-        Err(StoreError::Unavailable(cause)) => Err(MessageError::Retry(cause.to_string())),
+    let outcome =
+        store.apply_decision(&decided, &event).await.map_err(|error| MessageError::retry(&error))?;
+    let request_id = event.correlation_id.as_deref().unwrap_or("-");
+    tracing::info!(event_id = %event.id, order_id = %decided.order_id, request_id, ?outcome, "stock status updated");
+    if outcome == DecisionOutcome::Duplicate {
+        metric::count(Metric::EventsDeduplicated);
     }
+    Ok(())
 }
 
-/// Reads what inventory decided, if the event is about that.
+/// Reads the decision in an event; `None` if the event is not about the stock of an order.
 ///
 /// # Errors
-/// [`MessageError::Poison`] when the event does not carry what its kind says.
+/// [`MessageError::Poison`] if the payload does not match the event type.
 pub fn decision(event: &Event) -> Result<Option<StockDecided>, MessageError> {
-    let Some(stock_status) = stock_status(event.kind) else { return Ok(None) };
+    let Some(stock_status) = stock_decision(event.kind) else { return Ok(None) };
     let decided: StockDecided = event.data().map_err(|error| MessageError::Poison(error.to_string()))?;
     if decided.stock_status != stock_status {
-        let found = decided.stock_status.as_str();
-        return Err(MessageError::Poison(format!("{} carries the stock status {found}", event.kind)));
+        let found = decided.stock_status;
+        return Err(MessageError::Poison(format!("{} has the stock status {found}", event.kind)));
     }
     Ok(Some(decided))
 }
 
-/// What an event of this kind makes of an order; nothing, if it is not about orders' stock.
-fn stock_status(kind: EventKind) -> Option<StockStatus> {
+/// Returns the decision that an event type announces, if any.
+fn stock_decision(kind: EventKind) -> Option<StockDecision> {
     match kind {
-        EventKind::OrderAllocated => Some(StockStatus::Allocated),
-        EventKind::OrderBackordered => Some(StockStatus::Backordered),
-        EventKind::OrderReleased => Some(StockStatus::Released),
+        EventKind::OrderAllocated => Some(StockDecision::Allocated),
+        EventKind::OrderBackordered => Some(StockDecision::Backordered),
+        EventKind::OrderReleased => Some(StockDecision::Released),
         EventKind::CustomerCreated
         | EventKind::CustomerUpdated
         | EventKind::CustomerDeleted

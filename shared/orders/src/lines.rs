@@ -1,5 +1,6 @@
 //! Priced lines with their total.
 
+use erp_contracts::data::OrderLine;
 use erp_domain::{Demand, Ids, ItemId, LineId, Money, Quantity};
 
 /// Maximum lines of an order: with its allocation row they fill one DynamoDB transaction of 100 actions.
@@ -18,6 +19,12 @@ pub struct Line {
     pub unit_price: Money,
     /// `quantity` × `unit_price`.
     pub subtotal: Money,
+}
+
+impl From<&Line> for OrderLine {
+    fn from(line: &Line) -> Self {
+        Self { item_id: line.item_id, quantity: line.quantity, unit_price: line.unit_price }
+    }
 }
 
 /// A priced line without an id.

@@ -1,4 +1,4 @@
-//! The Lambda behind `/api/sales/orders`.
+//! The function behind `/api/sales/orders`.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {

@@ -1,4 +1,4 @@
-//! The Lambda that writes what inventory decided into sales orders.
+//! The function that writes inventory's decisions into sales orders.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
