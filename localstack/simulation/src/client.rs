@@ -146,9 +146,9 @@ impl Client {
 
     /// What a step asks, as whom, and by which auth_path.
     fn prepare(&mut self, step: &Step) -> Option<(Arc<ClientRequest>, Request, AuthPath)> {
-        if matches!(step.key, Key::Again | Key::OtherBody) && !self.memory.is_empty() {
+        if matches!(step.key, Key::Repeat | Key::OtherBody) && !self.memory.is_empty() {
             let (ask, request) = self.memory[step.draws[0] as usize % self.memory.len()].clone();
-            if step.key == Key::Again {
+            if step.key == Key::Repeat {
                 return Some((ask, request, AuthPath::Gateway));
             }
             if let Some(what) = other_body(&ask.what) {
@@ -201,7 +201,7 @@ impl Client {
         }
         let now = simulation.clock.now();
         let role = match who {
-            Who::Finance | Who::Late | Who::Forger => Some(Role::FinanceManager),
+            Who::Finance | Who::Expired | Who::Forger => Some(Role::FinanceManager),
             Who::Inventory => Some(Role::InventoryManager),
             Who::LoggedIn => {
                 if let Some((token, caller)) = &self.session {
@@ -213,7 +213,7 @@ impl Client {
                 Some(Role::FinanceManager)
             }
             Who::Service => None,
-            Who::Nobody => return (None, None, Caller::Nobody),
+            Who::Anonymous => return (None, None, Caller::Nobody),
         };
         let caller = match role {
             Some(role) => {
@@ -223,7 +223,7 @@ impl Client {
             }
             None => identity::Caller::Service { name: "reports".to_owned() },
         };
-        let signed_at = if who == Who::Late { now.plus_seconds(-2 * 86_400) } else { now };
+        let signed_at = if who == Who::Expired { now.plus_seconds(-2 * 86_400) } else { now };
         let (token, seconds) = simulation.tokens.sign(&caller, Uuid::nil(), signed_at).unwrap();
         let known = match &caller {
             identity::Caller::User { id, role, .. } => Caller::User(id.to_string(), *role),
@@ -231,7 +231,7 @@ impl Client {
         };
         let verified = Verified { caller, expires_at: signed_at.plus_seconds(seconds) };
         match who {
-            Who::Late => (Some(token), Some(verified), Caller::Nobody),
+            Who::Expired => (Some(token), Some(verified), Caller::Nobody),
             Who::Forger => (Some(format!("{token}x")), None, Caller::Nobody),
             _ => (Some(token), Some(verified), known),
         }

@@ -12,7 +12,7 @@ use crate::invocation::Function;
 
 const STAGE_ARN: &str = "arn:aws:execute-api:us-east-1:000000000000:local/dev";
 
-/// What a client sends.
+/// A request of a client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// The method.
@@ -27,16 +27,16 @@ pub struct Request {
     pub body: Option<Value>,
 }
 
-/// By which way a request comes.
+/// The path of a request to the function.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AuthPath {
-    /// Through the gateway, which looks at the token.
+    /// Through the gateway, which verifies the token.
     Gateway,
-    /// Straight to the function, as if the gateway had let it through with this caller: each service checks again.
+    /// Directly to the function with this authorizer context: each service checks the role again.
     Function(Option<Verified>),
 }
 
-/// Where a request goes, with whom it comes from; or what the gateway says.
+/// Routes a request and adds the authorizer context, or returns the response of the gateway.
 pub(crate) fn admit(
     deployment: &Deployment,
     tokens: &Tokens,
@@ -75,25 +75,25 @@ pub(crate) fn admit(
     Ok((function, sent))
 }
 
-/// The authorizer's answer, read as the gateway reads it.
+/// Invokes the authorizer and evaluates its policy as API Gateway does.
 fn verify(tokens: &Tokens, clock: &dyn Clock, request: &Request, path: &str) -> Result<Verified, ApiResponse> {
     let unauthorized = || rejection(401, "unauthorized");
     let token = request.token.as_ref().ok_or_else(unauthorized)?;
     let method_arn = format!("{STAGE_ARN}/{}{path}", request.method);
-    let asked = authorizer::Request {
+    let request = authorizer::Request {
         authorization_token: Some(format!("Bearer {token}")),
         method_arn: Some(method_arn.clone()),
     };
-    let answer = authorize(tokens, clock, &asked).map_err(|_| unauthorized())?;
+    let answer = authorize(tokens, clock, &request).map_err(|_| unauthorized())?;
     let answer = serde_json::to_value(answer).unwrap();
     let statements = answer["policyDocument"]["Statement"].as_array().cloned().unwrap_or_default();
-    let speaks_of = |statement: &Value, effect: &str| {
+    let matches_arn = |statement: &Value, effect: &str| {
         let resources = statement["Resource"].as_array().cloned().unwrap_or_default();
         statement["Effect"] == effect
             && resources.iter().filter_map(Value::as_str).any(|pattern| wildcard(pattern, &method_arn))
     };
-    if statements.iter().any(|statement| speaks_of(statement, "Deny"))
-        || !statements.iter().any(|statement| speaks_of(statement, "Allow"))
+    if statements.iter().any(|statement| matches_arn(statement, "Deny"))
+        || !statements.iter().any(|statement| matches_arn(statement, "Allow"))
     {
         return Err(rejection(403, "forbidden"));
     }
@@ -101,7 +101,7 @@ fn verify(tokens: &Tokens, clock: &dyn Clock, request: &Request, path: &str) -> 
     context::from_fields(|name| context[name].as_str()).ok_or_else(unauthorized)
 }
 
-/// How the gateway answers by itself.
+/// Returns a response of the gateway itself.
 pub(crate) fn rejection(status: u16, code: &str) -> ApiResponse {
     ApiResponse { status, headers: HeaderMap::new(), text: json!({"status": status, "code": code}).to_string() }
 }
@@ -117,7 +117,7 @@ fn fits(template: &str, path: &str) -> bool {
     }
 }
 
-/// Whether a text fits a pattern in which `*` stands for anything.
+/// Matches a text with a pattern in which `*` matches any characters.
 fn wildcard(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };

@@ -1,4 +1,4 @@
-//! One run of a function: what it is for, how it ends, how it dies.
+//! One invocation of a function: its purpose, its end, its crash.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,35 +6,35 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
-/// The functions that a simulation runs.
+/// The functions of the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Function {
-    /// Users.
+    /// `auth-api`.
     AuthApi,
-    /// Customers and vendors.
+    /// `contact-api`.
     ContactApi,
-    /// Whether they are there.
+    /// `contact-query`.
     ContactQuery,
-    /// Items and stock.
+    /// `inventory-api`.
     InventoryApi,
-    /// Which are there.
+    /// `inventory-query`.
     InventoryQuery,
-    /// Orders' stock.
+    /// `inventory-worker`.
     InventoryWorker,
-    /// Sales orders.
+    /// `sales-api`.
     SalesApi,
-    /// What inventory decided about them.
+    /// `sales-worker`.
     SalesWorker,
-    /// Purchase orders.
+    /// `purchase-api`.
     PurchaseApi,
-    /// Streams to topics.
+    /// `relay`.
     Relay,
-    /// What the streams did not bring.
+    /// `relay-sweep`.
     RelaySweep,
 }
 
 impl Function {
-    /// All of them.
+    /// All functions.
     pub const ALL: [Self; 11] = [
         Self::AuthApi,
         Self::ContactApi,
@@ -49,7 +49,7 @@ impl Function {
         Self::RelaySweep,
     ];
 
-    /// Its binary in `template.yaml`.
+    /// Returns the name of the binary in `template.yaml`.
     pub const fn binary(self) -> &'static str {
         match self {
             Self::AuthApi => "auth-api",
@@ -73,16 +73,16 @@ impl fmt::Display for Function {
     }
 }
 
-/// A run of a function.
+/// An invocation.
 #[derive(Debug)]
 pub struct Invocation {
-    /// Counts the invocations of a simulation.
+    /// Number of the invocation.
     pub id: u64,
-    /// Which function runs.
+    /// The function.
     pub function: Function,
-    /// The client's attempt that it serves, if it is for one.
+    /// The client attempt that it serves, if any.
     pub attempt: Option<u64>,
-    /// How many commits there were when it began.
+    /// Number of the last commit before it started.
     pub since: usize,
     ios: AtomicU32,
     pub(crate) dies: Notify,
@@ -93,35 +93,35 @@ impl Invocation {
         Arc::new(Self { id, function, attempt, since, ios: AtomicU32::new(0), dies: Notify::new() })
     }
 
-    /// Counts its calls to AWS: gives the number of this one, from 1.
+    /// Counts a call to AWS and returns its number, from 1.
     pub(crate) fn next_io(&self) -> u32 {
         self.ios.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// How many calls to AWS it has made.
+    /// Returns the number of calls to AWS so far.
     pub fn ios(&self) -> u32 {
         self.ios.load(Ordering::Relaxed)
     }
 }
 
 tokio::task_local! {
-    /// The invocation that the running code belongs to.
+    /// The invocation of the current task.
     pub(crate) static CURRENT: Arc<Invocation>;
 }
 
-/// How an invocation ended.
+/// The end of an invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ended<T> {
-    /// With a result.
+    /// It returned a result.
     Done(T),
-    /// It died in the middle.
+    /// It crashed.
     Crashed,
-    /// It took longer than its function may.
+    /// It exceeded the time-out of the function.
     TimedOut,
 }
 
 impl<T> Ended<T> {
-    /// The result, if there is one.
+    /// Returns the result, if there is one.
     pub fn done(self) -> Option<T> {
         match self {
             Self::Done(result) => Some(result),

@@ -1,38 +1,39 @@
-//! The whole platform in one process, under faults, from a seed, against a model.
+//! Deterministic simulation testing: the whole platform in one process, under fault injection, from a seed, against a
+//! model.
 //!
 //! A [`Simulation`] runs the real routers, use cases, stores, workers, relay and sweep over the real SDK clients. Below
-//! the clients is a connector of ours: DynamoDB is an embedded database, SNS and SQS are a few lists, Lambda is a
-//! call. Everything that reaches it waits at a scheduler, which a seed opens in some order; so what happens at the
-//! same time is decided by the seed and by nothing else, and happens again from the same seed.
+//! the clients is the simulation's own HTTP connector: DynamoDB is an embedded database, SNS and SQS are lists, Lambda
+//! is a function call. Every call waits for the scheduler, which admits one at a time in an order drawn from the seed.
+//! So the interleaving depends on the seed only, and a run can be repeated exactly.
 //!
 //! ```text
-//! simulation       one platform: what a test builds on
-//! environments      the functions as their `main`s build them, over our connector
-//! invocation  one run of a function: what it is for, how it ends, how it dies
-//! scheduler   which of those that wait goes next
-//! connector   the HTTP client below the SDK: faults, crashes, mutation
-//! backend     what carries a call out: dynamo (with every change of every row noted), topics
-//! faults       what goes wrong, and when
-//! gateway     routes and authorizer in front of the functions
-//! queues      topics, queues, dead letters
-//! deliveries  streams to the relay, queues to the workers
-//! time        a clock and ids that a seed decides
-//! model       what the platform promises to answer and to end up with: plain maps
-//! observer     what was committed, told to the model
-//! history     what clients do, drawn from a seed
-//! resolve     what it is done to, out of what is there when its turn has come
-//! client      does it, again where it must, and has the model judge the answers
-//! inspection  what must be true once everything has come to rest
-//! trace       what happened, call by call
-//! figures     what many of them came to
-//! scenario       a history in a simulation from beginning to end; shrinking
-//! run         many of them, on every processor
-//! crash       every operation, stopped at every call
-//! control     bugs put in on purpose: do the checks notice?
+//! simulation    one platform: what a scenario runs on
+//! environments  the functions' execution environments, built as their `main`s build them
+//! invocation    one invocation of a function: its purpose, its end, its crash
+//! scheduler     which of the waiting calls proceeds
+//! connector     the HTTP client below the SDK: faults, crashes, mutations
+//! backend       executes calls: dynamo (records every change of every row), topics
+//! faults        which faults are injected, and when
+//! gateway       routes and authorizer in front of the functions
+//! queues        topics, queues, dead letters
+//! deliveries    streams to the relay, queues to the workers
+//! time          clock and ids drawn from the seed
+//! model         expected responses and final state: plain maps
+//! observer      reports every commit to the model
+//! workload      the operations of the clients, drawn from a seed
+//! resolve       the targets of an operation, chosen from what exists when it starts
+//! client        sends requests, retries them, and passes the responses to the model
+//! inspection    invariants of the quiescent state
+//! trace         the calls of a run
+//! figures       totals over many runs
+//! scenario      one run from beginning to end; shrinking of a failing one
+//! run           many scenarios on all processors
+//! crash         crash consistency: every operation, crashed at every call
+//! control       negative controls: injected bugs that the checks must detect
 //! ```
 #![expect(
     clippy::unwrap_used,
-    reason = "only tests and the simulator use this, and there a panic is the report"
+    reason = "only tests and the simulator use this package"
 )]
 
 pub mod backend;

@@ -76,7 +76,7 @@ fn show(outcome: &Outcome) {
 fn play(arguments: &Arguments) -> ExitCode {
     let run = arguments.extent.run();
     println!("playing from seed {}", run.first_seed);
-    let figures = run.play(|figures, seed, outcome| {
+    let figures = run.execute(|figures, seed, outcome| {
         if !outcome.violations.is_empty() {
             println!("seed {seed} breaks a promise:");
             show(outcome);

@@ -1,4 +1,4 @@
-//! Many histories, on every processor.
+//! Many scenarios on all processors.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,28 +9,28 @@ use clap::Args;
 use crate::figures::Figures;
 use crate::scenario::{Outcome, Scenario};
 
-/// How much is to be played, as command lines say it.
+/// Command-line options: how much to run.
 #[derive(Debug, Args)]
 pub struct Extent {
-    /// Order operations to play at least, unless a time is given.
+    /// Minimum number of order operations, unless a duration is given.
     #[arg(long, default_value_t = 20_000)]
     operations: u64,
-    /// Play for so many hours.
+    /// Duration in hours.
     #[arg(long)]
     hours: Option<f64>,
-    /// Steps of each history.
+    /// Steps of each scenario.
     #[arg(long, default_value_t = 400)]
     pub steps: usize,
-    /// The first seed; drawn if not given.
+    /// First seed; random by default.
     #[arg(long)]
     first_seed: Option<u64>,
-    /// Worlds at the same time; one for each processor if not given.
+    /// Concurrent simulations; one per processor by default.
     #[arg(long)]
     threads: Option<usize>,
 }
 
 impl Extent {
-    /// What to play.
+    /// Returns the run.
     pub fn run(&self) -> Run {
         let until = self.hours.map_or(Until::Operations(self.operations), |hours| {
             Until::Elapsed(Duration::try_from_secs_f64(hours * 3600.0).unwrap_or(Duration::MAX))
@@ -44,31 +44,31 @@ impl Extent {
     }
 }
 
-/// Histories to play, one seed after the other.
+/// Scenarios with consecutive seeds.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
-    /// The first seed; the others follow it.
+    /// The first seed.
     pub first_seed: u64,
-    /// Steps of each history.
+    /// Steps of each scenario.
     pub steps: usize,
-    /// When it is enough.
+    /// When to stop.
     pub until: Until,
-    /// Worlds at the same time.
+    /// Concurrent simulations.
     pub threads: usize,
 }
 
-/// When a run is long enough.
+/// When a run stops.
 #[derive(Debug, Clone, Copy)]
 pub enum Until {
-    /// So many order operations were played.
+    /// After this number of order operations.
     Operations(u64),
-    /// So much time is over.
+    /// After this duration.
     Elapsed(Duration),
 }
 
 impl Run {
-    /// Plays until it is enough, or until a promise is broken. `progress` hears of every simulation.
-    pub fn play(&self, progress: impl Fn(&Figures, u64, &Outcome) + Sync) -> Figures {
+    /// Runs scenarios until the limit, or until a promise is violated. `progress` is called after each.
+    pub fn execute(&self, progress: impl Fn(&Figures, u64, &Outcome) + Sync) -> Figures {
         let begun = Instant::now();
         let figures = Mutex::new(Figures { first_seed: self.first_seed, ..Figures::default() });
         let (next, failed) = (AtomicU64::new(self.first_seed), AtomicBool::new(false));
@@ -100,7 +100,7 @@ pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Does something with each of them on every processor; the results in their order.
+/// Applies a function to each element, on all processors; returns the results in order.
 pub fn in_parallel<T: Sync, R: Send>(work: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());

@@ -1,4 +1,4 @@
-//! A history in a simulation, from beginning to end; and the shortest one that still goes wrong.
+//! One scenario from beginning to end, and the shrinking of a failing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,50 +17,50 @@ use crate::trace::Counts;
 use crate::observer::ModelObserver;
 use crate::simulation::Settings;
 
-/// Everything that decides what happens.
+/// The parameters that determine a run.
 #[derive(Clone)]
 pub struct Scenario {
-    /// Decides everything that chance decides.
+    /// The source of all random decisions.
     pub seed: u64,
-    /// How often things go wrong.
+    /// The frequency of faults.
     pub profile: FaultProfile,
-    /// Clients at the same time.
+    /// Number of concurrent clients.
     pub clients: usize,
-    /// What they do.
+    /// Their operations.
     pub steps: Vec<Step>,
-    /// Messages that nobody understands.
+    /// Number of poison messages.
     pub poison: usize,
-    /// Whether the relay is away for two days, longer than streams remember, and the sweep with it.
-    pub relay_is_away: bool,
-    /// What is rewritten below the SDK.
+    /// Whether relay and sweep are stopped for two days, longer than the retention of streams.
+    pub relay_is_stopped: bool,
+    /// An injected bug, for negative controls.
     pub mutation: Option<Arc<dyn Mutation>>,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// What was not as promised; nothing if all is well.
+    /// Violations of promises.
     pub violations: Vec<String>,
-    /// How often something was compared, by promise.
+    /// Number of checks, by promise.
     pub checks: BTreeMap<&'static str, u64>,
-    /// Steps, by what was done.
+    /// Number of steps, by operation.
     pub operations: BTreeMap<&'static str, u64>,
-    /// Those of orders.
+    /// Number of order operations.
     pub order_operations: u64,
-    /// What happened, counted.
+    /// Counters of the simulation.
     pub counts: Counts,
-    /// Commits.
+    /// Number of commits.
     pub commits: u64,
-    /// Tells two runs apart.
+    /// Hash of all calls: equal for equal runs.
     pub trace: u64,
-    /// Every call in words, if asked for.
+    /// Every call as text, if requested.
     pub lines: Vec<String>,
-    /// What there was in the end.
+    /// The final state in short.
     pub summary: String,
 }
 
 impl Scenario {
-    /// The scenario of a seed: so many steps, and the profile that the seed brings.
+    /// Draws the scenario of a seed.
     pub fn of(seed: u64, steps: usize) -> Self {
         let mut random = random(seed, "scenario");
         let profile = match random.u32(..10) {
@@ -75,12 +75,12 @@ impl Scenario {
             clients,
             steps: workload::draw(&mut random, steps, clients),
             poison: random.usize(..3),
-            relay_is_away: random.u32(..8) == 0,
+            relay_is_stopped: random.u32(..8) == 0,
             mutation: None,
         }
     }
 
-    /// Carries it out.
+    /// Runs the scenario.
     pub fn run(&self, verbose: bool) -> Outcome {
         Simulation::run(self.seed, self.play(verbose))
     }
@@ -104,8 +104,8 @@ impl Scenario {
         Client::new(Arc::clone(&shared), chance.fork()).run(opening).await;
         simulation.quiesce().await;
         model.lock().unwrap().faults = self.profile != FaultProfile::NONE;
-        simulation.set_faults(Box::new(RandomFaults::new(random(self.seed, "storm"), self.profile)));
-        let poison = self.trouble(&shared, &mut chance).await;
+        simulation.set_faults(Box::new(RandomFaults::new(random(self.seed, "faults"), self.profile)));
+        let poison = self.run_clients(&shared, &mut chance).await;
         simulation.drain().await;
         let asked = model.lock().unwrap().asked_by_kind();
         let order_operations = model.lock().unwrap().order_operations();
@@ -125,8 +125,8 @@ impl Scenario {
         }
     }
 
-    /// The clients, and everything that goes on meanwhile.
-    async fn trouble(&self, shared: &Arc<Shared>, chance: &mut fastrand::Rng) -> BTreeSet<String> {
+    /// Runs the clients, the scheduled sweep and the poison messages; returns the poison messages.
+    async fn run_clients(&self, shared: &Arc<Shared>, chance: &mut fastrand::Rng) -> BTreeSet<String> {
         let simulation = &shared.simulation;
         let clients: Vec<_> = (0..self.clients)
             .map(|number| {
@@ -149,7 +149,7 @@ impl Scenario {
                     uuid::Uuid::nil()
                 ),
             };
-            // The stock queue is the one that takes confirmations; what it cannot read is poison there.
+            // Confirmations go to the stock queue; an unreadable one is poison there.
             let queues = simulation.broker().queues.len();
             let stock = simulation.broker().queues.iter().position(|queue| queue.name.contains("stock"));
             let queue =
@@ -157,7 +157,7 @@ impl Scenario {
             simulation.put_message(queue, &body);
             poison.insert(body);
         }
-        if self.relay_is_away {
+        if self.relay_is_stopped {
             simulation.relay_is_off.store(true, Ordering::Relaxed);
         }
         for client in clients {
@@ -165,25 +165,25 @@ impl Scenario {
         }
         over.store(true, Ordering::Relaxed);
         schedule.abort();
-        if self.relay_is_away {
-            // Nor does the sweep run until it is back.
+        if self.relay_is_stopped {
+            // The sweep is stopped, too.
             tokio::time::sleep(Duration::from_secs(48 * 60 * 60)).await;
         }
         poison
     }
 
-    /// A shorter scenario that goes wrong in the same way, as far as it can be found in so many runs.
+    /// Searches for a shorter scenario that violates the same promise, within `budget` runs.
     pub fn shrink(&self, budget: usize) -> Self {
         let promise = |outcome: &Outcome| outcome.violations.first().map(|first| kind(first));
         let wanted = promise(&self.run(false));
         let mut best = self.clone();
         let mut left = budget;
-        let mut goes_wrong = |scenario: &Self| {
+        let mut fails = |scenario: &Self| {
             left = left.saturating_sub(1);
             left > 0 && promise(&scenario.run(false)) == wanted
         };
         let simplify: [fn(&mut Self); 4] = [
-            |scenario| scenario.relay_is_away = false,
+            |scenario| scenario.relay_is_stopped = false,
             |scenario| scenario.poison = 0,
             |scenario| scenario.profile = FaultProfile::default(),
             |scenario| scenario.steps = scenario.steps.iter().map(Step::alone).collect(),
@@ -191,11 +191,11 @@ impl Scenario {
         for simplify in simplify {
             let mut simpler = best.clone();
             simplify(&mut simpler);
-            if goes_wrong(&simpler) {
+            if fails(&simpler) {
                 best = simpler;
             }
         }
-        // Delta debugging: leave out half, a quarter, an eighth … of the steps, as long as it still goes wrong.
+        // Delta debugging: remove half, a quarter, an eighth … of the steps while the scenario still fails.
         let mut size = best.steps.len() / 2;
         while size > 0 {
             let mut at = 0;
@@ -203,7 +203,7 @@ impl Scenario {
                 let mut steps = best.steps.clone();
                 steps.drain(at..(at + size).min(steps.len()));
                 let shorter = Self { steps, ..best.clone() };
-                if goes_wrong(&shorter) {
+                if fails(&shorter) {
                     best = shorter;
                 } else {
                     at += size;
@@ -215,12 +215,12 @@ impl Scenario {
     }
 }
 
-/// The promise that a violation is about.
+/// Returns the promise that a violation is about.
 fn kind(violation: &str) -> String {
     violation.split(':').next().unwrap_or_default().to_owned()
 }
 
-/// What the schedule does.
+/// Runs the sweep every five minutes, as its schedule does.
 async fn sweep_regularly(simulation: Arc<Simulation>, over: Arc<AtomicBool>) {
     while !over.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_secs(300)).await;

@@ -1,8 +1,8 @@
-//! Which of those that wait goes next.
+//! Which of the waiting calls proceeds.
 //!
-//! Everybody who wants to do something that others can see waits here. Once everybody waits, here or for a time,
-//! one is let through; tokio's paused clock says when that is, since it only moves when nobody has anything to do.
-//! So each step takes a millisecond of the simulation's time, and nothing but the seed decides their order.
+//! A call with an effect that others can observe waits here. When every task waits, for the scheduler or for a timer,
+//! one call is admitted. tokio's paused clock detects that moment, because it only advances when no task can run. Each
+//! step takes a millisecond of simulated time, and only the seed determines the order.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::sync::{Notify, oneshot};
 
-/// How long a step takes.
+/// Simulated duration of a step.
 const STEP: Duration = Duration::from_millis(1);
 
-/// The scheduler of a simulation.
+/// Admits one call at a time.
 #[derive(Debug)]
 pub struct Scheduler {
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
@@ -22,23 +22,23 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Opens in an order that this generator decides.
+    /// Creates a scheduler whose order is drawn from `random`.
     pub fn new(random: Rng) -> Self {
         Self { waiting: Mutex::default(), arrived: Notify::new(), random: Mutex::new(random) }
     }
 
-    /// Waits for a turn.
-    pub async fn pass(&self) {
+    /// Waits until the call is admitted.
+    pub async fn admit(&self) {
         let (open, opened) = oneshot::channel();
         self.waiting.lock().unwrap().push(open);
         self.arrived.notify_one();
-        // The sender is only ever used, or dropped with the simulation.
+        // The sender is only dropped with the simulation.
         if opened.await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Lets one after the other through, for as long as the simulation is there.
+    /// Admits calls until the simulation is dropped.
     pub async fn run(&self) {
         loop {
             if self.waiting.lock().unwrap().is_empty() {
@@ -47,7 +47,7 @@ impl Scheduler {
             tokio::time::sleep(STEP).await;
             loop {
                 let mut waiting = self.waiting.lock().unwrap();
-                // Those who died while they waited.
+                // Calls of invocations that crashed while waiting.
                 waiting.retain(|open| !open.is_closed());
                 if waiting.is_empty() {
                     break;

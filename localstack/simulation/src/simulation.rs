@@ -1,4 +1,4 @@
-//! One platform: what a test builds on.
+//! One simulated platform.
 //!
 //! ```no_run
 //! # use erp_simulation::simulation::{Settings, Simulation};
@@ -36,27 +36,27 @@ use crate::trace::{Counts, Trace};
 use crate::scheduler::Scheduler;
 use crate::environments::{self, Handler, Environments};
 
-/// Longest that a simulation takes to come to rest, in its own time.
-const REST: Duration = Duration::from_secs(10 * 24 * 60 * 60);
+/// Maximum simulated time until a simulation is quiescent.
+const QUIESCENCE_LIMIT: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 
-/// What a simulation begins with.
+/// The parameters of a simulation.
 pub struct Settings {
-    /// Decides everything that chance decides.
+    /// The source of all random decisions.
     pub seed: u64,
-    /// Who may register: `open` or `closed`.
+    /// The template parameter `Registration`: `open` or `closed`.
     pub registration: &'static str,
-    /// What goes wrong.
+    /// The faults to inject.
     pub faults: Box<dyn FaultInjector>,
-    /// What is rewritten below the SDK.
+    /// An injected bug, for negative controls.
     pub mutation: Option<Arc<dyn Mutation>>,
-    /// Hears of every commit.
+    /// Receives every commit.
     pub observer: Option<Box<dyn CommitObserver>>,
-    /// Whether every call is written down in words.
+    /// Whether every call is recorded as text.
     pub verbose: bool,
 }
 
 impl Settings {
-    /// Nothing goes wrong, anyone may register.
+    /// Creates parameters without faults and with open registration.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -69,21 +69,21 @@ impl Settings {
     }
 }
 
-/// Hears of every commit as it happens.
+/// Receives every commit as it happens.
 pub trait CommitObserver: Send {
-    /// These rows changed at once.
+    /// Receives the rows that changed atomically.
     fn observe(&mut self, commit: &Commit);
 }
 
-/// The whole platform.
+/// The whole platform in one process.
 pub struct Simulation {
-    /// What it began with.
+    /// The seed.
     pub seed: u64,
-    /// Its time.
+    /// The simulated clock.
     pub clock: VirtualClock,
-    /// Signs and reads its tokens.
+    /// Signs and verifies access tokens.
     pub tokens: Tokens,
-    /// Whether the streams are not read at the moment.
+    /// Whether the relay is stopped.
     pub relay_is_off: AtomicBool,
     pub(crate) scheduler: Scheduler,
     pub(crate) environments: Environments,
@@ -102,16 +102,16 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// Runs something in a simulation's time: on this thread alone, where no clock but the seed's decides anything.
+    /// Runs a future in simulated time, on this thread alone.
     pub fn run<T>(seed: u64, future: impl Future<Output = T>) -> T {
-        // The SDK and our own code draw their pauses from this thread's generator.
+        // The SDK and the platform draw their back-off from this thread's generator.
         fastrand::seed(seed);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(future)
     }
 
-    /// Opens a platform in which nothing has happened yet.
+    /// Creates an empty platform.
     pub fn open(settings: Settings) -> Arc<Self> {
         let Settings { seed, registration, faults, mutation, observer, verbose } = settings;
         let clock = VirtualClock::start();
@@ -146,7 +146,7 @@ impl Simulation {
         simulation
     }
 
-    /// Sends a request, as an attempt of a client; none if no answer came. `attempt` names it to the observer.
+    /// Sends a request as the client attempt `attempt`; returns `None` if the response is lost.
     pub async fn send(self: &Arc<Self>, request: &Request, auth_path: &AuthPath, attempt: u64) -> Option<ApiResponse> {
         let admitted = gateway::admit(self.deployment(), &self.tokens, &self.clock, request, auth_path);
         let (function, sent) = match admitted {
@@ -164,10 +164,10 @@ impl Simulation {
             Ended::Crashed => gateway::rejection(502, "bad_gateway"),
             Ended::TimedOut => gateway::rejection(504, "gateway_timeout"),
         };
-        (!self.faults().loses_answer(function)).then_some(answer)
+        (!self.faults().loses_response(function)).then_some(answer)
     }
 
-    /// Runs a function once.
+    /// Invokes a function.
     pub(crate) async fn invoke<T, F>(
         self: &Arc<Self>,
         function: Function,
@@ -192,7 +192,7 @@ impl Simulation {
         };
         drop(running);
         match &ended {
-            // An environment lives on, a dead one does not.
+            // An environment is reused unless it crashed or timed out.
             Ended::Done(_) => self.environments.give_back(function, handler),
             Ended::Crashed => self.count(|counts| counts.crashes += 1),
             Ended::TimedOut => self.count(|counts| counts.time_outs += 1),
@@ -200,7 +200,7 @@ impl Simulation {
         ended
     }
 
-    /// Runs the sweep once, as its schedule does.
+    /// Runs the scheduled sweep once.
     pub async fn sweep(self: &Arc<Self>) -> Option<SweepReport> {
         let ended = self.invoke(Function::RelaySweep, None, Handler::sweep).await;
         let swept = ended.done()?.ok()?;
@@ -208,22 +208,22 @@ impl Simulation {
         Some(swept)
     }
 
-    /// Nothing goes wrong from now on.
+    /// Stops injecting faults, and starts the relay.
     pub fn stop_faults(&self) {
         self.set_faults(Box::new(NoFaults));
         self.relay_is_off.store(false, Ordering::Relaxed);
         self.wake();
     }
 
-    /// Other things go wrong from now on.
+    /// Replaces the fault injector.
     pub fn set_faults(&self, faults: Box<dyn FaultInjector>) {
         *self.faults.lock().unwrap() = faults;
     }
 
-    /// Waits until nothing is on its way any more, without helping it.
+    /// Waits until no request, message or stream record is in flight.
     ///
     /// # Panics
-    /// When that takes longer than days.
+    /// If that takes longer than ten simulated days.
     pub async fn quiesce(&self) {
         let begun = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(20);
@@ -233,17 +233,17 @@ impl Simulation {
             if self.is_quiescent() {
                 return;
             }
-            assert!(begun.elapsed() < REST, "seed {}: the simulation does not come to rest", self.seed);
+            assert!(begun.elapsed() < QUIESCENCE_LIMIT, "seed {}: the simulation does not become quiescent", self.seed);
         }
     }
 
-    /// Brings everything to its end as operators would: waits, sweeps what was never relayed, redrives dead letters.
-    /// What is dead after that is dead for good.
+    /// Drains the platform: stops faults, waits, sweeps the outbox and redrives dead letters until nothing is left but
+    /// poison messages.
     pub async fn drain(self: &Arc<Self>) {
         self.stop_faults();
         for _ in 0..5 {
             self.quiesce().await;
-            // Older than the sweep wants events to be.
+            // Longer than the minimum age of the sweep.
             tokio::time::sleep(Duration::from_secs(600)).await;
             let swept = self.sweep().await;
             self.quiesce().await;
@@ -257,14 +257,14 @@ impl Simulation {
         }
     }
 
-    /// Whether nothing is on its way.
+    /// Returns whether nothing is in flight.
     pub fn is_quiescent(&self) -> bool {
         self.running.load(Ordering::Relaxed) == 0
             && self.broker().is_quiescent()
             && self.lanes.lock().unwrap().values().all(|pending| *pending == 0)
     }
 
-    /// The messages that were given up, with their queues.
+    /// Returns the dead letters with their queues.
     pub fn dead_letters(&self) -> Vec<(String, Message)> {
         let broker = self.broker();
         let of = |queue: &crate::queues::Queue| {
@@ -274,24 +274,24 @@ impl Simulation {
         broker.queues.iter().flat_map(of).collect()
     }
 
-    /// Puts a message into a queue that no topic ever sent.
+    /// Sends a message to a queue directly.
     pub fn put_message(&self, queue: usize, body: &str) {
         let now = self.clock.elapsed();
         self.broker().put(queue, body, now);
         self.wake();
     }
 
-    /// The number of the last commit.
+    /// Returns the number of the last commit.
     pub fn moment(&self) -> usize {
         self.dynamo.lock().unwrap().moment()
     }
 
-    /// Looks at the tables.
+    /// Reads the tables.
     pub fn read<T>(&self, look: impl FnOnce(&Dynamo) -> T) -> T {
         look(&self.dynamo.lock().unwrap())
     }
 
-    /// Every row of a table, as DynamoDB writes them.
+    /// Returns every row of a table in DynamoDB JSON.
     pub fn rows(&self, table: &str) -> Vec<(Place, Arc<Value>)> {
         self.read(|dynamo| {
             let rows = dynamo.rows().iter().filter(|(place, _)| place.table == table);
@@ -299,7 +299,7 @@ impl Simulation {
         })
     }
 
-    /// What happened so far, counted.
+    /// Returns the counters.
     pub fn counts(&self) -> Counts {
         self.counts.lock().unwrap().clone()
     }
@@ -316,7 +316,7 @@ impl Simulation {
         self.mutation.clone()
     }
 
-    /// The queues.
+    /// Returns the queues.
     pub fn broker(&self) -> MutexGuard<'_, Broker> {
         self.broker.lock().unwrap()
     }
@@ -325,13 +325,12 @@ impl Simulation {
         change(&mut self.counts.lock().unwrap());
     }
 
-    /// Ends with the next change from now on. (A `watch` channel would wake those who wait in an order that tokio's
-    /// own randomness decides.)
+    /// Waits for the next change. (A `watch` channel would wake its receivers in an order that tokio draws at random.)
     pub(crate) fn changed(&self) -> Notified<'_> {
         self.pulse.notified()
     }
 
-    /// Something changed: whoever delivers looks again.
+    /// Wakes the delivery loops after a change.
     pub(crate) fn wake(&self) {
         self.pulse.notify_waiters();
     }
@@ -352,7 +351,7 @@ impl Simulation {
         self.wake();
     }
 
-    /// Does something to the tables, and tells the observer what changed.
+    /// Changes the tables and reports the commits to the observer.
     pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Dynamo) -> T) -> T {
         let (result, new) = {
             let mut dynamo = self.dynamo.lock().unwrap();
@@ -372,7 +371,7 @@ impl Simulation {
     }
 }
 
-/// An invocation that is going on, until it is over or nobody waits for it any more.
+/// Counts a running invocation until it is dropped.
 struct Running<'a>(&'a AtomicUsize);
 
 impl<'a> Running<'a> {

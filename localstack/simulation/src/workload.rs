@@ -1,11 +1,11 @@
-//! What clients do, drawn from a seed.
+//! The operations of the clients, drawn from a seed.
 //!
-//! A step says what is done with draws instead of ids: what they point at is decided when the step's turn comes, out of
-//! what is there. So any step can be left out of a history, and the rest still makes sense.
+//! A step contains random numbers instead of ids; its targets are chosen from what exists when the step starts. So any
+//! step can be left out of a workload, and the rest stays meaningful: this is what makes shrinking possible.
 
 use fastrand::Rng;
 
-/// What is done.
+/// The operation of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is a route")]
 pub enum Verb {
@@ -40,7 +40,7 @@ pub enum Verb {
     Malformed,
 }
 
-/// Verbs with how often they come up.
+/// The operations with their relative frequencies.
 const WEIGHTS: [(Verb, u32); 29] = [
     (Verb::Register, 2),
     (Verb::Login, 2),
@@ -73,71 +73,71 @@ const WEIGHTS: [(Verb, u32); 29] = [
     (Verb::Malformed, 6),
 ];
 
-/// Who does it.
+/// The caller of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     /// A finance manager.
     Finance,
     /// An inventory manager.
     Inventory,
-    /// Another program.
+    /// A service.
     Service,
-    /// Whoever logged in last.
+    /// The user who logged in last.
     LoggedIn,
-    /// Somebody without a token.
-    Nobody,
-    /// Somebody with a token that somebody else signed.
+    /// A caller without a token.
+    Anonymous,
+    /// A caller with a token of an invalid signature.
     Forger,
-    /// Somebody whose token has ended.
-    Late,
+    /// A caller with an expired token.
+    Expired,
 }
 
-/// What is done about the key.
+/// The `Idempotency-Key` of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
-    /// None is sent.
+    /// No key.
     None,
-    /// A new one.
+    /// A new key.
     New,
-    /// An earlier request is sent again.
-    Again,
-    /// An earlier key is sent with another body.
+    /// An earlier request is repeated.
+    Repeat,
+    /// An earlier key with another body.
     OtherBody,
 }
 
-/// One thing that a client does.
+/// One operation of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Which client.
+    /// Number of the client.
     pub client: usize,
     /// Command.
     pub verb: Verb,
-    /// Who.
+    /// The caller.
     pub who: Who,
-    /// About the key.
+    /// The idempotency key.
     pub key: Key,
-    /// About `If-Match`: none, the version there is, or another.
+    /// `If-Match`: none, the current version, or another.
     pub version: Option<bool>,
-    /// Whether the gateway is passed by.
+    /// Whether the request bypasses the gateway.
     pub bypass_gateway: bool,
-    /// Milliseconds before it is done.
+    /// Milliseconds before the request.
     pub pause: u64,
-    /// What it is done with.
+    /// Random numbers that select targets and values.
     pub draws: [u32; 6],
-    /// Whether the same request is sent twice at once.
+    /// Whether the request is sent twice concurrently.
     pub twin: bool,
-    /// What others do to the same thing in the same moment.
+    /// Concurrent operations of other clients on the same target.
     pub rivals: Vec<Self>,
 }
 
 impl Step {
-    /// The same without company.
+    /// Returns the step without concurrent operations.
     pub fn alone(&self) -> Self {
         Self { twin: false, rivals: Vec::new(), ..self.clone() }
     }
 }
 
-/// A history of so many steps.
+/// Draws a workload.
 pub fn draw(random: &mut Rng, steps: usize, clients: usize) -> Vec<Step> {
     let step = |_| {
         let mut step = step(random, clients);
@@ -149,7 +149,7 @@ pub fn draw(random: &mut Rng, steps: usize, clients: usize) -> Vec<Step> {
     (0..steps).map(step).collect()
 }
 
-/// One to three others who want what this step wants: whoever comes second must not find what the first one saw.
+/// Draws one to three concurrent operations on the same target.
 fn rivals(random: &mut Rng, step: &Step) -> Vec<Step> {
     let verbs: &[Verb] = match step.verb {
         Verb::Confirm => &[Verb::Confirm, Verb::Cancel, Verb::UpdateOrder],
@@ -171,10 +171,10 @@ fn rivals(random: &mut Rng, step: &Step) -> Vec<Step> {
     let rival = |_| {
         let mut rival = self::step(random, 1);
         rival.verb = verbs[random.usize(..verbs.len())];
-        // The first draws say what it is done to.
+        // The first numbers select the target.
         rival.draws[..2].copy_from_slice(&step.draws[..2]);
         if rival.verb == Verb::Cancel {
-            // Whose third draws is odd if it goes for a draft.
+            // An odd third number selects a draft.
             rival.draws[2] = match step.verb {
                 Verb::Cancel => step.draws[2],
                 Verb::Pay => 0,
@@ -200,14 +200,14 @@ fn step(random: &mut Rng, clients: usize) -> Step {
         55..84 => Who::Inventory,
         84..90 => Who::LoggedIn,
         90..94 => Who::Service,
-        94..96 => Who::Nobody,
+        94..96 => Who::Anonymous,
         96..98 => Who::Forger,
-        _ => Who::Late,
+        _ => Who::Expired,
     };
     let key = match random.u32(..100) {
         0..15 => Key::None,
         15..85 => Key::New,
-        85..96 => Key::Again,
+        85..96 => Key::Repeat,
         _ => Key::OtherBody,
     };
     let version = match random.u32(..100) {
@@ -229,7 +229,7 @@ fn step(random: &mut Rng, clients: usize) -> Step {
     }
 }
 
-/// The steps by which a fixture opens: contacts, items, and stock to begin with.
+/// Draws the initial steps: contacts, items and stock.
 pub fn opening(random: &mut Rng) -> Vec<Step> {
     let plain = |random: &mut Rng, verb| Step {
         client: 0,

@@ -1,11 +1,11 @@
-//! The platform against its model, in short: a few known seeds and a fresh one, and whether faults would be seen.
+//! The platform against its model, in short form: known seeds and a fresh one, crash points, negative controls.
 
 use erp_simulation::control::{CONTROLS, NOTHING_WRONG, search};
 use erp_simulation::crash;
 use erp_simulation::run::in_parallel;
 use erp_simulation::scenario::{Outcome, Scenario};
 
-/// Steps of a history here.
+/// Steps of a scenario.
 const STEPS: usize = 60;
 
 fn keeps_its_promises(seed: u64) -> Outcome {
@@ -20,31 +20,31 @@ fn keeps_its_promises(seed: u64) -> Outcome {
 }
 
 #[test]
-fn known_histories_keep_every_promise() {
+fn known_seeds_keep_every_promise() {
     for seed in 1..=4 {
         keeps_its_promises(seed);
     }
 }
 
 #[test]
-fn a_fresh_history_keeps_every_promise() {
+fn a_fresh_seed_keeps_every_promise() {
     let seed = fastrand::u64(..1 << 40);
-    eprintln!("a_fresh_history_keeps_every_promise: seed {seed}");
+    eprintln!("a_fresh_seed_keeps_every_promise: seed {seed}");
     let outcome = keeps_its_promises(seed);
     assert!(outcome.order_operations > 0 && outcome.commits > 0);
 }
 
 #[test]
-fn a_relay_that_was_away_for_two_days_loses_nothing() {
-    // Longer than streams remember: what they forgot, the sweep finds in the tables.
-    let scenario = Scenario { relay_is_away: true, ..Scenario::of(7, STEPS) };
+fn a_relay_that_was_stopped_for_two_days_loses_nothing() {
+    // Longer than the retention of streams: the sweep finds the lost records in the tables.
+    let scenario = Scenario { relay_is_stopped: true, ..Scenario::of(7, STEPS) };
     let outcome = scenario.run(false);
     assert_eq!(outcome.violations, Vec::<String>::new());
     assert!(outcome.counts.records_forgotten > 0 && outcome.counts.swept > 0, "{:?}", outcome.counts);
 }
 
 #[test]
-fn the_same_seed_is_the_same_history() {
+fn equal_seeds_give_equal_runs() {
     let (one, other) = (Scenario::of(11, STEPS).run(false), Scenario::of(11, STEPS).run(false));
     assert_eq!(one.trace, other.trace);
     assert_eq!(one.counts, other.counts);
@@ -52,21 +52,21 @@ fn the_same_seed_is_the_same_history() {
 }
 
 #[test]
-fn a_function_that_dies_at_any_call_leaves_nothing_half_done() {
+fn a_crash_at_any_call_leaves_nothing_half_done() {
     let seed = fastrand::usize(..1 << 20);
-    eprintln!("a_function_that_dies_at_any_call_leaves_nothing_half_done: seed {seed}");
-    // Half of the operations, and of each some call; `promises` stops all of them at every call.
+    eprintln!("a_crash_at_any_call_leaves_nothing_half_done: seed {seed}");
+    // Half of the operations, one call each; `promises` crashes all of them at every call.
     let all = crash::operations().into_iter().enumerate();
     let operations: Vec<_> = all.filter(|(number, _)| number % 2 == seed % 2).collect();
     let reports = in_parallel(&operations, |(number, operation)| {
-        crash::stop_everywhere(operation, Some(seed.wrapping_mul(number + 1)))
+        crash::crash_everywhere(operation, Some(seed.wrapping_mul(number + 1)))
     });
     let broken: Vec<_> =
         reports.iter().filter(|report| report.played == 0 || !report.broken.is_empty()).collect();
     assert!(broken.is_empty(), "seed {seed}: {broken:#?}");
 }
 
-/// What no short history is sure to show; `promises` plays long ones.
+/// Controls that short scenarios do not reliably detect; `promises` runs long ones.
 const RARE: [&str; 4] = [
     "a confirmation that checks, then sets",
     "no role check on one route",
@@ -75,7 +75,7 @@ const RARE: [&str; 4] = [
 ];
 
 #[test]
-fn the_classic_bugs_are_noticed() {
+fn negative_controls_are_detected() {
     let controls: Vec<_> = CONTROLS
         .into_iter()
         .filter(|control| control.name != NOTHING_WRONG && !RARE.contains(&control.name))
@@ -88,9 +88,9 @@ fn the_classic_bugs_are_noticed() {
 }
 
 #[test]
-fn without_the_sweep_a_relay_that_was_away_is_noticed() {
+fn a_missing_sweep_is_detected_when_the_relay_was_stopped() {
     let no_sweep = CONTROLS.iter().find(|control| control.name == "no sweep of the outbox").unwrap();
     let mutation = Some((no_sweep.make)());
-    let outcome = Scenario { relay_is_away: true, mutation, ..Scenario::of(7, STEPS) }.run(false);
+    let outcome = Scenario { relay_is_stopped: true, mutation, ..Scenario::of(7, STEPS) }.run(false);
     assert!(outcome.violations.iter().any(|said| said.contains("left in the outbox")), "{outcome:?}");
 }

@@ -88,7 +88,7 @@ impl FaultInjector for Stop {
 }
 
 /// Stops an operation at every call, or at `only` one, of which there are fewer than that number may say.
-pub fn stop_everywhere(operation: &Operation, only: Option<usize>) -> Report {
+pub fn crash_everywhere(operation: &Operation, only: Option<usize>) -> Report {
     let calm = play(operation, None, false);
     let mut calls: BTreeMap<&'static str, usize> = BTreeMap::new();
     for (function, _) in &calm.points {

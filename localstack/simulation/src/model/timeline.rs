@@ -1,6 +1,6 @@
-//! What something was, and from which moment on. A moment is the number of a commit.
+//! The states of an entity over time. A moment is the number of a commit.
 
-/// The states of one thing, oldest first; none while it is not there.
+/// The states of one entity, oldest first; `None` while it does not exist.
 #[derive(Debug, Clone)]
 pub struct Timeline<T>(Vec<(usize, Option<T>)>);
 
@@ -11,26 +11,21 @@ impl<T> Default for Timeline<T> {
 }
 
 impl<T> Timeline<T> {
-    /// What it is now.
+    /// Returns the current state.
     pub fn now(&self) -> Option<&T> {
         self.0.last().and_then(|(_, state)| state.as_ref())
     }
 
-    /// From this moment on it is that.
+    /// Sets the state from a moment on.
     pub fn set(&mut self, moment: usize, state: Option<T>) {
         self.0.push((moment, state));
     }
 
-    /// Everything that it was at some moment from `from` to `to`, none included.
+    /// Returns every state between the moments `from` and `to`, `None` included.
     pub fn during(&self, from: usize, to: usize) -> impl Iterator<Item = Option<&T>> {
         let before = self.0.iter().rev().find(|(moment, _)| *moment <= from);
         let first = before.and_then(|(_, state)| state.as_ref());
         let later = self.0.iter().filter(move |(moment, _)| *moment > from && *moment <= to);
         std::iter::once(first).chain(later.map(|(_, state)| state.as_ref()))
-    }
-
-    /// Whether it became something else after `from` and until `to`.
-    pub fn moved(&self, from: usize, to: usize) -> bool {
-        self.0.iter().any(|(moment, _)| *moment > from && *moment <= to)
     }
 }

@@ -34,7 +34,7 @@ impl Evidence {
     pub(crate) fn collect(run: &Run) -> Self {
         let mut seconds = BTreeMap::new();
         let histories = timed(&mut seconds, "histories", || {
-            run.play(|figures, seed, outcome| {
+            run.execute(|figures, seed, outcome| {
                 if let Some(violation) = outcome.violations.first() {
                     println!("seed {seed}: {violation}");
                 }
@@ -46,7 +46,7 @@ impl Evidence {
         });
         let operations = crash::operations();
         let crashes = timed(&mut seconds, "crash points", || {
-            in_parallel(&operations, |operation| crash::stop_everywhere(operation, None))
+            in_parallel(&operations, |operation| crash::crash_everywhere(operation, None))
         });
         let controls = timed(&mut seconds, "controls", || {
             in_parallel(&CONTROLS, |control| {
