@@ -1,147 +1,200 @@
 //! Routes and handlers.
 
-use std::sync::Arc;
-
 use axum::extract::State;
-use erp_contracts::Answer;
-use erp_domain::item::{Item, ItemDetails};
-use erp_domain::order::Order;
-use erp_domain::stock::{Adjustment, AdjustmentError, Movement, MovementKind, Stock};
-use erp_domain::text::bounded;
-use erp_domain::{Id, Money, Sku, StockChange, StockLevel, Timestamp};
-use erp_http::paging::Meta;
+use erp_domain::id::Item as ItemMark;
+use erp_domain::text::multi_line;
+use erp_domain::{ItemId, Money, OrderId, Sku, StockChange, StockLevel, Timestamp};
 use erp_http::{
-    Body, Fields, FinanceManager, FromBody, Idempotency, IfMatch, Kind, ListQuery, Manager, PathId, Problem,
-    Reader, Reply, RequestInfo, openapi,
+    FieldError, Fields, FinanceManager, FromBody, IfMatch, JsonRequest, ListQuery, Manager, PageParams,
+    PathId, Problem, ProblemKind, Reader, Reply, RequestInfo, openapi, reply,
 };
+use erp_service::{Committer, StoredResponse, WriteRequest};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{OpenApi, Schema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::items::{Items, Refusal};
+use crate::domain::{
+    Adjustment, AdjustmentError, Item, ItemDetails, ItemError, Movement, MovementKind, Stock,
+};
+use crate::service::Items;
 
-/// What a client says of an item.
+/// The data of an item.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what ItemDetails is read from")]
 struct ItemRequest {
-    /// 1 to 255 characters.
-    #[schema(example = "Laptop")]
+    /// One line.
+    #[schema(min_length = 1, max_length = 255, example = "Laptop")]
     name: String,
-    /// At most 2,000 characters.
-    #[schema(example = "14 inch, 32 GB")]
-    description: Option<String>,
-    /// 1 to 100 characters, upper-cased, unique.
-    #[schema(example = "LAP-14-32")]
-    sku: String,
-    /// At least 0, at most two decimals; a number, or a string.
-    #[schema(example = 1800.00)]
-    unit_price: f64,
-}
-
-/// An item.
-#[derive(Serialize, ToSchema)]
-struct ItemData {
-    #[schema(value_type = Uuid)]
-    id: Id<Item>,
-    name: String,
+    /// May have several lines.
+    #[schema(required = false, max_length = 2000, example = "14 inch, 32 GB")]
     description: String,
-    #[schema(value_type = String)]
+    /// Trimmed, upper-cased, unique.
     sku: Sku,
-    #[schema(value_type = f64, example = 1800.00)]
+    /// The price that a sales order charges by default.
+    #[schema(schema_with = openapi::money_input)]
     unit_price: Money,
-    version: u64,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
 }
 
-impl From<&Item> for ItemData {
-    fn from(item: &Item) -> Self {
-        let ItemDetails { name, description, sku, unit_price } = item.details.clone();
-        let &Item { id, version, created_at, updated_at, .. } = item;
-        Self { id, name, description, sku, unit_price, version, created_at, updated_at }
-    }
-}
-
-struct ItemForm(ItemDetails);
-
-impl FromBody for ItemForm {
+impl FromBody for ItemRequest {
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
         let name = fields.text("name", ItemDetails::name);
         let description = fields.optional_text("description", ItemDetails::description);
         let sku = fields.text("sku", Sku::parse);
         let unit_price = fields.decimal("unit_price", Money::parse);
         let description = description?.unwrap_or_default();
-        Some(Self(ItemDetails { name: name?, description, sku: sku?, unit_price: unit_price? }))
+        Some(Self { name: name?, description, sku: sku?, unit_price: unit_price? })
     }
 }
 
-/// An adjustment of stock: `quantity` or `set_to`.
+impl From<ItemRequest> for ItemDetails {
+    fn from(request: ItemRequest) -> Self {
+        let ItemRequest { name, description, sku, unit_price } = request;
+        Self { name, description, sku, unit_price }
+    }
+}
+
+/// An adjustment of stock: by a number, or to a number.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what an Adjustment is read from")]
-struct StockRequest {
-    /// So many more, or fewer; not 0.
-    #[schema(example = 5)]
-    quantity: Option<i64>,
-    /// So many there shall be.
-    set_to: Option<i64>,
-    /// With `set_to`: the quantity that was seen; 412 if it has moved.
-    expected: Option<i64>,
-    /// Why; at most 500 characters.
-    #[schema(example = "found behind the shelf")]
+#[serde(untagged)]
+enum StockRequest {
+    /// Adds or removes a number.
+    By(ChangeStockRequest),
+    /// Sets the quantity.
+    SetTo(SetStockRequest),
+}
+
+/// Adds or removes a number.
+#[derive(ToSchema)]
+struct ChangeStockRequest {
+    /// The signed change, not 0.
+    #[schema(schema_with = stock_change)]
+    quantity: StockChange,
+    /// The reason, for the movement.
+    #[schema(max_length = 500, example = "found in the warehouse")]
     reason: Option<String>,
 }
 
-struct StockForm {
-    adjustment: Adjustment,
+/// Sets the quantity.
+#[derive(ToSchema)]
+struct SetStockRequest {
+    /// The new quantity.
+    #[schema(value_type = i64, minimum = 0, maximum = 1_000_000_000_000_i64, example = 50)]
+    set_to: StockLevel,
+    /// The quantity that the client has seen; 412 if it is another.
+    expected: Option<StockLevel>,
+    /// The reason, for the movement.
+    #[schema(max_length = 500, example = "stocktake")]
     reason: Option<String>,
 }
 
-impl FromBody for StockForm {
+/// The schema of a change of stock: a whole number that is not 0.
+fn stock_change() -> Schema {
+    let range = |minimum, maximum| {
+        let integer = ObjectBuilder::new().schema_type(Type::Integer);
+        integer.minimum(Some(minimum)).maximum(Some(maximum)).build()
+    };
+    let added = range(1, StockLevel::MAX);
+    let removed = range(-StockLevel::MAX, -1);
+    let one_of = OneOfBuilder::new().item(added).item(removed);
+    Schema::OneOf(one_of.description(Some("The signed change, not 0.")).examples([json!(5)]).build())
+}
+
+impl FromBody for StockRequest {
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
-        let by = fields.optional_integer("quantity", StockChange::new);
-        let set_to = fields.optional_integer("set_to", StockLevel::wanted);
+        let change = fields.optional_integer("quantity", StockChange::new);
+        let set_to = fields.optional_integer("set_to", StockLevel::entered);
         let expected = fields.optional_integer("expected", StockLevel::new);
-        let reason = fields.optional_text("reason", |text| bounded(text, 0, 500));
-        let adjustment = match (by?, set_to?, expected?) {
-            (Some(change), None, None) => Adjustment::By(change),
-            (None, Some(target), expected) => Adjustment::SetTo { target, expected },
+        let reason = fields.optional_text("reason", |text| multi_line(text, 0, 500));
+        match (change?, set_to?, expected?) {
+            (Some(quantity), None, None) => Some(Self::By(ChangeStockRequest { quantity, reason: reason? })),
+            (None, Some(set_to), expected) => {
+                Some(Self::SetTo(SetStockRequest { set_to, expected, reason: reason? }))
+            }
             (Some(_), Some(_), _) => {
-                fields.fault("set_to", "goes without quantity: give one of them");
-                return None;
+                fields.error("set_to", "cannot be combined with quantity");
+                None
             }
             (Some(_), None, Some(_)) => {
-                fields.fault("expected", "goes with set_to only");
-                return None;
+                fields.error("expected", "can only be combined with set_to");
+                None
             }
             (None, None, _) => {
-                fields.fault("quantity", "is required, or set_to");
-                return None;
+                fields.error("quantity", "is required, or set_to");
+                None
+            }
+        }
+    }
+}
+
+impl From<StockRequest> for (Adjustment, Option<String>) {
+    fn from(request: StockRequest) -> Self {
+        let (adjustment, reason) = match request {
+            StockRequest::By(ChangeStockRequest { quantity, reason }) => (Adjustment::By(quantity), reason),
+            StockRequest::SetTo(SetStockRequest { set_to: target, expected, reason }) => {
+                (Adjustment::SetTo { target, expected }, reason)
             }
         };
-        Some(Self { adjustment, reason: reason?.filter(|text| !text.is_empty()) })
+        (adjustment, reason.filter(|text| !text.is_empty()))
+    }
+}
+
+/// An item.
+#[derive(Serialize, ToSchema)]
+struct ItemData {
+    id: ItemId,
+    name: String,
+    description: String,
+    sku: Sku,
+    unit_price: Money,
+    version: u64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<&Item> for ItemData {
+    fn from(item: &Item) -> Self {
+        let ItemDetails { name, description, sku, unit_price } = item.details().clone();
+        Self {
+            id: item.id(),
+            name,
+            description,
+            sku,
+            unit_price,
+            version: item.version(),
+            created_at: item.created_at(),
+            updated_at: item.updated_at(),
+        }
+    }
+}
+
+impl ItemData {
+    fn render(item: &Item, message: &str) -> Result<StoredResponse, serde_json::Error> {
+        reply::resource(message, &Self::from(item), item.version())
+    }
+
+    fn created(item: &Item) -> Result<StoredResponse, serde_json::Error> {
+        let location = format!("/api/items/{}", item.id());
+        reply::created("Item created successfully", &Self::from(item), item.version(), location)
     }
 }
 
 /// The stock of an item.
 #[derive(Serialize, ToSchema)]
 struct StockData {
-    #[schema(value_type = Uuid)]
-    item_id: Id<Item>,
-    #[schema(value_type = i64)]
+    item_id: ItemId,
+    /// The available quantity.
     quantity: StockLevel,
-    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
-impl From<&Stock> for StockData {
-    fn from(stock: &Stock) -> Self {
-        Self { item_id: stock.item_id, quantity: stock.quantity, updated_at: stock.updated_at }
+impl StockData {
+    fn render(stock: &Stock, message: &str) -> Result<StoredResponse, serde_json::Error> {
+        let (item_id, quantity, updated_at) = (stock.item_id(), stock.quantity(), stock.updated_at());
+        reply::resource(message, &Self { item_id, quantity, updated_at }, stock.sequence())
     }
 }
 
@@ -149,192 +202,187 @@ impl From<&Stock> for StockData {
 #[derive(Serialize, ToSchema)]
 struct MovementData {
     id: Uuid,
-    #[schema(value_type = Uuid)]
-    item_id: Id<Item>,
-    /// By how many.
+    item_id: ItemId,
+    /// The signed change.
     change: i64,
-    /// `allocated`, `released`, `received` or `adjusted`.
-    #[schema(value_type = String)]
     kind: MovementKind,
-    /// The order that made it.
-    #[schema(value_type = Option<Uuid>)]
-    order_id: Option<Id<Order>>,
-    /// Why, in the words of the person that made it.
+    /// The order; null for an adjustment.
+    #[schema(required = true)]
+    order_id: Option<OrderId>,
+    /// The reason that the user entered, or null.
+    #[schema(required = true)]
     reason: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
 }
 
-impl From<&Movement> for MovementData {
-    fn from(movement: &Movement) -> Self {
-        let Movement { id, item_id, change, kind, order_id, reason, at } = movement.clone();
+impl From<Movement> for MovementData {
+    fn from(movement: Movement) -> Self {
+        let Movement { id, item_id, change, kind, order_id, reason, at } = movement;
         Self { id, item_id, change, kind, order_id, reason, created_at: at }
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::NotFound => Self::not_found("Item"),
-            Refusal::SkuTaken => {
-                Self::new(Kind::DuplicateSku, "Another item has this SKU.").at("/sku", "is taken")
+impl From<ItemError> for Problem {
+    fn from(error: ItemError) -> Self {
+        match error {
+            ItemError::NotFound => Self::not_found("Item"),
+            ItemError::SkuTaken => {
+                Self::new(ProblemKind::DuplicateSku, "Another item has this SKU.").at("/sku", "is taken")
             }
-            Refusal::VersionMismatch(found) => Self::version_mismatch(found),
-            Refusal::Adjustment(AdjustmentError::Short { available }) => {
-                let detail = format!("There are only {} in stock.", available.get());
-                Self::new(Kind::InsufficientStock, detail).with("available", json!(available))
+            ItemError::VersionMismatch(found) => Self::version_mismatch(found),
+            ItemError::InUse { available, allocated, backordered } => {
+                let detail = "The item has stock, is allocated to orders, or is back-ordered.";
+                Self::new(ProblemKind::InUse, detail)
+                    .with("available", json!(available))
+                    .with("allocated", json!(allocated))
+                    .with("backordered", json!(backordered))
             }
-            Refusal::Adjustment(AdjustmentError::TooMany) => {
-                let reason = format!("would make a stock of more than {}", StockLevel::MAX);
-                Self::invalid(vec![erp_http::FieldError::body("/quantity", reason)])
+            ItemError::Adjustment(AdjustmentError::InsufficientStock { available }) => {
+                let detail = format!("The stock is {}.", available.get());
+                Self::new(ProblemKind::InsufficientStock, detail).with("available", json!(available))
             }
-            Refusal::Adjustment(AdjustmentError::Moved { found }) => {
-                let detail = format!("The quantity is {} by now; look again and decide anew.", found.get());
-                Self::new(Kind::VersionMismatch, detail).with("quantity", json!(found))
+            ItemError::Adjustment(AdjustmentError::AboveMaximum) => {
+                let reason = format!("must not raise the stock above {}", StockLevel::MAX);
+                Self::invalid(vec![FieldError::body("/quantity", reason)])
             }
-            Refusal::Busy => Self::new(Kind::Conflict, "Others change this at the same time; try again."),
+            ItemError::Adjustment(AdjustmentError::UnexpectedQuantity { found }) => {
+                let detail = format!("The stock is {}: get it again and retry.", found.get());
+                Self::new(ProblemKind::VersionMismatch, detail).with("quantity", json!(found))
+            }
         }
     }
 }
 
-type Service = State<Arc<Items>>;
-
-/// The routes, with their description.
-pub fn router(items: Items) -> OpenApiRouter {
-    routes().with_state(Arc::new(items))
+/// The dependencies of the handlers.
+#[derive(Clone)]
+struct Api {
+    items: Items,
+    committer: Committer,
 }
 
-/// The description of the routes.
+/// Creates the routes with their documentation.
+pub fn router(items: Items, committer: Committer) -> OpenApiRouter {
+    routes().with_state(Api { items, committer })
+}
+
+/// Returns the documentation of the routes.
 pub fn document() -> OpenApi {
     routes().into_openapi()
 }
 
-fn routes() -> OpenApiRouter<Arc<Items>> {
+fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(list_items, create_item))
         .routes(routes!(get_item, update_item, delete_item))
-        .routes(routes!(get_stock, change_stock))
+        .routes(routes!(get_stock, adjust_stock))
         .routes(routes!(list_movements))
 }
 
-/// Lists the items, newest first.
-#[utoipa::path(get, path = "/api/items", tag = "items", params(openapi::ListParams), responses((status = 200, body = [ItemData])))]
-async fn list_items(_: Reader, State(items): Service, query: ListQuery) -> Result<Reply, Problem> {
+/// List items, newest first.
+#[utoipa::path(get, path = "/api/items", tag = "items", params(PageParams), responses((status = 200, body = [ItemData])))]
+async fn list_items(_: Reader, State(api): State<Api>, query: ListQuery) -> Result<Reply, Problem> {
     let page = query.finish()?;
-    let found = items.list(page).await?;
-    let data: Vec<_> = found.rows.iter().map(ItemData::from).collect();
-    Ok(Reply::list("Items retrieved successfully", &data, Meta::new(page, data.len(), found.next))?)
+    let items =
+        api.items.list(page.request).await?.try_map(|item| Ok::<_, Problem>(ItemData::from(&item)))?;
+    page.reply("Items retrieved successfully", &items)
 }
 
-/// Creates an item, with a stock of nothing.
+/// Create an item.
+///
+/// Its stock is 0.
 #[utoipa::path(post, path = "/api/items", tag = "items", request_body = ItemRequest, responses((status = 201, body = ItemData)))]
-async fn create_item(
-    _: Manager,
-    State(items): Service,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
-) -> Result<Reply, Problem> {
-    let ItemForm(details) = body.read()?;
-    Ok(items.create(details, info.write(key, created)).await?.into())
+async fn create_item(_: Manager, State(api): State<Api>, request: JsonRequest) -> Result<Reply, Problem> {
+    let details: ItemDetails = request.read::<ItemRequest>()?.into();
+    let decide = || api.items.create(details.clone(), &request.write.cause);
+    Ok(api.committer.commit(&request.write, decide, ItemData::created).await?.into())
 }
 
-/// Gives an item.
-#[utoipa::path(get, path = "/api/items/{id}", tag = "items", params(openapi::IdParam), responses((status = 200, body = ItemData)))]
-async fn get_item(_: Reader, State(items): Service, PathId(id): PathId<Item>) -> Result<Reply, Problem> {
-    let (item, _) = items.get(id).await?;
-    Ok(found(&item)?.into())
+/// Get an item.
+#[utoipa::path(get, path = "/api/items/{id}", tag = "items", params(PathId<ItemMark>), responses((status = 200, body = ItemData)))]
+async fn get_item(_: Reader, State(api): State<Api>, PathId(id): PathId<ItemMark>) -> Result<Reply, Problem> {
+    let (item, _) = api.items.get(id).await?;
+    Ok(ItemData::render(&item, "Item retrieved successfully")?.into())
 }
 
-/// Changes an item.
-#[utoipa::path(put, path = "/api/items/{id}", tag = "items", params(openapi::IdParam), request_body = ItemRequest, responses((status = 200, body = ItemData)))]
+/// Update an item.
+#[utoipa::path(put, path = "/api/items/{id}", tag = "items", params(PathId<ItemMark>), request_body = ItemRequest, responses((status = 200, body = ItemData)))]
 async fn update_item(
     _: Manager,
-    State(items): Service,
-    PathId(id): PathId<Item>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    State(api): State<Api>,
+    PathId(id): PathId<ItemMark>,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let ItemForm(details) = body.read()?;
-    Ok(items.update(id, details, &expect, info.write(key, updated)).await?.into())
+    let details: ItemDetails = request.read::<ItemRequest>()?.into();
+    let decide = || api.items.update(id, details.clone(), &precondition, &request.write.cause);
+    let render = |item: &Item| ItemData::render(item, "Item updated successfully");
+    Ok(api.committer.commit(&request.write, decide, render).await?.into())
 }
 
-/// Deletes an item. Its SKU is free again; orders that name it keep their data.
-#[utoipa::path(delete, path = "/api/items/{id}", tag = "items", params(openapi::IdParam), responses((status = 200, body = ItemData)))]
+/// Delete an item.
+///
+/// Its SKU becomes free; orders that name it keep their data. An item that has stock, is allocated to orders or is
+/// back-ordered cannot be deleted (409 `in_use`).
+#[utoipa::path(delete, path = "/api/items/{id}", tag = "items", params(PathId<ItemMark>), responses(
+    (status = 200, body = ItemData),
+    (status = 409, description = "in_use", content_type = "application/problem+json", body = ref("#/components/schemas/Problem")),
+))]
 async fn delete_item(
     _: FinanceManager,
-    State(items): Service,
-    PathId(id): PathId<Item>,
-    IfMatch(expect): IfMatch,
+    State(api): State<Api>,
+    PathId(id): PathId<ItemMark>,
+    IfMatch(precondition): IfMatch,
     info: RequestInfo,
 ) -> Result<Reply, Problem> {
-    Ok(items.delete(id, &expect, info.write(Idempotency(None), deleted)).await?.into())
+    let write = WriteRequest { cause: info.cause(), key: None };
+    let decide = || api.items.delete(id, &precondition, &write.cause);
+    let render = |item: &Item| ItemData::render(item, "Item deleted successfully");
+    Ok(api.committer.commit(&write, decide, render).await?.into())
 }
 
-/// Gives the stock of an item.
-#[utoipa::path(get, path = "/api/items/{id}/stock", tag = "stock", params(openapi::IdParam), responses((status = 200, body = StockData)))]
-async fn get_stock(_: Reader, State(items): Service, PathId(id): PathId<Item>) -> Result<Reply, Problem> {
-    let (_, stock) = items.get(id).await?;
-    Ok(stock_found(&stock)?.into())
+/// Get the stock of an item.
+#[utoipa::path(get, path = "/api/items/{id}/stock", tag = "stock", params(PathId<ItemMark>), responses((status = 200, body = StockData)))]
+async fn get_stock(
+    _: Reader,
+    State(api): State<Api>,
+    PathId(id): PathId<ItemMark>,
+) -> Result<Reply, Problem> {
+    let (_, stock) = api.items.get(id).await?;
+    Ok(StockData::render(&stock, "Stock retrieved successfully")?.into())
 }
 
-/// Adjusts the stock of an item by hand. What it adds serves the orders that wait for it, a moment later.
-#[utoipa::path(put, path = "/api/items/{id}/stock", tag = "stock", params(openapi::IdParam), request_body = StockRequest, responses((status = 200, body = StockData)))]
-async fn change_stock(
+/// Adjust the stock of an item.
+///
+/// Added stock fulfils back-orders a moment later.
+#[utoipa::path(put, path = "/api/items/{id}/stock", tag = "stock", params(PathId<ItemMark>), request_body = StockRequest, responses(
+    (status = 200, body = StockData),
+    (status = 412, description = "version_mismatch", content_type = "application/problem+json", body = ref("#/components/schemas/Problem")),
+))]
+async fn adjust_stock(
     _: Manager,
-    State(items): Service,
-    PathId(id): PathId<Item>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    State(api): State<Api>,
+    PathId(id): PathId<ItemMark>,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let StockForm { adjustment, reason } = body.read()?;
-    Ok(items.adjust(id, adjustment, reason, &expect, info.write(key, stock_changed)).await?.into())
+    let (adjustment, reason) = request.read::<StockRequest>()?.into();
+    let decide = || api.items.adjust(id, adjustment, reason.clone(), &precondition, &request.write.cause);
+    let render = |stock: &Stock| StockData::render(stock, "Stock updated successfully");
+    Ok(api.committer.commit(&request.write, decide, render).await?.into())
 }
 
-/// Lists what changed the stock of an item, newest first. The changes add up to the stock.
-#[utoipa::path(get, path = "/api/items/{id}/movements", tag = "stock", params(openapi::IdParam, openapi::ListParams), responses((status = 200, body = [MovementData])))]
+/// List the movements of an item, newest first.
+///
+/// They add up to the stock.
+#[utoipa::path(get, path = "/api/items/{id}/movements", tag = "stock", params(PathId<ItemMark>, PageParams), responses((status = 200, body = [MovementData])))]
 async fn list_movements(
     _: Reader,
-    State(items): Service,
-    PathId(id): PathId<Item>,
+    State(api): State<Api>,
+    PathId(id): PathId<ItemMark>,
     query: ListQuery,
 ) -> Result<Reply, Problem> {
     let page = query.finish()?;
-    let found = items.movements(id, page).await?;
-    let data: Vec<_> = found.rows.iter().map(MovementData::from).collect();
-    Ok(Reply::list("Movements retrieved successfully", &data, Meta::new(page, data.len(), found.next))?)
-}
-
-fn created(item: &Item) -> Result<Answer, serde_json::Error> {
-    let location = format!("/api/items/{}", item.id);
-    let reply = Reply::created("Item created successfully", &ItemData::from(item), location)?;
-    Ok(reply.version(item.version).0)
-}
-
-fn found(item: &Item) -> Result<Answer, serde_json::Error> {
-    said(item, "Item retrieved successfully")
-}
-
-fn updated(item: &Item) -> Result<Answer, serde_json::Error> {
-    said(item, "Item updated successfully")
-}
-
-fn deleted(item: &Item) -> Result<Answer, serde_json::Error> {
-    said(item, "Item deleted successfully")
-}
-
-fn said(item: &Item, message: &str) -> Result<Answer, serde_json::Error> {
-    Ok(Reply::ok(message, &ItemData::from(item))?.version(item.version).0)
-}
-
-fn stock_found(stock: &Stock) -> Result<Answer, serde_json::Error> {
-    Ok(Reply::ok("Stock retrieved successfully", &StockData::from(stock))?.version(stock.sequence).0)
-}
-
-fn stock_changed(stock: &Stock) -> Result<Answer, serde_json::Error> {
-    Ok(Reply::ok("Stock updated successfully", &StockData::from(stock))?.version(stock.sequence).0)
+    let movements = api.items.movements(id, page.request).await?;
+    let movements = movements.try_map(|movement| Ok::<_, Problem>(MovementData::from(movement)))?;
+    page.reply("Movements retrieved successfully", &movements)
 }

@@ -1,52 +1,46 @@
-//! Settings and wiring. `TABLE_NAME` is the inventory table.
+//! Settings and dependencies. `TABLE_NAME` is the inventory table.
 
 use std::sync::Arc;
 
-use erp_aws::answers::Answers;
-use erp_aws::{ConfigError, Table, clients, config};
-use erp_domain::ports::{RandomIds, SystemClock};
-use erp_http::{App, idempotency};
+use erp_aws::clients;
+use erp_domain::time::{RandomIds, SystemClock};
+use erp_domain::{Clock, Ids, SettingError, Settings};
+use erp_http::App;
+use erp_service::Committer;
 
-use crate::allocations::Allocations;
 use crate::api;
-use crate::items::Items;
-use crate::store::DynamoStore;
+use crate::service::{Allocations, Items};
+use crate::store::InventoryStore;
 
-/// The store, with its connection made.
+/// Opens the inventory table and connects to DynamoDB.
 ///
 /// # Errors
-/// When a setting is missing.
-pub async fn store() -> Result<DynamoStore, ConfigError> {
-    let name = config::required("TABLE_NAME")?;
-    let client = aws_sdk_dynamodb::Client::new(&clients::sdk_config().await);
-    let table = Table::new(client, name);
-    clients::warm(&table).await;
-    Ok(DynamoStore::new(table))
+/// If a setting is missing.
+pub async fn store() -> Result<InventoryStore, SettingError> {
+    let sdk = clients::sdk_config().await;
+    Ok(InventoryStore::new(clients::table(&Settings::from_env(), &sdk).await?))
 }
 
-/// The service behind the API, ready to run.
+/// Creates the service behind the API from the environment.
 ///
 /// # Errors
-/// When a setting is missing.
-pub async fn app() -> Result<App, ConfigError> {
-    Ok(assemble(store().await?))
+/// If a setting is missing.
+pub async fn app() -> Result<App, SettingError> {
+    Ok(build(store().await?, Arc::new(SystemClock), Arc::new(RandomIds)))
 }
 
-/// The service behind the API, over a store.
-pub fn assemble(store: DynamoStore) -> App {
-    let clock = Arc::new(SystemClock);
-    let answers = Arc::new(Answers { table: store.table().clone(), clock: clock.clone() });
-    let items = Items { store: Arc::new(store), clock: clock.clone(), ids: Arc::new(RandomIds) };
-    let (routes, _) = api::router(items).split_for_parts();
-    let layer = idempotency::Layer { answers, clock: clock.clone(), pepper: Arc::new([]) };
-    App::new(routes, clock).idempotent(layer)
+/// Creates the service behind the API.
+pub fn build(store: InventoryStore, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> App {
+    // Requests contain no secrets, so their fingerprints need no pepper.
+    let committer = Committer::new(store.table().clone(), clock.clone(), Arc::new([]));
+    let (routes, _) = api::router(Items { store, clock: clock.clone(), ids }, committer).split_for_parts();
+    App::new(routes, clock)
 }
 
-/// What the worker works with.
+/// Creates the use cases of the worker from the environment.
 ///
 /// # Errors
-/// When a setting is missing.
-pub async fn allocations() -> Result<Allocations, ConfigError> {
-    let store = Arc::new(store().await?);
-    Ok(Allocations { store, clock: Arc::new(SystemClock), ids: Arc::new(RandomIds) })
+/// If a setting is missing.
+pub async fn allocations() -> Result<Allocations, SettingError> {
+    Ok(Allocations { store: store().await?, clock: Arc::new(SystemClock), ids: Arc::new(RandomIds) })
 }

@@ -1,26 +1,24 @@
 //! Items and stock.
 //!
 //! ```text
-//! api          routes and handlers
-//! items        use cases of items and of adjusting stock by hand
-//! allocations  use cases of orders: what they take, wait for, bring and give back
-//! worker       events from `stock-queue`, each to its use case
-//! query        what other services ask
-//! ports        what the stores promise
-//! audit        what whoever checks the books may read
-//! store        the DynamoDB table
-//! config       settings and wiring
+//! domain   items, stock, allocations: types, state machine, decisions
+//! service  use cases: items and adjustments of stock; allocations of orders
+//! store    the DynamoDB table
+//! ledger   read-only access to every row, for reconciliation
+//! api      routes and handlers
+//! worker   events from `stock-queue`
+//! query    synchronous queries of other contexts
+//! config   settings and dependencies
 //! ```
 //!
-//! Three Lambdas: `inventory-api` behind API Gateway, `inventory-worker` behind `stock-queue`, and
-//! `inventory-query`, which other services invoke and which may only read.
+//! Three Lambdas: `inventory-api` behind API Gateway, `inventory-worker` behind `stock-queue`, and `inventory-query`,
+//! which other services invoke and which only reads.
 
-pub mod allocations;
 pub mod api;
-pub mod audit;
 pub mod config;
-pub mod items;
-pub mod ports;
+pub mod domain;
+pub mod ledger;
 pub mod query;
+pub mod service;
 pub mod store;
 pub mod worker;

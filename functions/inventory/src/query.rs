@@ -1,39 +1,39 @@
-//! What other services ask.
+//! Synchronous queries of other contexts.
 
-use std::sync::Arc;
-
-use erp_contracts::StoreError;
-use erp_contracts::question::{ItemFacts, ItemsAnswer, ItemsQuestion};
+use erp_aws::StoreError;
+use erp_contracts::query::{ItemSnapshot, ItemsQuery, ItemsQueryResponse};
 use lambda_runtime::{LambdaEvent, service_fn};
 
-use crate::ports::ItemStore;
+use crate::store::InventoryStore;
 
-/// Answers questions in Lambda until the environment ends.
+/// Runs in Lambda until the environment ends.
 ///
 /// # Errors
-/// When the runtime cannot go on.
-pub async fn run(store: impl ItemStore + 'static) -> Result<(), lambda_runtime::Error> {
-    let store: Arc<dyn ItemStore> = Arc::new(store);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<ItemsQuestion>| {
-        let store = Arc::clone(&store);
-        async move { answer(store.as_ref(), event.payload).await.map_err(lambda_runtime::Error::from) }
+/// If the runtime fails.
+pub async fn run(store: InventoryStore) -> Result<(), lambda_runtime::Error> {
+    let store = &store;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<ItemsQuery>| {
+        query_items(store, event.payload).await.map_err(lambda_runtime::Error::from)
     }))
     .await
 }
 
-/// What is known of the items that are there.
+/// Returns price and stock of the items that exist.
 ///
 /// # Errors
-/// When the store does not answer: the one who asks must not take that for "no".
-pub async fn answer(store: &dyn ItemStore, question: ItemsQuestion) -> Result<ItemsAnswer, StoreError> {
-    let mut ids = question.items;
+/// If the table is unavailable, which does not mean that an item does not exist.
+pub async fn query_items(
+    store: &InventoryStore,
+    query: ItemsQuery,
+) -> Result<ItemsQueryResponse, StoreError> {
+    let mut ids = query.items;
     ids.sort_unstable();
     ids.dedup();
     let found = store.find_all(&ids).await?;
-    let facts = found.into_iter().map(|(item, stock)| ItemFacts {
-        id: item.id,
-        unit_price: item.details.unit_price,
-        quantity: stock.quantity.get(),
+    let snapshots = found.into_iter().map(|(item, stock)| ItemSnapshot {
+        id: item.id(),
+        unit_price: item.details().unit_price,
+        quantity: stock.quantity().get(),
     });
-    Ok(ItemsAnswer { items: facts.collect() })
+    Ok(ItemsQueryResponse { items: snapshots.collect() })
 }

@@ -1,22 +1,20 @@
-//! Events from `stock-queue`, each to its use case.
+//! Events from `stock-queue`, each mapped to its use case.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use erp_aws::batch::{MessageError, handle_each};
 use erp_contracts::data::{OrderChanged, StockAdjusted, StockDecided};
-use erp_contracts::{Event, EventKind, StoreError};
-use erp_domain::Id;
-use erp_domain::item::Item;
-use erp_domain::order::Order;
-use erp_domain::stock::Fact;
+use erp_contracts::{Event, EventKind};
+use erp_domain::{ItemId, OrderId};
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::allocations::{Allocations, OrderFact};
+use crate::domain::{OrderDemand, OrderFact};
+use crate::service::{Allocations, OrderEvent};
 
-/// Works in Lambda until the environment ends.
+/// Runs in Lambda until the environment ends.
 ///
 /// # Errors
-/// When the runtime cannot go on.
+/// If the runtime fails.
 pub async fn run(allocations: Allocations) -> Result<(), lambda_runtime::Error> {
     let allocations = &allocations;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
@@ -25,71 +23,68 @@ pub async fn run(allocations: Allocations) -> Result<(), lambda_runtime::Error> 
     .await
 }
 
-/// Works through a batch; names the messages that failed.
+/// Processes a batch and reports the messages that failed.
 pub async fn work(allocations: &Allocations, batch: SqsEvent) -> SqsBatchResponse {
     handle_each(batch, |event| handle(allocations, event)).await
 }
 
-/// What an event asks of inventory.
+/// The use case that an event requires.
 #[derive(Debug, Clone)]
-pub enum Asked {
-    /// To make what happened to an order true of the stock.
-    Settle(OrderFact),
-    /// To do what follows from inventory's own decision about an order.
-    Follow(Id<Order>),
-    /// To let stock that arrived serve those that wait for the item.
-    Serve(Id<Item>),
-    /// Nothing.
-    Nothing,
+pub enum Command {
+    /// Apply an event of an order to its allocation.
+    ApplyEvent(OrderEvent),
+    /// Apply the side effects of a decision about an order.
+    ApplySideEffects(OrderId),
+    /// Fulfil the back-orders of an item whose stock was increased.
+    FulfilBackorders(ItemId),
+    /// Do nothing.
+    Ignore,
 }
 
-/// Reads what an event asks.
-///
-/// # Errors
-/// [`MessageError::Poison`] when the event does not carry what its kind says.
-pub fn asked(event: &Event) -> Result<Asked, MessageError> {
-    match event.kind {
-        EventKind::SalesConfirmed => fact(event, Fact::Confirmed),
-        EventKind::SalesCancelled => fact(event, Fact::Cancelled),
-        EventKind::PurchaseReceived => fact(event, Fact::Received),
-        EventKind::OrderAllocated | EventKind::OrderReleased => {
-            let decided: StockDecided = read(event)?;
-            Ok(Asked::Follow(decided.order_id))
-        }
-        EventKind::StockAdjusted => {
-            let adjusted: StockAdjusted = read(event)?;
-            Ok(if adjusted.change > 0 { Asked::Serve(adjusted.item_id) } else { Asked::Nothing })
-        }
-        other => {
-            // The subscriptions let nothing else through; if they do, nothing is asked of us.
-            tracing::warn!(kind = %other, "an event that is none of ours");
-            Ok(Asked::Nothing)
-        }
+impl Command {
+    /// Parses an event.
+    ///
+    /// # Errors
+    /// [`MessageError::Poison`] if its payload does not have the shape of its type.
+    pub fn parse(event: &Event) -> Result<Self, MessageError> {
+        Ok(match event.kind {
+            EventKind::SalesConfirmed => Self::apply(event, OrderFact::Confirmed)?,
+            EventKind::SalesCancelled => Self::apply(event, OrderFact::Cancelled)?,
+            EventKind::PurchaseReceived => Self::apply(event, OrderFact::Received)?,
+            EventKind::OrderAllocated | EventKind::OrderReleased => {
+                Self::ApplySideEffects(read::<StockDecided>(event)?.order_id)
+            }
+            EventKind::StockAdjusted => {
+                let StockAdjusted { item_id, change, .. } = read(event)?;
+                if change > 0 { Self::FulfilBackorders(item_id) } else { Self::Ignore }
+            }
+            other => {
+                tracing::warn!(kind = %other, "event of a type that the subscription should filter out");
+                Self::Ignore
+            }
+        })
+    }
+
+    fn apply(event: &Event, fact: OrderFact) -> Result<Self, MessageError> {
+        let changed: OrderChanged<IgnoredAny> = read(event)?;
+        let order = OrderDemand { order_id: changed.order_id, demand: changed.demand(), since: event.time };
+        Ok(Self::ApplyEvent(OrderEvent { order, fact, cause: event.cause() }))
     }
 }
 
 async fn handle(allocations: &Allocations, event: Event) -> Result<(), MessageError> {
     let cause = event.cause();
-    let done = match asked(&event)? {
-        Asked::Settle(fact) => allocations.settle(&fact).await,
-        Asked::Follow(order_id) => allocations.follow(order_id, &cause).await,
-        Asked::Serve(item_id) => allocations.serve(std::iter::once(item_id), &cause).await,
-        Asked::Nothing => Ok(()),
+    let done = match Command::parse(&event)? {
+        Command::ApplyEvent(event) => allocations.apply_event(&event).await,
+        Command::ApplySideEffects(order_id) => allocations.apply_side_effects(order_id, &cause).await,
+        Command::FulfilBackorders(item_id) => {
+            allocations.fulfil_backorders(std::iter::once(item_id), &cause).await
+        }
+        Command::Ignore => Ok(()),
     };
-    done.map_err(retry)
-}
-
-fn fact(event: &Event, fact: Fact) -> Result<Asked, MessageError> {
-    let order: OrderChanged = read(event)?;
-    let demand = order.demand();
-    let fact = OrderFact { order_id: order.order_id, fact, demand, at: event.time, cause: event.cause() };
-    Ok(Asked::Settle(fact))
+    done.map_err(|error| MessageError::retry(&error))
 }
 
 fn read<T: DeserializeOwned>(event: &Event) -> Result<T, MessageError> {
     event.data().map_err(|error| MessageError::Poison(error.to_string()))
-}
-
-fn retry(error: StoreError) -> MessageError {
-    MessageError::Retry(erp_contracts::chain(&error))
 }

@@ -1,4 +1,4 @@
-//! The Lambda that other services ask which items are there, at what price, and how many.
+//! The Lambda that other services query for price and stock of items.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -1,4 +1,4 @@
-//! The Lambda behind `stock-queue`: it changes stock.
+//! The Lambda behind `stock-queue`, which allocates stock to orders.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

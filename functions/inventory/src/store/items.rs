@@ -2,204 +2,183 @@
 
 use std::collections::HashMap;
 
-use async_trait::async_trait;
-use erp_aws::list::{List, shards};
-use erp_aws::metric::{self, Metric};
-use erp_aws::outbox::EventRow;
-use erp_aws::table::{NOT_THERE, THERE};
-use erp_aws::transaction::{number, text};
-use erp_aws::{Change, Key, Transaction, TransactionError, answers};
-use erp_contracts::{Along, Page, Rows, StoreError};
-use erp_domain::item::Item;
-use erp_domain::stock::{Movement, Stock};
-use erp_domain::{Id, StockLevel};
+use erp_aws::list::List;
+use erp_aws::metric::Metric;
+use erp_aws::table::ABSENT;
+use erp_aws::transaction::{Change as RowChange, number, text};
+use erp_aws::{Key, Page, PageRequest, StoreError, Transaction};
+use erp_contracts::Event;
+use erp_domain::ItemId;
+use erp_service::{Change, OnFailure};
 
 use super::row::{GuardRow, ItemOrStock, ItemRow, MovementRow, StockRow};
-use super::{DynamoStore, keys};
-use crate::ports::{Conflict, ItemStore};
+use super::{InventoryStore, keys};
+use crate::domain::{Item, ItemError, Movement, Stock};
 
-/// The item is still at the version that was read.
+/// The item has the version that was read.
 const SAME_VERSION: &str = "#version = :version";
-/// The stock has not moved since it was read.
+/// The stock has not changed since it was read.
 const SAME_SEQUENCE: &str = "#sequence = :sequence";
-/// The SKU is held by this item.
-const HELD_BY: &str = "#id = :id";
+/// The item has no stock, and no order needs it. Rows written before the counters do not have them.
+const UNUSED: &str = "#quantity = :zero AND (attribute_not_exists(#allocated) OR #allocated = :zero) AND (attribute_not_exists(#backordered) OR #backordered = :zero)";
+/// The SKU is reserved for this item.
+const RESERVED_BY: &str = "#id = :id";
 
-/// The actions of a write, by what their conditions are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    Item,
-    Stock,
-    Movement,
-    TakeSku,
-    FreeSku,
-    Event,
-    Answer,
-}
+type ItemTransaction = Transaction<OnFailure<ItemError>>;
 
-/// Which condition it was. The answer comes first: when it is there, this very request was carried out before, and
-/// that is why the others do not hold.
-fn conflict(error: TransactionError<Action>) -> StoreError<Conflict> {
-    if error.failed(&Action::Answer) {
-        StoreError::Answered
-    } else if error.failed(&Action::Item) || error.failed(&Action::Stock) {
-        StoreError::Conflict(Conflict::Stale)
-    } else if error.failed(&Action::TakeSku) {
-        StoreError::Conflict(Conflict::SkuTaken)
-    } else {
-        error.into()
-    }
-}
-
-impl DynamoStore {
-    fn take_sku(
-        &self,
-        transaction: &mut Transaction<Action>,
-        item: &Item,
-    ) -> Result<(), StoreError<Conflict>> {
-        let Key { pk, sk } = keys::sku(&item.details.sku);
-        transaction.put(Action::TakeSku, &self.table, &GuardRow { pk, sk, id: item.id }, NOT_THERE)
-    }
-
-    fn free_sku(
-        &self,
-        transaction: &mut Transaction<Action>,
-        item: &Item,
-    ) -> Result<(), StoreError<Conflict>> {
-        let key = keys::sku(&item.details.sku);
-        let values = vec![(":id", text(item.id))];
-        let change = Change { key, update: String::new(), condition: HELD_BY, values };
-        transaction.delete(Action::FreeSku, &self.table, change)
-    }
-
-    async fn commit(
-        &self,
-        mut transaction: Transaction<Action>,
-        id: Id<Item>,
-        along: &Along,
-    ) -> Result<(), StoreError<Conflict>> {
-        if let Some(event) = &along.event {
-            let row = EventRow::to_publish::<Conflict>(&keys::partition(id), event)?;
-            transaction.put(Action::Event, &self.table, &row, NOT_THERE)?;
-        }
-        if let Some(record) = &along.record {
-            answers::add(&mut transaction, Action::Answer, &self.table, record)?;
-        }
-        if transaction.is_empty() {
-            return Ok(());
-        }
-        transaction.commit(&self.table).await.map_err(conflict)
-    }
-}
-
-#[async_trait]
-impl ItemStore for DynamoStore {
-    async fn find(&self, id: Id<Item>) -> Result<Option<(Item, Stock)>, StoreError> {
+impl InventoryStore {
+    /// Reads an item and its stock, strongly consistent.
+    ///
+    /// # Errors
+    /// If the table is unavailable, or the item has no stock row.
+    pub async fn find(&self, id: ItemId) -> Result<Option<(Item, Stock)>, StoreError> {
         Ok(self.find_all(&[id]).await?.pop())
     }
 
-    async fn find_all(&self, ids: &[Id<Item>]) -> Result<Vec<(Item, Stock)>, StoreError> {
+    /// Reads the items that exist with their stock, strongly consistent. The ids must be distinct.
+    ///
+    /// # Errors
+    /// As [`InventoryStore::find`].
+    pub async fn find_all(&self, ids: &[ItemId]) -> Result<Vec<(Item, Stock)>, StoreError> {
         let keys: Vec<Key> = ids.iter().flat_map(|id| [keys::item(*id), keys::stock(*id)]).collect();
         let mut items = Vec::new();
         let mut stocks = HashMap::new();
         for row in self.table.get_all(&keys).await? {
             match row {
-                ItemOrStock::Item(row) => items.push(row.into_item()?),
-                ItemOrStock::Stock(row) => {
-                    let stock = row.into_stock()?;
-                    stocks.insert(stock.item_id, stock);
+                ItemOrStock::Item(row) => items.push(Item::try_from(row)?),
+                ItemOrStock::Stock(StockRow { value: stock, .. }) => {
+                    stocks.insert(stock.item_id(), stock);
                 }
             }
         }
-        let with_stock = items.into_iter().map(|item| match stocks.remove(&item.id) {
+        let with_stock = items.into_iter().map(|item| match stocks.remove(&item.id()) {
             Some(stock) => Ok((item, stock)),
-            None => Err(StoreError::unavailable("an item has no stock row")),
+            // Also if the item is being deleted: the batch is not a snapshot. A later attempt finds neither row.
+            None => Err(StoreError::new("an item has no stock row")),
         });
         with_stock.collect()
     }
 
-    async fn list(&self, page: Page) -> Result<Rows<Item>, StoreError> {
-        let partitions = shards(keys::ITEMS);
-        let list = List { table: &self.table, index: Some("list"), partitions, prefix: "", filter: None };
-        let Rows { rows, next } = list.page::<ItemRow>(page).await?;
-        let rows = rows.into_iter().map(ItemRow::into_item).collect::<Result<_, _>>()?;
-        Ok(Rows { rows, next })
+    /// Reads a page of the items, newest first.
+    ///
+    /// # Errors
+    /// If the table is unavailable.
+    pub async fn list(&self, page: PageRequest) -> Result<Page<Item>, StoreError> {
+        let list = List::sharded(&self.table, "list", keys::ITEMS);
+        list.page::<ItemRow>(page).await?.try_map(Item::try_from)
     }
 
-    async fn movements(&self, id: Id<Item>, page: Page) -> Result<Rows<Movement>, StoreError> {
+    /// Reads a page of the movements of an item, newest first.
+    ///
+    /// # Errors
+    /// If the table is unavailable.
+    pub async fn movements(&self, id: ItemId, page: PageRequest) -> Result<Page<Movement>, StoreError> {
         let partitions = vec![keys::partition(id)];
         let list =
             List { table: &self.table, index: None, partitions, prefix: keys::MOVEMENT_PREFIX, filter: None };
-        let Rows { rows, next } = list.page::<MovementRow>(page).await?;
-        Ok(Rows { rows: rows.into_iter().map(Movement::from).collect(), next })
+        list.page::<MovementRow>(page).await?.try_map(|row| Ok(row.value))
     }
 
-    async fn insert(&self, item: &Item, along: &Along) -> Result<(), StoreError<Conflict>> {
-        let stock =
-            Stock { item_id: item.id, quantity: StockLevel::ZERO, sequence: 0, updated_at: item.created_at };
+    /// Inserts a new item with an empty stock.
+    ///
+    /// # Errors
+    /// If a row cannot be serialised.
+    pub fn insert(&self, item: &Item, event: &Event) -> Result<Change<Item, ItemError>, StoreError> {
+        let stock = Stock::empty(item.id(), item.created_at());
         let mut transaction = Transaction::new();
-        transaction.put(Action::Item, &self.table, &ItemRow::from(item), NOT_THERE)?;
-        transaction.put(Action::Stock, &self.table, &StockRow::from(&stock), NOT_THERE)?;
-        self.take_sku(&mut transaction, item)?;
-        self.commit(transaction, item.id, along).await
+        transaction.put(OnFailure::Bug, &self.table, &ItemRow::from(item), ABSENT)?;
+        transaction.put(OnFailure::Bug, &self.table, &StockRow::from(stock), ABSENT)?;
+        self.reserve_sku(&mut transaction, item)?;
+        Change::new(item.clone(), transaction).with_event(&self.table, &keys::partition(item.id()), event)
     }
 
-    async fn replace(&self, old: &Item, new: &Item, along: &Along) -> Result<(), StoreError<Conflict>> {
+    /// Replaces an item if it still has the version of `old`. The SKU of `old` becomes free.
+    ///
+    /// # Errors
+    /// If a row cannot be serialised.
+    pub fn replace(
+        &self,
+        old: &Item,
+        new: &Item,
+        event: &Event,
+    ) -> Result<Change<Item, ItemError>, StoreError> {
         let mut transaction = Transaction::new();
-        let version = vec![(":version", number(old.version))];
-        transaction.put_with(Action::Item, &self.table, &ItemRow::from(new), SAME_VERSION, version)?;
-        if old.details.sku != new.details.sku {
-            self.take_sku(&mut transaction, new)?;
+        let version = vec![(":version", number(old.version()))];
+        transaction.put_with(OnFailure::Stale, &self.table, &ItemRow::from(new), SAME_VERSION, version)?;
+        if old.details().sku != new.details().sku {
+            self.reserve_sku(&mut transaction, new)?;
             self.free_sku(&mut transaction, old)?;
         }
-        self.commit(transaction, new.id, along).await
+        Change::new(new.clone(), transaction).with_event(&self.table, &keys::partition(new.id()), event)
     }
 
-    async fn delete(&self, item: &Item, along: &Along) -> Result<(), StoreError<Conflict>> {
+    /// Deletes an item and its stock if the item has the same version and is unused, and frees its SKU. The movements
+    /// stay.
+    ///
+    /// # Errors
+    /// If a row cannot be serialised.
+    pub fn delete(&self, item: &Item, event: &Event) -> Result<Change<Item, ItemError>, StoreError> {
         let mut transaction = Transaction::new();
-        let values = vec![(":version", number(item.version))];
-        let gone =
-            Change { key: keys::item(item.id), update: String::new(), condition: SAME_VERSION, values };
-        transaction.delete(Action::Item, &self.table, gone)?;
+        let same = RowChange {
+            key: keys::item(item.id()),
+            update: String::new(),
+            condition: SAME_VERSION,
+            values: vec![(":version", number(item.version()))],
+        };
+        transaction.delete(OnFailure::Stale, &self.table, same)?;
+        let unused = RowChange {
+            key: keys::stock(item.id()),
+            update: String::new(),
+            condition: UNUSED,
+            values: vec![(":zero", number(0))],
+        };
+        transaction.delete(OnFailure::Stale, &self.table, unused)?;
         self.free_sku(&mut transaction, item)?;
-        self.commit(transaction, item.id, along).await
+        Change::new(item.clone(), transaction).with_event(&self.table, &keys::partition(item.id()), event)
     }
 
-    async fn adjust(
+    /// Changes the stock from `old` to `new` and adds the movement, if the stock has not changed since it was read.
+    ///
+    /// # Errors
+    /// If a row cannot be serialised.
+    pub fn adjust(
         &self,
-        stock: &Stock,
-        movement: Option<&Movement>,
-        along: &Along,
-    ) -> Result<(), StoreError<Conflict>> {
+        old: &Stock,
+        new: &Stock,
+        movement: &Movement,
+        event: &Event,
+    ) -> Result<Change<Stock, ItemError>, StoreError> {
         let mut transaction = Transaction::new();
-        if let Some(movement) = movement {
-            let there = Change {
-                key: keys::item(stock.item_id),
-                update: String::new(),
-                condition: THERE,
-                values: vec![],
-            };
-            transaction.check(Action::Item, &self.table, there)?;
-            let change = Change {
-                key: keys::stock(stock.item_id),
-                update:
-                    "SET #quantity = #quantity + :change, #sequence = #sequence + :one, #updated_at = :at"
-                        .into(),
-                condition: SAME_SEQUENCE,
-                values: vec![
-                    (":change", number(movement.change)),
-                    (":one", number(1)),
-                    (":at", text(movement.at)),
-                    (":sequence", number(stock.sequence)),
-                ],
-            };
-            transaction.update(Action::Stock, &self.table, change)?;
-            transaction.put(Action::Movement, &self.table, &MovementRow::from(movement), NOT_THERE)?;
-        }
-        self.commit(transaction, stock.item_id, along).await?;
-        if movement.is_some() {
-            metric::count(Metric::StockMovements);
-        }
-        Ok(())
+        let change = RowChange {
+            key: keys::stock(old.item_id()),
+            update: "SET #quantity = :quantity, #sequence = :next, #updated_at = :at".into(),
+            condition: SAME_SEQUENCE,
+            values: vec![
+                (":quantity", number(new.quantity().get())),
+                (":next", number(new.sequence())),
+                (":at", text(new.updated_at())),
+                (":sequence", number(old.sequence())),
+            ],
+        };
+        transaction.update(OnFailure::Stale, &self.table, change)?;
+        transaction.put(OnFailure::Bug, &self.table, &MovementRow::from(movement.clone()), ABSENT)?;
+        let change = Change::new(*new, transaction).with_metric(Metric::StockMovements, 1);
+        change.with_event(&self.table, &keys::partition(old.item_id()), event)
+    }
+
+    fn reserve_sku(&self, transaction: &mut ItemTransaction, item: &Item) -> Result<(), StoreError> {
+        let Key { pk, sk } = keys::sku(&item.details().sku);
+        let guard = GuardRow { pk, sk, id: item.id() };
+        transaction.put(OnFailure::Rejected(ItemError::SkuTaken), &self.table, &guard, ABSENT)
+    }
+
+    fn free_sku(&self, transaction: &mut ItemTransaction, item: &Item) -> Result<(), StoreError> {
+        let reserved = RowChange {
+            key: keys::sku(&item.details().sku),
+            update: String::new(),
+            condition: RESERVED_BY,
+            values: vec![(":id", text(item.id()))],
+        };
+        transaction.delete(OnFailure::Bug, &self.table, reserved)
     }
 }

@@ -1,26 +1,26 @@
 //! The inventory table.
 
 mod allocations;
-mod audit;
 mod items;
-mod keys;
-mod row;
+pub(crate) mod keys;
+pub(crate) mod row;
 
+pub use allocations::Backorder;
 use erp_aws::Table;
 
 /// Items, stock and allocations in DynamoDB.
 #[derive(Debug, Clone)]
-pub struct DynamoStore {
+pub struct InventoryStore {
     table: Table,
 }
 
-impl DynamoStore {
-    /// Inventory in this table.
+impl InventoryStore {
+    /// Creates a store over the inventory table.
     pub fn new(table: Table) -> Self {
         Self { table }
     }
 
-    /// The table.
+    /// Returns the table.
     pub fn table(&self) -> &Table {
         &self.table
     }

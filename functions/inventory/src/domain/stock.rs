@@ -1,0 +1,183 @@
+//! The stock of an item, and its movements.
+
+use erp_domain::{ItemId, OrderId, StockChange, StockLevel, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::ItemError;
+
+/// The stock of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stock {
+    item_id: ItemId,
+    quantity: StockLevel,
+    /// The rows of items created before the two counters do not have them.
+    #[serde(default)]
+    allocated: i64,
+    #[serde(default)]
+    backordered: i64,
+    sequence: u64,
+    updated_at: Timestamp,
+}
+
+/// An adjustment that a user requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adjustment {
+    /// Changes the quantity by a number.
+    By(StockChange),
+    /// Sets the quantity.
+    SetTo {
+        /// The new quantity.
+        target: StockLevel,
+        /// The quantity that the user has seen.
+        expected: Option<StockLevel>,
+    },
+}
+
+/// The reason why an adjustment is not possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdjustmentError {
+    /// The quantity would become negative.
+    InsufficientStock {
+        /// The available quantity.
+        available: StockLevel,
+    },
+    /// The quantity would be raised above [`StockLevel::MAX`].
+    AboveMaximum,
+    /// The quantity is not the expected one.
+    UnexpectedQuantity {
+        /// The available quantity.
+        found: StockLevel,
+    },
+}
+
+impl Stock {
+    /// Creates the stock of a new item: no quantity.
+    pub fn empty(item_id: ItemId, now: Timestamp) -> Self {
+        let quantity = StockLevel::ZERO;
+        Self { item_id, quantity, allocated: 0, backordered: 0, sequence: 0, updated_at: now }
+    }
+
+    /// Returns the stock after an adjustment, with the change; `None` if the quantity stays as it is.
+    ///
+    /// # Errors
+    /// If the adjustment is not possible.
+    pub fn adjust(
+        &self,
+        adjustment: Adjustment,
+        now: Timestamp,
+    ) -> Result<Option<(Self, StockChange)>, AdjustmentError> {
+        let (quantity, change) = match adjustment {
+            Adjustment::By(change) => match self.quantity.apply(change) {
+                Some(quantity) => (quantity, change),
+                None if change.get() < 0 => {
+                    return Err(AdjustmentError::InsufficientStock { available: self.quantity });
+                }
+                None => return Err(AdjustmentError::AboveMaximum),
+            },
+            Adjustment::SetTo { expected: Some(expected), .. } if expected != self.quantity => {
+                return Err(AdjustmentError::UnexpectedQuantity { found: self.quantity });
+            }
+            Adjustment::SetTo { target, .. } => match self.quantity.change_to(target) {
+                Some(change) => (target, change),
+                None => return Ok(None),
+            },
+        };
+        let updated_at = now.max(self.updated_at);
+        Ok(Some((Self { quantity, sequence: self.sequence + 1, updated_at, ..*self }, change)))
+    }
+
+    /// Checks that the item can be deleted: no stock, and no order needs it.
+    ///
+    /// # Errors
+    /// [`ItemError::InUse`].
+    pub fn check_unused(&self) -> Result<(), ItemError> {
+        let &Self { quantity: available, allocated, backordered, .. } = self;
+        if available == StockLevel::ZERO && allocated == 0 && backordered == 0 {
+            return Ok(());
+        }
+        Err(ItemError::InUse { available, allocated, backordered })
+    }
+
+    /// Returns the item.
+    pub fn item_id(&self) -> ItemId {
+        self.item_id
+    }
+
+    /// Returns the available quantity.
+    pub fn quantity(&self) -> StockLevel {
+        self.quantity
+    }
+
+    /// Returns the number of changes of the quantity: each has one movement.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Returns the time of the last change of the quantity.
+    pub fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+}
+
+/// A change of the stock of an item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Movement {
+    /// Unique among the movements of the item, and the same however often the movement is written.
+    pub id: Uuid,
+    /// The item.
+    pub item_id: ItemId,
+    /// The signed change.
+    pub change: i64,
+    /// The kind of the change.
+    pub kind: MovementKind,
+    /// The order; `None` for an adjustment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+    /// The reason that the user entered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The time of the change.
+    pub at: Timestamp,
+}
+
+/// The kind of a change of stock.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::IntoStaticStr,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum MovementKind {
+    /// Allocated to a sales order.
+    Allocated,
+    /// Returned to stock by a cancelled sales order.
+    Released,
+    /// Received from a vendor.
+    Received,
+    /// Adjusted by a user.
+    Adjusted,
+}
+
+impl MovementKind {
+    /// Returns the sign of an order's change: -1 removes stock, 1 adds stock. An adjustment has its own sign.
+    pub const fn sign(self) -> i64 {
+        match self {
+            Self::Allocated => -1,
+            Self::Released | Self::Received | Self::Adjusted => 1,
+        }
+    }
+
+    /// Returns the name in JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
