@@ -8,6 +8,7 @@
 //! iam        access keys, and the permissions of the functions' roles
 //! dynamodb   the DynamoDB and Streams endpoint (dynoxide behind a policy check)
 //! broker     the SNS and SQS endpoint, on SQLite: messages survive a crash
+//! database_file   checks an SQLite file before it is opened for writing
 //! lambda     the Runtime API, environments (processes) of functions, Invoke
 //! gateway    API Gateway: routes, authorizer with cache, gateway responses, CORS
 //! event_source_mapping   queues, streams and schedules that trigger functions
