@@ -1,4 +1,4 @@
-//! Does what a history says, again where it must, and has the model judge the answers.
+//! Sends the requests of a workload, retries them, and passes the responses to the model.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,16 +23,16 @@ use crate::model::state::money;
 use crate::resolve;
 use crate::environments::SERVICE_SECRET;
 
-/// How often a request with a key is sent.
+/// Attempts of a request with a key.
 const TRIES: u32 = 5;
-/// Requests that a client remembers.
+/// Requests that a client remembers for repetition.
 const MEMORY: usize = 6;
 
-/// What all clients of a simulation share.
+/// The state that all clients share.
 pub struct Shared {
     /// The platform.
     pub simulation: Arc<Simulation>,
-    /// What it promises.
+    /// The model.
     pub model: Arc<Mutex<Model>>,
     attempts: AtomicU64,
     keys: AtomicU64,
@@ -40,13 +40,13 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Clients of this simulation.
+    /// Creates the shared state.
     pub fn new(simulation: Arc<Simulation>, model: Arc<Mutex<Model>>) -> Arc<Self> {
         let (attempts, keys) = (AtomicU64::new(0), AtomicU64::new(0));
         Arc::new(Self { simulation, model, attempts, keys, reset_tokens: Mutex::default() })
     }
 
-    /// Sends a request once, and has the answer judged.
+    /// Sends a request once; the model checks the response.
     pub async fn try_once(&self, ask: &Arc<ClientRequest>, request: &Request, auth_path: &AuthPath) -> Option<ApiResponse> {
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         self.model.lock().unwrap().asked(attempt, ask, self.simulation.moment());
@@ -63,7 +63,7 @@ impl Shared {
     }
 }
 
-/// One client.
+/// A client.
 pub struct Client {
     shared: Arc<Shared>,
     random: Rng,
@@ -72,17 +72,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that remembers nothing.
+    /// Creates a client without a session.
     pub fn new(shared: Arc<Shared>, random: Rng) -> Self {
         Self { shared, random, session: None, memory: Vec::new() }
     }
 
-    /// Does the steps, one after the other, each together with those who do the like in the same moment.
+    /// Runs the steps one after the other, each with its concurrent operations.
     pub async fn run(mut self, steps: Vec<Step>) {
         for step in steps {
             tokio::time::sleep(Duration::from_millis(step.pause)).await;
             let Some((ask, request, auth_path)) = self.prepare(&step) else { continue };
-            // Everybody has looked before anybody begins.
+            // All targets are chosen before any request is sent.
             let mut others = Vec::new();
             if step.twin && ask.key.is_some() {
                 others.push((self.another(), (Arc::clone(&ask), request.clone(), auth_path.clone())));
@@ -98,12 +98,12 @@ impl Client {
         }
     }
 
-    /// Somebody else at the same platform.
+    /// Creates another client of the same platform.
     fn another(&mut self) -> Self {
         Self::new(Arc::clone(&self.shared), self.random.fork())
     }
 
-    /// Sends a request until there is an answer, if that is safe, and does what follows from it.
+    /// Sends a request until there is a response, if a retry is safe, and updates the session.
     async fn carry_through(&mut self, ask: Arc<ClientRequest>, request: Request, auth_path: &AuthPath) {
         for attempt in 0..TRIES {
             let answer = self.shared.try_once(&ask, &request, auth_path).await;
@@ -111,7 +111,7 @@ impl Client {
                 self.hear(&ask, &answer);
                 break;
             }
-            // Without a key nobody knows whether it was done: a client would look, and not just send it again.
+            // Without a key the outcome is unknown: a client must not send the request again.
             if ask.key.is_none() && request.method != "GET" {
                 break;
             }
@@ -144,7 +144,7 @@ impl Client {
         }
     }
 
-    /// What a step asks, as whom, and by which auth_path.
+    /// Creates the request of a step.
     fn prepare(&mut self, step: &Step) -> Option<(Arc<ClientRequest>, Request, AuthPath)> {
         if matches!(step.key, Key::Repeat | Key::OtherBody) && !self.memory.is_empty() {
             let (ask, request) = self.memory[step.draws[0] as usize % self.memory.len()].clone();
@@ -191,7 +191,7 @@ impl Client {
         Some((Arc::new(ask), Request { method, path, token, headers, body }, auth_path))
     }
 
-    /// A token, what the authorizer would say of it, and who that is.
+    /// Returns a token, the authorizer's context for it, and the caller.
     fn introduce(&mut self, who: Who, what: &Command) -> (Option<String>, Option<Verified>, Caller) {
         let simulation = &self.shared.simulation;
         let is_registration = matches!(what, Command::Register { .. });
@@ -205,7 +205,7 @@ impl Client {
             Who::Inventory => Some(Role::InventoryManager),
             Who::LoggedIn => {
                 if let Some((token, caller)) = &self.session {
-                    // The token of a real login, as long as it lasts.
+                    // The token of a real login, while it is valid.
                     if let Ok(verified) = simulation.tokens.verify(token, now) {
                         return (Some(token.clone()), Some(verified), caller.clone());
                     }
@@ -237,7 +237,7 @@ impl Client {
         }
     }
 
-    /// The version that a change is for, or another one.
+    /// Returns the current version of the target, or a wrong one.
     fn version(&self, what: &Command, right: bool) -> Option<u64> {
         let model = self.shared.model.lock().unwrap();
         let now = match what {
@@ -255,7 +255,7 @@ impl Client {
     }
 }
 
-/// The same request with another body, if it can have one.
+/// Returns the same operation with another body, if it can have one.
 fn other_body(what: &Command) -> Option<Command> {
     let more = |lines: &[LineForm]| {
         let mut lines = lines.to_vec();
@@ -276,7 +276,7 @@ fn other_body(what: &Command) -> Option<Command> {
     Some(other)
 }
 
-/// Method, path and body of what is asked for.
+/// Returns method, path and body of an operation.
 pub fn render(what: &Command) -> (&'static str, String, Option<Value>) {
     let parties = |kind: &PartyKind| format!("/api/{}s", kind.as_str());
     let orders = |kind: &OrderKind| format!("/api/{}/orders", kind.as_str());

@@ -1,4 +1,4 @@
-//! The HTTP client below the SDK. Nothing above it knows that it is not the network.
+//! The HTTP client below the SDK, in place of the network.
 
 use std::fmt;
 use std::sync::Weak;
@@ -18,73 +18,73 @@ use crate::backend;
 use crate::faults::{Fault, Io};
 use crate::invocation::CURRENT;
 
-/// What a call is for.
+/// The service that a call addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {
-    /// Tables.
+    /// DynamoDB.
     DynamoDb,
-    /// Topics.
+    /// SNS.
     Sns,
-    /// Other functions.
+    /// Lambda.
     Lambda,
 }
 
 /// A call to AWS.
 ///
-/// `body` is the JSON that DynamoDB gets; for SNS `{"TopicArn", "Entries": [{"Id", "Message", "Type"}]}`; for Lambda
+/// `body` is the JSON of a DynamoDB request; for SNS `{"TopicArn", "Entries": [{"Id", "Message", "Type"}]}`; for Lambda
 /// `{"FunctionName", "Payload"}`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// What it is for.
+    /// The service.
     pub service: Service,
-    /// Such as `TransactWriteItems`.
+    /// The operation, such as `TransactWriteItems`.
     pub operation: String,
-    /// What is asked.
+    /// The request.
     pub body: Value,
 }
 
-/// An answer from AWS, in the service's own words.
+/// A response of AWS in the wire format of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireResponse {
     /// HTTP status.
     pub status: u16,
     /// The body.
     pub body: String,
-    /// Headers that mean something.
+    /// Headers with a meaning.
     pub headers: Vec<(&'static str, String)>,
 }
 
 impl WireResponse {
-    /// A body with 200.
+    /// Creates a 200 with a body.
     pub fn ok(body: impl Into<String>) -> Self {
         Self { status: 200, body: body.into(), headers: Vec::new() }
     }
 
-    /// Whether it is a success.
+    /// Returns whether the status is a success.
     pub fn is_ok(&self) -> bool {
         self.status < 300
     }
 }
 
-/// Rewrites calls and answers below the SDK: bugs that are put in on purpose, without a switch in what is tested.
+/// An injected bug: rewrites calls and responses below the SDK, so that the tested code needs no switch.
 pub trait Mutation: Send + Sync {
-    /// What is carried out in the place of a call, one after the other, as far as they succeed. The answer is that of
-    /// the first that fails, or else of the first.
+    /// Returns the calls to execute in place of a call, one after the other until one fails. The response is that of the
+    /// first that fails, or else of the first.
     fn calls(&self, call: Call) -> Vec<Call> {
         vec![call]
     }
 
-    /// What the function hears.
+    /// Rewrites the response that the function receives.
     fn answer(&self, _: &Call, answer: WireResponse) -> WireResponse {
         answer
     }
 
-    /// The batch of messages that a function gets from its queue, as the JSON of Lambda's event.
+    /// Rewrites the batch of messages that a function receives, the JSON of the Lambda event.
     fn batch(&self, _: crate::invocation::Function, event: Value) -> Value {
         event
     }
 
-    /// The request that a function gets from the gateway, as the JSON of Lambda's event.
+    /// Rewrites the request that a function receives, the JSON of the Lambda event.
     fn request(&self, _: crate::invocation::Function, event: Value) -> Value {
         event
     }
@@ -130,7 +130,7 @@ fn refused(reason: &str) -> ConnectorError {
     ConnectorError::io(reason.to_owned().into())
 }
 
-/// Waits for its turn, and then is carried out as faults and mutation will have it.
+/// Waits for the scheduler, then executes the call under faults and mutation.
 async fn exchange(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result<WireResponse, ConnectorError> {
     let mutation = simulation.mutation();
     let calls = match &mutation {
@@ -156,7 +156,7 @@ async fn exchange(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result
 }
 
 async fn attempt(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result<WireResponse, ConnectorError> {
-    simulation.scheduler.pass().await;
+    simulation.scheduler.admit().await;
     let invocation = CURRENT.try_with(std::sync::Arc::clone).ok();
     let fault = match &invocation {
         Some(invocation) => {
@@ -185,7 +185,7 @@ async fn attempt(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result<
         }
         Fault::LateAnswer => {
             backend::carry_out(simulation, &call).await;
-            // The caller's patience ends first.
+            // The caller times out first.
             Ok(std::future::pending().await)
         }
         Fault::ErrorAfter => {
@@ -201,7 +201,7 @@ async fn attempt(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result<
     }
 }
 
-/// What a request of the SDK asks.
+/// Parses a request of the SDK.
 fn read(request: &HttpRequest) -> Call {
     let bytes = request.body().bytes().unwrap_or_default();
     if let Some(target) = request.headers().get("x-amz-target") {

@@ -1,4 +1,4 @@
-//! Streams to the relay, queues to the workers: at least once, in any order, some day.
+//! Streams to the relay and queues to the workers: at-least-once delivery, in any order, with delays.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,14 +13,14 @@ use crate::Simulation;
 use crate::backend::dynamo::{Change, Commit};
 use crate::invocation::{Ended, Function};
 
-/// Workers of a queue at the same time.
+/// Concurrent batches of a queue.
 const POLLERS: usize = 3;
 /// `ParallelizationFactor` of the streams.
 const LANES: u64 = 2;
-/// How long a stream keeps a record, in milliseconds.
+/// Retention of stream records, in milliseconds.
 const RETENTION: i64 = 24 * 60 * 60 * 1000;
 
-/// Starts everything that delivers.
+/// Starts all delivery loops.
 pub(crate) fn start(simulation: &Arc<Simulation>) {
     for queue in 0..simulation.broker().queues.len() {
         for _ in 0..POLLERS {
@@ -37,7 +37,7 @@ pub(crate) fn start(simulation: &Arc<Simulation>) {
     }
 }
 
-/// Takes batches from a queue, for as long as the simulation is there.
+/// Delivers batches of a queue until the simulation is dropped.
 async fn poll(simulation: Arc<Simulation>, queue: usize) {
     loop {
         let changed = simulation.changed();
@@ -48,7 +48,7 @@ async fn poll(simulation: Arc<Simulation>, queue: usize) {
         if batch.is_empty() {
             let next = simulation.broker().next_visible(queue);
             let wait = next.map_or(Duration::MAX, |at| millis(at - simulation.clock.elapsed()));
-            // Whichever comes first: a message's time, or something new.
+            // Waits for the next visible message, or for a change.
             drop(timeout(wait, changed).await);
             continue;
         }
@@ -70,25 +70,25 @@ async fn poll(simulation: Arc<Simulation>, queue: usize) {
         let event = serde_json::from_value(event).unwrap();
         simulation.count(|figures| figures.deliveries += batch.len() as u64);
         let ended = simulation.invoke(function, None, |handler| handler.work(event)).await;
-        let response = ended.done().filter(|_| !simulation.faults().loses_answer(function));
+        let response = ended.done().filter(|_| !simulation.faults().loses_response(function));
         let failed: Option<Vec<String>> = response.map(|response| {
             response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
         });
         let now = simulation.clock.elapsed();
-        // No answer: the whole batch comes again.
+        // No response: the whole batch is delivered again.
         let again = |id: &str| failed.as_ref().is_none_or(|failed| failed.iter().any(|other| other == id));
         simulation.broker().settle(queue, batch, again, now);
         simulation.wake();
     }
 }
 
-/// A part of a table's stream: the records of its partitions come in their order.
+/// A shard of a table's stream: the records of a partition are delivered in order.
 struct Lane {
     table: &'static str,
     number: u64,
     filters: &'static [Value],
     batch: usize,
-    /// Commits that were looked at.
+    /// Number of commits that were read.
     at: usize,
 }
 
@@ -101,7 +101,7 @@ struct Record {
 
 impl Lane {
     async fn run(mut self, simulation: Arc<Simulation>, name: (usize, u64)) {
-        // Read and not done.
+        // Read, and not acknowledged.
         let mut pending: Vec<Record> = Vec::new();
         loop {
             let changed = simulation.changed();
@@ -155,13 +155,13 @@ impl Lane {
     }
 }
 
-/// How many of the records are done, from the first.
+/// Returns how many records were processed, from the first.
 async fn deliver(simulation: &Arc<Simulation>, records: &[Record]) -> usize {
     let event = json!({"Records": records.iter().map(|record| &record.json).collect::<Vec<_>>()});
     let event = serde_json::from_value(event).unwrap();
     simulation.count(|figures| figures.records += records.len() as u64);
     let ended = simulation.invoke(Function::Relay, None, |handler| handler.relay(event)).await;
-    let (Ended::Done(response), false) = (ended, simulation.faults().loses_answer(Function::Relay)) else {
+    let (Ended::Done(response), false) = (ended, simulation.faults().loses_response(Function::Relay)) else {
         return 0;
     };
     let failed = response.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier);

@@ -1,64 +1,64 @@
-//! What goes wrong, and when.
+//! Fault injection: which faults occur, and when.
 
 use fastrand::Rng;
 
 use crate::connector::{Call, Service};
 use crate::invocation::{Function, Invocation};
 
-/// A call to AWS that is about to be made.
+/// A call to AWS before its execution.
 #[derive(Debug)]
 pub struct Io<'a> {
-    /// Who makes it; none if the harness does.
+    /// The calling invocation; `None` for the test harness.
     pub invocation: &'a Invocation,
-    /// The number of the call in its invocation, from 1.
+    /// Number of the call in its invocation, from 1.
     pub number: u32,
     /// The call.
     pub call: &'a Call,
 }
 
-/// What becomes of a call.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
-    /// Nothing goes wrong.
+    /// No fault.
     None,
-    /// No connection: nothing was done.
+    /// Connection refused: not executed.
     Refused,
-    /// An internal error: nothing was done.
+    /// Internal error: not executed.
     ServerError,
-    /// Too much at once: nothing was done.
+    /// Throttled: not executed.
     Throttled,
-    /// Another transaction was there: nothing was done.
+    /// Transaction conflict: not executed.
     Conflict,
-    /// It was done, and the connection broke before the answer came.
-    LostAnswer,
-    /// It was done, and the answer does not come in time.
-    LateAnswer,
-    /// It was done, and the answer is an internal error.
+    /// Executed; the connection breaks before the response.
+    LostResponse,
+    /// Executed; the response exceeds the time-out.
+    LateResponse,
+    /// Executed; the response is an internal error.
     ErrorAfter,
-    /// Only a part of a batch was done, and the answer says so.
+    /// A part of a batch is executed, and the response reports the rest.
     Partial,
-    /// The function dies before the call has an effect.
+    /// The function crashes before the call is executed.
     CrashBefore,
-    /// The function dies after the call had its effect, before it hears of it.
+    /// The function crashes after the call is executed, before its response.
     CrashAfter,
 }
 
 impl Fault {
-    /// Every fault that there is.
+    /// All faults.
     pub const ALL: [Self; 10] = [
         Self::Refused,
         Self::ServerError,
         Self::Throttled,
         Self::Conflict,
-        Self::LostAnswer,
-        Self::LateAnswer,
+        Self::LostResponse,
+        Self::LateResponse,
         Self::ErrorAfter,
         Self::Partial,
         Self::CrashBefore,
         Self::CrashAfter,
     ];
 
-    /// The word for it in figures.
+    /// Returns the name in figures.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -66,8 +66,8 @@ impl Fault {
             Self::ServerError => "server_error",
             Self::Throttled => "throttled",
             Self::Conflict => "conflict",
-            Self::LostAnswer => "lost_answer",
-            Self::LateAnswer => "late_answer",
+            Self::LostResponse => "lost_response",
+            Self::LateResponse => "late_response",
             Self::ErrorAfter => "error_after",
             Self::Partial => "partial",
             Self::CrashBefore => "crash_before",
@@ -75,7 +75,7 @@ impl Fault {
         }
     }
 
-    /// Whether this can happen to such a call.
+    /// Returns whether the fault can occur for a call.
     pub fn fits(self, call: &Call) -> bool {
         match self {
             Self::Conflict => {
@@ -93,98 +93,97 @@ impl Fault {
     }
 }
 
-/// Decides what goes wrong. Everything goes well unless it says otherwise.
+/// Decides about faults. The defaults inject none.
 pub trait FaultInjector: Send {
-    /// What becomes of a call.
+    /// Returns the fault of a call.
     fn io(&mut self, _: &Io<'_>) -> Fault {
         Fault::None
     }
 
-    /// Whether an answer of a function is lost on its way to whoever invoked it.
-    fn loses_answer(&mut self, _: Function) -> bool {
+    /// Returns whether the response of a function to its invoker is lost.
+    fn loses_response(&mut self, _: Function) -> bool {
         false
     }
 
-    /// How late, in milliseconds, each copy of a message arrives in a queue; one copy if all is well.
+    /// Returns the delays, in milliseconds, of the copies of a message; one copy by default.
     fn copies(&mut self) -> Vec<i64> {
         vec![0]
     }
 
-    /// How long, in milliseconds, a stream waits before it hands on what it has.
+    /// Returns the delay of a stream batch, in milliseconds.
     fn stream_delay(&mut self) -> u64 {
         0
     }
 
-    /// Whether a stream hands on again what was done already.
+    /// Returns whether a stream delivers processed records again.
     fn stream_repeats(&mut self) -> bool {
         false
     }
 
-    /// A batch size: that of the mapping, or less.
+    /// Returns a batch size: that of the mapping, or less.
     fn batch(&mut self, most: usize) -> usize {
         most
     }
 }
 
-/// Nothing goes wrong.
+/// Injects no faults.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoFaults;
 
 impl FaultInjector for NoFaults {}
 
-/// How often things go wrong, in a thousand.
+/// Frequencies of faults, per thousand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FaultProfile {
-    /// Calls to AWS that fail in some way.
+    /// Calls to AWS that fail.
     pub faults: u32,
-    /// Calls to AWS at which a function dies.
+    /// Calls to AWS at which the function crashes.
     pub crashes: u32,
-    /// Calls to AWS from which on every call of that run of a function fails in the same way, until it gives up or
-    /// runs into its time-out.
+    /// Calls to AWS from which on every call of the invocation fails in the same way, until it gives up or times out.
     pub spells: u32,
-    /// Answers of functions that are lost.
-    pub lost_answers: u32,
-    /// Messages that arrive more than once, up to five times.
+    /// Lost responses of functions.
+    pub lost_responses: u32,
+    /// Messages delivered more than once, up to five times.
     pub copies: u32,
-    /// Messages that arrive late, and so out of order.
+    /// Messages delivered late, and so out of order.
     pub late: u32,
-    /// Batches of a stream that come late.
+    /// Delayed stream batches.
     pub stream_delays: u32,
-    /// Batches of a stream that come again.
+    /// Repeated stream batches.
     pub stream_repeats: u32,
 }
 
 impl FaultProfile {
-    /// The whole mix.
+    /// All kinds of faults.
     pub const MODERATE: Self = Self {
         faults: 40,
         crashes: 8,
         spells: 2,
-        lost_answers: 20,
+        lost_responses: 20,
         copies: 150,
         late: 300,
         stream_delays: 100,
         stream_repeats: 50,
     };
 
-    /// Nearly everything fails at some point.
+    /// Nearly every operation meets a fault.
     pub const SEVERE: Self = Self {
         faults: 120,
         crashes: 30,
         spells: 8,
-        lost_answers: 60,
+        lost_responses: 60,
         copies: 400,
         late: 500,
         stream_delays: 300,
         stream_repeats: 200,
     };
 
-    /// No faults; messages come twice and out of order all the same.
+    /// No faults, but duplicate and reordered messages.
     pub const NONE: Self = Self {
         faults: 0,
         crashes: 0,
         spells: 0,
-        lost_answers: 0,
+        lost_responses: 0,
         copies: 50,
         late: 200,
         stream_delays: 50,
@@ -192,22 +191,22 @@ impl FaultProfile {
     };
 }
 
-/// Things go wrong by chance.
+/// Injects faults at random.
 #[derive(Debug)]
 pub struct RandomFaults {
     random: Rng,
     profile: FaultProfile,
-    /// Decides on spells alone, so that a seed's other faults stay where they are.
+    /// Draws persistent faults separately, so that the other faults of a seed do not change.
     spells: Rng,
     spell: Option<(u64, Fault)>,
 }
 
-/// What can last.
+/// Faults that can persist.
 const LASTING: [Fault; 5] =
-    [Fault::Refused, Fault::ServerError, Fault::Throttled, Fault::LostAnswer, Fault::LateAnswer];
+    [Fault::Refused, Fault::ServerError, Fault::Throttled, Fault::LostResponse, Fault::LateResponse];
 
 impl RandomFaults {
-    /// A storm of this strength.
+    /// Creates an injector with a profile.
     pub fn new(random: Rng, profile: FaultProfile) -> Self {
         let spells = random.clone().fork();
         Self { random, profile, spells, spell: None }
@@ -241,8 +240,8 @@ impl FaultInjector for RandomFaults {
         possible[self.random.usize(..possible.len())]
     }
 
-    fn loses_answer(&mut self, _: Function) -> bool {
-        self.strikes(self.profile.lost_answers)
+    fn loses_response(&mut self, _: Function) -> bool {
+        self.strikes(self.profile.lost_responses)
     }
 
     fn copies(&mut self) -> Vec<i64> {
@@ -259,7 +258,7 @@ impl FaultInjector for RandomFaults {
         if !self.strikes(self.profile.stream_delays) {
             return 0;
         }
-        // Now and then for long enough that the sweep is faster.
+        // Sometimes longer than the minimum age of the sweep.
         if self.strikes(100) { self.random.u64(300_000..1_200_000) } else { self.random.u64(10..20_000) }
     }
 

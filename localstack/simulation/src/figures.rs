@@ -1,4 +1,4 @@
-//! What many trials came to, in numbers.
+//! Totals over many scenarios.
 
 use std::collections::BTreeMap;
 
@@ -7,37 +7,37 @@ use serde::Serialize;
 use crate::trace::{Counts, add_up};
 use crate::scenario::Outcome;
 
-/// The figures of a run.
+/// The totals of a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Figures {
-    /// Worlds that were played to their end.
-    pub worlds: u64,
-    /// The first of their seeds; the others follow it.
+    /// Number of completed scenarios.
+    pub scenarios: u64,
+    /// The first seed; the others follow.
     pub first_seed: u64,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
     /// Requests about orders.
     pub order_operations: u64,
-    /// Requests, by what they asked for.
+    /// Requests, by operation.
     pub operations: BTreeMap<&'static str, u64>,
-    /// Transactions and other writes that changed something.
+    /// Commits.
     pub commits: u64,
-    /// What happened in them.
+    /// Counters of the simulations.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Comparisons, by promise.
+    /// Checks, by promise.
     pub checks: BTreeMap<&'static str, u64>,
-    /// Seeds that broke a promise.
+    /// Seeds that violated a promise.
     pub broken_seeds: Vec<u64>,
-    /// With 95 % confidence, no more than this share of order operations breaks a promise (rule of three); none if
-    /// one did.
+    /// Upper bound, with 95 % confidence, of the share of order operations that violate a promise (rule of three);
+    /// `None` if one did.
     pub upper_bound_95: Option<f64>,
 }
 
 impl Figures {
-    /// Adds what came of a seed.
+    /// Adds the outcome of a seed.
     pub fn add(&mut self, seed: u64, outcome: &Outcome) {
-        self.worlds += 1;
+        self.scenarios += 1;
         self.order_operations += outcome.order_operations;
         self.commits += outcome.commits;
         self.counts.add(&outcome.counts);
@@ -48,14 +48,14 @@ impl Figures {
         }
     }
 
-    /// Sets what follows from the others.
+    /// Computes the derived figures.
     pub fn finish(&mut self, seconds: f64) {
         self.seconds = seconds;
         self.upper_bound_95 = rule_of_three(self.order_operations).filter(|_| self.broken_seeds.is_empty());
     }
 }
 
-/// With 95 % confidence no more than this share goes wrong, if none of so many did; nothing if there were none.
+/// Returns the upper bound, with 95 % confidence, of a failure rate when none of `n` trials failed; `None` for no trials.
 pub fn rule_of_three(n: u64) -> Option<f64> {
     (n > 0).then(|| 3.0 / n as f64)
 }

@@ -1,4 +1,4 @@
-//! What must be true once everything has come to rest.
+//! Invariants of the quiescent state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::model::{Model, OrderKind};
 use crate::model::request::{ClientRequest, Caller, Command};
 use crate::observer::Row;
 
-/// Looks at everything, and tells the model what is not as promised.
+/// Checks the final state and records violations in the model.
 pub async fn inspect(shared: &Arc<Shared>, poison: &BTreeSet<String>) {
     let mut found = Vec::new();
     let mut checks: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -43,7 +43,7 @@ pub async fn inspect(shared: &Arc<Shared>, poison: &BTreeSet<String>) {
 
 type Judge<'a> = dyn FnMut(&'static str, bool, String) + 'a;
 
-/// Every event is out, and nothing but poison is dead.
+/// Every event is published, and the only dead letters are poison messages.
 fn events(shared: &Shared, model: &Model, poison: &BTreeSet<String>, judge: &mut Judge<'_>) {
     let published = shared.simulation.broker().published.clone();
     for (id, kind) in &model.events {
@@ -64,7 +64,7 @@ fn events(shared: &Shared, model: &Model, poison: &BTreeSet<String>, judge: &mut
     judge("P2", waiting.is_empty(), format!("left in the outbox: {waiting:?}"));
 }
 
-/// Orders agree with what inventory holds for them, and nobody waits beside stock that would do.
+/// Orders agree with their allocations, and no order is back-ordered while its stock is available.
 fn orders(model: &Model, judge: &mut Judge<'_>) {
     for ((kind, id), order) in &model.orders {
         let Some(order) = order.now() else { continue };
@@ -124,7 +124,7 @@ fn stock(shared: &Shared, model: &Model, judge: &mut Judge<'_>) {
     }
 }
 
-/// Who waits stands in the line of each item, and nobody else does.
+/// Back-ordered orders, and no others, are in the back-order queue of each of their items.
 fn lines(shared: &Shared, model: &Model, judge: &mut Judge<'_>) {
     let mut places = BTreeSet::new();
     for (place, row) in shared.simulation.rows("erp-inventory") {
@@ -144,7 +144,7 @@ fn lines(shared: &Shared, model: &Model, judge: &mut Judge<'_>) {
     judge("P2", forgotten.is_empty(), format!("stand in line and do not wait: {forgotten:?}"));
 }
 
-/// Reads everything over the API: the model judges whether it is so.
+/// Reads everything over the API; the model checks the responses.
 async fn look(shared: &Arc<Shared>) {
     let asks: Vec<Command> = {
         let model = shared.model.lock().unwrap();
@@ -188,14 +188,14 @@ async fn look(shared: &Arc<Shared>) {
             shared.model.lock().unwrap().violations.push("nothing is wrong, and yet no answer".to_owned());
         }
     }
-    // Not in the loop's head, which would hold the lock while the lists are walked.
+    // Not in the head of the loop, which would hold the lock during the requests.
     let lists = everything(&shared.model.lock().unwrap());
     for (path, expected) in lists {
         walk(shared, &path, &expected).await;
     }
 }
 
-/// The lists there are, with the ids of everything that must be in them, newest first.
+/// Returns every list with the ids that it must contain, newest first.
 fn everything(model: &Model) -> Vec<(String, Vec<String>)> {
     let newest_first = |mut ids: Vec<String>| {
         ids.sort_unstable();
@@ -220,7 +220,7 @@ fn everything(model: &Model) -> Vec<(String, Vec<String>)> {
     ]
 }
 
-/// Walks a list by its cursor.
+/// Reads a list page by page.
 async fn walk(shared: &Arc<Shared>, path: &str, expected: &[String]) {
     let mut found: Vec<String> = Vec::new();
     let mut cursor: Option<String> = None;

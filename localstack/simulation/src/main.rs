@@ -1,8 +1,7 @@
-//! Plays histories against the platform until so many operations are done or so much time is over.
+//! Runs scenarios until a number of order operations or a duration is reached.
 //!
-//! `cargo run --profile simulation --bin simulate` ends with the figures, or with a seed that goes wrong and the
-//! command that plays it again.
-#![expect(clippy::print_stdout, reason = "a command says what it found")]
+//! `cargo run --profile simulation --bin simulate` prints the figures, or a failing seed and the command that repeats it.
+#![expect(clippy::print_stdout, reason = "the output of a command")]
 
 use std::process::ExitCode;
 
@@ -11,21 +10,21 @@ use erp_simulation::figures::Figures;
 use erp_simulation::run::Extent;
 use erp_simulation::scenario::{Outcome, Scenario};
 
-/// Plays random histories against the whole platform, under faults, and compares it with a model.
+/// Deterministic simulation testing: random workloads against the whole platform, under faults, compared with a model.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Play this one seed, and say everything that happens.
+    /// Run this one seed and print its outcome.
     #[arg(long)]
     seed: Option<u64>,
     #[command(flatten)]
     extent: Extent,
-    /// Where the figures go, as JSON.
+    /// File for the figures, JSON.
     #[arg(long, default_value = "target/simulation.json")]
     figures: std::path::PathBuf,
-    /// Runs spent on making a history that goes wrong shorter.
+    /// Maximum runs for shrinking a failing scenario.
     #[arg(long, default_value_t = 150)]
     shrink: usize,
-    /// With --seed: write every call.
+    /// With --seed: print every call.
     #[arg(long)]
     verbose: bool,
 }
@@ -34,11 +33,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.seed {
         Some(seed) => replay(&arguments, seed),
-        None => play(&arguments),
+        None => run_all(&arguments),
     }
 }
 
-/// Plays one seed, and shows how it goes wrong, if it does.
+/// Runs one seed, and shrinks it if it fails.
 fn replay(arguments: &Arguments, seed: u64) -> ExitCode {
     let scenario = Scenario::of(seed, arguments.extent.steps);
     println!("seed {seed}: {} clients, {:?}", scenario.clients, scenario.profile);
@@ -52,7 +51,7 @@ fn replay(arguments: &Arguments, seed: u64) -> ExitCode {
     }
     if arguments.shrink > 0 {
         let short = scenario.shrink(arguments.shrink);
-        println!("\nThe shortest history found that still goes wrong, {} steps:", short.steps.len());
+        println!("\nThe shortest failing scenario found, {} steps:", short.steps.len());
         let outcome = short.run(true);
         for line in &outcome.lines {
             println!("{line}");
@@ -72,18 +71,18 @@ fn show(outcome: &Outcome) {
     }
 }
 
-/// Plays one seed after the other on every processor.
-fn play(arguments: &Arguments) -> ExitCode {
+/// Runs consecutive seeds on all processors.
+fn run_all(arguments: &Arguments) -> ExitCode {
     let run = arguments.extent.run();
-    println!("playing from seed {}", run.first_seed);
+    println!("running from seed {}", run.first_seed);
     let figures = run.execute(|figures, seed, outcome| {
         if !outcome.violations.is_empty() {
-            println!("seed {seed} breaks a promise:");
+            println!("seed {seed} violates a promise:");
             show(outcome);
         }
-        if figures.worlds.is_multiple_of(20) {
-            let Figures { seconds, worlds, order_operations, .. } = figures;
-            println!("{seconds:>6.0} s  {worlds} worlds, {order_operations} order operations");
+        if figures.scenarios.is_multiple_of(20) {
+            let Figures { seconds, scenarios, order_operations, .. } = figures;
+            println!("{seconds:>6.0} s  {scenarios} scenarios, {order_operations} order operations");
         }
     });
     let json = match serde_json::to_string_pretty(&figures) {
@@ -92,16 +91,16 @@ fn play(arguments: &Arguments) -> ExitCode {
     };
     println!("{json}");
     if let Err(error) = std::fs::write(&arguments.figures, &json) {
-        println!("the figures cannot be written to {}: {error}", arguments.figures.display());
+        println!("the figures could not be written to {}: {error}", arguments.figures.display());
     }
     match figures.broken_seeds.first() {
         None => {
-            println!("0 of {} order operations broke a promise", figures.order_operations);
+            println!("0 of {} order operations violated a promise", figures.order_operations);
             ExitCode::SUCCESS
         }
         Some(seed) => {
             let steps = arguments.extent.steps;
-            println!("again: cargo run --profile simulation --bin simulate -- --seed {seed} --steps {steps}");
+            println!("repeat with: cargo run --profile simulation --bin simulate -- --seed {seed} --steps {steps}");
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,4 @@
-//! What was committed, told to the model: rows of tables become facts about things. The one place that knows both.
+//! Reports commits to the model: changed rows become facts. The only place that knows the rows and the model.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::model::state::{Allocation, Item, Line, Order, Party, Stock, Times};
 use crate::model::{Actor, Fact, Model, OrderKind};
 use crate::simulation::CommitObserver;
 
-/// Tells a model.
+/// Reports commits to a model.
 #[derive(Clone)]
 pub struct ModelObserver(pub Arc<Mutex<Model>>);
 
@@ -44,7 +44,7 @@ fn actor(commit: &Commit) -> Actor {
     }
 }
 
-/// What a row's change says.
+/// Converts a changed row.
 fn facts(change: &Change) -> Vec<Fact> {
     let place = &change.place;
     let new = change.new.as_deref().map(Row);
@@ -104,7 +104,7 @@ fn facts(change: &Change) -> Vec<Fact> {
             }
             facts
         }
-        // The relay's mark.
+        // A mark of the relay.
         _ => vec![Fact::Other],
     }
 }
@@ -115,27 +115,27 @@ fn event(json: &str) -> Fact {
     Fact::Event { id: text("id"), kind: text("type"), subject: text("subject") }
 }
 
-/// A row as DynamoDB writes it.
+/// A row in DynamoDB JSON.
 #[derive(Clone, Copy)]
 pub struct Row<'a>(pub &'a Value);
 
 impl Row<'_> {
-    /// A text; empty if there is none.
+    /// Returns a string; empty if absent.
     pub fn text(&self, name: &str) -> String {
         self.0[name]["S"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// A number; 0 if there is none.
+    /// Returns a number; 0 if absent.
     pub fn number(&self, name: &str) -> i64 {
         self.0[name]["N"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
-    /// An id.
+    /// Returns an id.
     pub fn uuid(&self, name: &str) -> Uuid {
         self.text(name).parse().unwrap_or_default()
     }
 
-    /// A number that only grows.
+    /// Returns a version or sequence.
     pub fn version(&self, name: &str) -> u64 {
         self.number(name).unsigned_abs()
     }
@@ -197,7 +197,7 @@ fn order(row: Row<'_>) -> Order {
     }
 }
 
-/// An allocation, with the events that were added to it; nothing but the relay's mark if nothing else changed.
+/// Converts an allocation row with the events added to it; only a mark of the relay if nothing else changed.
 fn allocation(id: Uuid, row: Row<'_>, old: Option<Row<'_>>) -> Vec<Fact> {
     let events = |row: Row<'_>| row.list("events").map(Value::clone).collect::<Vec<_>>();
     let before = old.map(events).unwrap_or_default();

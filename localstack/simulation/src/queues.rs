@@ -1,5 +1,5 @@
-//! Topics, queues and dead letters: what SNS and SQS promise, which is little. A message comes at least once, in any
-//! order, and is given up when it was received too often.
+//! Topics, queues and dead letters with the guarantees of SNS and SQS: at-least-once delivery in any order, and a
+//! maximum receive count.
 
 use std::collections::BTreeMap;
 
@@ -12,44 +12,44 @@ use crate::invocation::Function;
 /// A message in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Unique.
+    /// Unique id.
     pub id: String,
-    /// What it says.
+    /// The body.
     pub body: String,
-    /// From when on it is seen, in milliseconds since the simulation began.
+    /// Visible from this time on, in milliseconds since the start.
     pub visible_at: i64,
-    /// How often it was received.
+    /// Receive count.
     pub receives: u32,
 }
 
-/// A queue that drives a function, with its dead-letter queue.
+/// A queue that triggers a function, with its dead-letter queue.
 #[derive(Debug)]
 pub struct Queue {
-    /// Its physical name.
+    /// Physical name.
     pub name: String,
-    /// What it drives.
+    /// The function.
     pub function: Function,
-    /// Most messages of a batch.
+    /// Maximum messages of a batch.
     pub batch: usize,
-    /// How long a message is not seen once it was received, in milliseconds.
+    /// Visibility time-out, in milliseconds.
     pub visibility: i64,
-    /// How often a message is received at most.
+    /// Maximum receive count.
     pub max_receives: u32,
-    /// What waits.
+    /// Messages in the queue.
     pub ready: Vec<Message>,
-    /// How many are being worked on.
+    /// Messages in flight.
     pub in_flight: usize,
-    /// What was given up.
+    /// Dead letters.
     pub dead: Vec<Message>,
     arn: String,
 }
 
-/// The topics and queues of a simulation.
+/// All topics and queues.
 #[derive(Debug)]
 pub struct Broker {
     /// The queues.
     pub queues: Vec<Queue>,
-    /// How often each event was published, by its id.
+    /// Publications of each event, by its id.
     pub published: BTreeMap<String, u32>,
     /// Topic, queue, filter.
     subscriptions: Vec<(String, String, Value)>,
@@ -94,7 +94,7 @@ impl Broker {
         Self { queues, published: BTreeMap::new(), subscriptions, messages: 0 }
     }
 
-    /// Publishes an event: a copy goes to every queue that wants it, once for each delay.
+    /// Publishes an event: one copy per delay for every subscribed queue.
     pub(crate) fn publish(
         &mut self,
         topic: &str,
@@ -121,7 +121,7 @@ impl Broker {
         }
     }
 
-    /// Puts a message into a queue by hand.
+    /// Sends a message to a queue directly.
     pub(crate) fn put(&mut self, queue: usize, body: &str, now: i64) {
         self.messages += 1;
         let id = format!("m-{}", self.messages);
@@ -129,7 +129,7 @@ impl Broker {
         queue.ready.push(Message { id, body: body.to_owned(), visible_at: now, receives: 0 });
     }
 
-    /// Takes up to `most` messages that are seen now, in any order; those received too often are given up.
+    /// Receives up to `most` visible messages in random order; messages beyond the receive count become dead letters.
     pub(crate) fn receive(
         &mut self,
         queue: usize,
@@ -161,7 +161,7 @@ impl Broker {
         batch
     }
 
-    /// The batch was worked on; those that failed are seen again when their time is over.
+    /// Acknowledges a batch; failed messages become visible again after the time-out.
     pub(crate) fn drain(
         &mut self,
         queue: usize,
@@ -178,17 +178,17 @@ impl Broker {
         }
     }
 
-    /// When the next message of a queue is seen.
+    /// Returns the time at which the next message becomes visible.
     pub(crate) fn next_visible(&self, queue: usize) -> Option<i64> {
         self.queues[queue].ready.iter().map(|message| message.visible_at).min()
     }
 
-    /// Whether nothing waits and nothing is being worked on.
+    /// Returns whether no message is queued or in flight.
     pub fn is_quiescent(&self) -> bool {
         self.queues.iter().all(|queue| queue.ready.is_empty() && queue.in_flight == 0)
     }
 
-    /// Gives every dead letter another chance, as an operator does; says how many.
+    /// Redrives all dead letters; returns their number.
     pub(crate) fn redrive(&mut self, now: i64) -> usize {
         let mut redriven = 0;
         for queue in &mut self.queues {

@@ -1,4 +1,4 @@
-//! What a step points at, once its turn has come.
+//! The targets of a step, chosen from what exists when it starts.
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
@@ -9,7 +9,7 @@ use crate::workload::{Step, Verb};
 use crate::model::{Model, OrderKind};
 use crate::model::request::{Access, Adjust, ItemForm, LineForm, PartyForm, Step as OrderStep, Command};
 
-/// What a step asks for, out of what is there; nothing if there is nothing to do it with.
+/// Creates the operation of a step; `None` if there is no target for it.
 pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Command> {
     let [a, b, c, d, e, f] = step.draws;
     let contact = if a % 3 == 0 { PartyKind::Vendor } else { PartyKind::Customer };
@@ -97,7 +97,7 @@ pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Co
     })
 }
 
-/// Bodies that are refused, with where they go.
+/// Returns an invalid body with its route.
 pub fn malformed(draws: u32) -> (&'static str, &'static str, Value) {
     let bodies = [
         ("POST", "/api/items", json!({"name": "", "sku": "X", "unit_price": -1})),
@@ -132,7 +132,7 @@ fn item_form(draws: u32, more: u32) -> ItemForm {
     }
 }
 
-/// One of these: mostly among the first few, so that many want the same.
+/// Picks an id, mostly among the first few, so that operations contend for it.
 fn pick(ids: &[Uuid], draws: u32) -> Option<Uuid> {
     let few = if draws.is_multiple_of(4) { ids.len() } else { ids.len().min(5) };
     (few > 0).then(|| ids[(draws / 4) as usize % few])
@@ -151,7 +151,7 @@ fn item(model: &Model, draws: u32) -> Option<Uuid> {
     if draws.is_multiple_of(25) { pick(&ids(gone), draws / 25) } else { pick(&ids(there), draws) }
 }
 
-/// An order: mostly one of the newest that stand there.
+/// Picks an order, mostly one of the newest in a status.
 fn order_of(model: &Model, kind: OrderKind, status: Option<&str>, draws: u32) -> Option<Uuid> {
     let all = model.orders.iter().rev().filter(|((of, _), _)| *of == kind.as_str());
     let fits = |status: &str, order: Option<&crate::model::state::Order>| {

@@ -69,11 +69,11 @@ pub enum Until {
 impl Run {
     /// Runs scenarios until the limit, or until a promise is violated. `progress` is called after each.
     pub fn execute(&self, progress: impl Fn(&Figures, u64, &Outcome) + Sync) -> Figures {
-        let begun = Instant::now();
+        let started = Instant::now();
         let figures = Mutex::new(Figures { first_seed: self.first_seed, ..Figures::default() });
         let (next, failed) = (AtomicU64::new(self.first_seed), AtomicBool::new(false));
         let enough = || match self.until {
-            Until::Elapsed(most) => begun.elapsed() >= most,
+            Until::Elapsed(most) => started.elapsed() >= most,
             Until::Operations(most) => lock(&figures).order_operations >= most,
         };
         std::thread::scope(|scope| {
@@ -85,7 +85,7 @@ impl Run {
                         failed.fetch_or(!outcome.violations.is_empty(), Ordering::Relaxed);
                         let mut figures = lock(&figures);
                         figures.add(seed, &outcome);
-                        figures.finish(begun.elapsed().as_secs_f64());
+                        figures.finish(started.elapsed().as_secs_f64());
                         progress(&figures, seed, &outcome);
                     }
                 });
@@ -95,7 +95,7 @@ impl Run {
     }
 }
 
-/// As many worlds at the same time as there are processors.
+/// As many scenarios at the same time as there are processors.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }

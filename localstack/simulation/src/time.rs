@@ -1,4 +1,4 @@
-//! Time, ids and randomness that a seed decides.
+//! Clock, ids and randomness drawn from the seed.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,20 +9,20 @@ use fastrand::Rng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// What the clock of a simulation shows at its beginning, in milliseconds since the Unix epoch.
+/// The time at the start of a simulation, in milliseconds since the Unix epoch.
 pub const BEGINNING: i64 = 1_800_000_000_000;
 
-/// Goes with tokio's clock, which stands still while anybody has something to do.
+/// Follows tokio's paused clock, which advances only when no task can run.
 #[derive(Debug, Clone, Copy)]
 pub struct VirtualClock(Instant);
 
 impl VirtualClock {
-    /// A clock that begins now.
+    /// Creates a clock that starts now.
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// Milliseconds since the simulation began.
+    /// Returns the milliseconds since the start.
     pub fn elapsed(&self) -> i64 {
         i64::try_from(self.0.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
@@ -44,8 +44,8 @@ impl dynoxide::storage_backend::Clock for VirtualClock {
     }
 }
 
-/// UUIDs of version 7 of one process: later ones sort after earlier ones, but those that another process makes in
-/// the same millisecond may come before or after.
+/// UUIDs of version 7 of one process: they sort by creation, except against those of another process in the same
+/// millisecond.
 #[derive(Debug)]
 pub struct SeededIds {
     clock: VirtualClock,
@@ -53,7 +53,7 @@ pub struct SeededIds {
 }
 
 impl SeededIds {
-    /// Ids that this generator decides.
+    /// Creates a source of ids.
     pub fn new(clock: VirtualClock, random: Rng) -> Arc<Self> {
         Arc::new(Self { clock, state: Mutex::new((random, 0, 0)) })
     }
@@ -74,12 +74,12 @@ impl Ids for SeededIds {
     }
 }
 
-/// Salts and tokens that a seed decides.
+/// Salts and tokens drawn from the seed.
 #[derive(Debug)]
 pub struct SeededRandomness(Mutex<Rng>);
 
 impl SeededRandomness {
-    /// Bytes of this generator.
+    /// Creates a source of random bytes.
     pub fn new(random: Rng) -> Arc<Self> {
         Arc::new(Self(Mutex::new(random)))
     }
@@ -92,9 +92,9 @@ impl Randomness for SeededRandomness {
     }
 }
 
-/// A generator of its own for one purpose of one seed.
+/// Returns a generator for one purpose of a seed.
 pub fn random(seed: u64, purpose: &str) -> Rng {
-    // FNV-1a: all that matters is that it is the same tomorrow.
+    // FNV-1a: stable across versions of Rust.
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let purpose = purpose.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
     Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose)

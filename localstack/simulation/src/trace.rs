@@ -1,4 +1,4 @@
-//! What happened, counted, and call by call: a number that tells two runs apart, and words for whoever looks for a fault.
+//! Counters and the trace of calls: a hash that identifies a run, and text for debugging.
 
 use std::collections::BTreeMap;
 
@@ -10,31 +10,31 @@ use crate::faults::Fault;
 use crate::connector::Call;
 use crate::invocation::Invocation;
 
-/// What happened in a simulation, counted.
+/// Counters of a simulation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Calls to AWS.
     pub calls: u64,
-    /// Faults, by their kind.
+    /// Injected faults, by kind.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Functions that died.
+    /// Crashed invocations.
     pub crashes: u64,
-    /// Invocations that took too long.
+    /// Timed-out invocations.
     pub time_outs: u64,
-    /// Messages handed to workers.
+    /// Messages delivered to workers.
     pub deliveries: u64,
-    /// Records handed to the relay.
+    /// Records delivered to the relay.
     pub records: u64,
-    /// Records that a stream forgot before the relay came.
+    /// Records that expired in a stream.
     pub records_forgotten: u64,
-    /// Dead letters that were given another chance.
+    /// Redriven dead letters.
     pub redriven: u64,
     /// Events that the sweep found.
     pub swept: u64,
 }
 
 impl Counts {
-    /// Adds those of another simulation.
+    /// Adds the counters of another simulation.
     pub fn add(&mut self, other: &Self) {
         let Self {
             calls,
@@ -59,7 +59,7 @@ impl Counts {
     }
 }
 
-/// Adds numbers by their names.
+/// Adds numbers by name.
 pub(crate) fn add_up(into: &mut BTreeMap<&'static str, u64>, from: &BTreeMap<&'static str, u64>) {
     for (name, count) in from {
         *into.entry(name).or_default() += count;
@@ -69,9 +69,9 @@ pub(crate) fn add_up(into: &mut BTreeMap<&'static str, u64>, from: &BTreeMap<&'s
 /// The calls of a simulation.
 #[derive(Default)]
 pub(crate) struct Trace {
-    /// Of everything so far.
+    /// Hash of all calls so far.
     pub(crate) hash: u64,
-    /// If the simulation is verbose.
+    /// The calls as text, if requested.
     pub(crate) lines: Option<Vec<String>>,
 }
 
@@ -82,17 +82,17 @@ impl Trace {
 }
 
 impl Simulation {
-    /// Tells two runs apart: the same seed gives the same number.
+    /// Returns the hash: equal for equal runs.
     pub fn trace(&self) -> u64 {
         self.trace.lock().unwrap().hash
     }
 
-    /// Every call in words, if the simulation is verbose.
+    /// Returns the calls as text, if requested.
     pub fn lines(&self) -> Vec<String> {
         self.trace.lock().unwrap().lines.clone().unwrap_or_default()
     }
 
-    /// Writes a line among the calls.
+    /// Adds a line of text.
     pub fn say(&self, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.trace.lock().unwrap().lines {
             lines.push(format!("{:>9} {}", self.clock.elapsed(), line()));
@@ -130,7 +130,7 @@ impl Simulation {
     }
 }
 
-/// What a call is about, in a few words.
+/// Returns the target of a call in short.
 fn subject(call: &Call) -> String {
     let key = |key: &Value| {
         let part = |name: &str| key[name]["S"].as_str().unwrap_or_default().to_owned();

@@ -1,6 +1,6 @@
 //! The platform against its model, in short form: known seeds and a fresh one, crash points, negative controls.
 
-use erp_simulation::control::{CONTROLS, NOTHING_WRONG, search};
+use erp_simulation::control::{CONTROLS, NO_BUG, search};
 use erp_simulation::crash;
 use erp_simulation::run::in_parallel;
 use erp_simulation::scenario::{Outcome, Scenario};
@@ -68,9 +68,9 @@ fn a_crash_at_any_call_leaves_nothing_half_done() {
 
 /// Controls that short scenarios do not reliably detect; `promises` runs long ones.
 const RARE: [&str; 4] = [
-    "a confirmation that checks, then sets",
+    "a confirmation without its condition",
     "no role check on one route",
-    "failed entries of a batch to SNS unread",
+    "failed entries of PublishBatch ignored",
     "no sweep of the outbox",
 ];
 
@@ -78,10 +78,10 @@ const RARE: [&str; 4] = [
 fn negative_controls_are_detected() {
     let controls: Vec<_> = CONTROLS
         .into_iter()
-        .filter(|control| control.name != NOTHING_WRONG && !RARE.contains(&control.name))
+        .filter(|control| control.name != NO_BUG && !RARE.contains(&control.name))
         .collect();
-    let caught = in_parallel(&controls, |control| search(control.make, 1..9, STEPS, true));
-    let missed: Vec<_> = controls.iter().zip(caught).filter(|(_, catch)| catch.first.is_none()).collect();
+    let detected = in_parallel(&controls, |control| search(control.make, 1..9, STEPS, true));
+    let missed: Vec<_> = controls.iter().zip(detected).filter(|(_, detections)| detections.first.is_none()).collect();
     let missed: Vec<_> = missed.into_iter().map(|(control, _)| control.name).collect();
     assert_eq!(missed, Vec::<&str>::new());
     assert_eq!(controls.len() + RARE.len() + 1, CONTROLS.len(), "a name in RARE that no control has");

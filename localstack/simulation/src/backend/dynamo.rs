@@ -1,5 +1,5 @@
-//! The embedded database, with every change of every row noted: what the streams carry, what is checked, and what
-//! can be looked at without asking anybody.
+//! The embedded database with a record of every change of every row: the content of the streams, and the input of the
+//! checks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,38 +14,38 @@ use crate::connector::WireResponse;
 use crate::invocation::Invocation;
 use crate::time::VirtualClock;
 
-/// Where a row stands: table, partition, place in it.
+/// The key of a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The table.
     pub table: String,
-    /// The partition.
+    /// The partition key.
     pub pk: String,
-    /// The place in it.
+    /// The sort key.
     pub sk: String,
 }
 
-/// A row that changed. Rows are as DynamoDB writes them: `{"version": {"N": "1"}}`.
+/// A changed row. Rows are DynamoDB JSON: `{"version": {"N": "1"}}`.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// Which row.
+    /// The key.
     pub place: Place,
-    /// What was there.
+    /// The row before.
     pub old: Option<Arc<Value>>,
-    /// What is there now.
+    /// The row after.
     pub new: Option<Arc<Value>>,
 }
 
-/// Rows that changed at once.
+/// Rows that changed atomically.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// Counts the commits of a simulation, from 1.
+    /// Number of the commit, from 1.
     pub number: usize,
-    /// Milliseconds since the simulation began.
+    /// Milliseconds since the start.
     pub at: i64,
-    /// Who changed them; none if the harness did.
+    /// The invocation; `None` for the test harness.
     pub invocation: Option<Arc<Invocation>>,
-    /// The call.
+    /// The operation.
     pub operation: String,
     /// The rows.
     pub changes: Vec<Change>,
@@ -60,7 +60,7 @@ pub struct Dynamo {
 }
 
 impl Dynamo {
-    /// The tables of a deployment. Streams are made from what is noted here.
+    /// Creates the tables of a deployment. The streams are derived from the recorded commits.
     pub(crate) fn new(deployment: &Deployment, clock: VirtualClock) -> Self {
         let database = Database::memory_with_clock(Arc::new(clock)).unwrap();
         for table in &deployment.tables {
@@ -71,17 +71,17 @@ impl Dynamo {
         Self { database, clock, rows: BTreeMap::new(), commits: Vec::new() }
     }
 
-    /// Every row there is.
+    /// Returns every row.
     pub fn rows(&self) -> &BTreeMap<Place, Arc<Value>> {
         &self.rows
     }
 
-    /// Everything that was written, oldest first.
+    /// Returns every commit, oldest first.
     pub fn commits(&self) -> &[Arc<Commit>] {
         &self.commits
     }
 
-    /// The number of the last commit.
+    /// Returns the number of the last commit.
     pub fn moment(&self) -> usize {
         self.commits.len()
     }
@@ -94,7 +94,7 @@ impl Dynamo {
         answer
     }
 
-    /// The first half of a batch; the others come back as what is left.
+    /// Executes the first half of a batch; the rest is reported as unprocessed.
     pub(crate) fn carry_out_partly(&mut self, operation: &str, body: &Value) -> WireResponse {
         let (mut done, mut left) = (body.clone(), json!({}));
         let halve = |requests: &mut Value| {
@@ -148,7 +148,7 @@ impl Dynamo {
         }
     }
 
-    /// Looks at every row that the call may have changed.
+    /// Compares every row that the call may have changed.
     fn note(&mut self, operation: &str, body: &Value) {
         let places = written(operation, body);
         let mut changes = Vec::new();
@@ -198,7 +198,7 @@ where
     }
 }
 
-/// The rows that a call writes if it succeeds.
+/// Returns the keys that a call writes.
 fn written(operation: &str, body: &Value) -> Vec<Place> {
     let place = |table: &Value, key: &Value| Place {
         table: table.as_str().unwrap_or_default().to_owned(),

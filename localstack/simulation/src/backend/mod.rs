@@ -1,4 +1,4 @@
-//! What carries a call out, and what it says when it does not.
+//! Executes calls, and makes the error responses of the services.
 
 pub mod dynamo;
 
@@ -10,7 +10,7 @@ use crate::Simulation;
 use crate::connector::{WireResponse, Call, Service};
 use crate::invocation::{Ended, Function};
 
-/// Carries a call out.
+/// Executes a call.
 pub(crate) async fn carry_out(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
     match call.service {
         Service::DynamoDb => simulation.write(|dynamo| dynamo.carry_out(&call.operation, &call.body)),
@@ -19,7 +19,7 @@ pub(crate) async fn carry_out(simulation: &Arc<Simulation>, call: &Call) -> Wire
     }
 }
 
-/// Carries a part of a call out, and says so.
+/// Executes a part of a batch and reports the rest.
 pub(crate) async fn partly(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
     match call.service {
         Service::DynamoDb => simulation.write(|dynamo| dynamo.carry_out_partly(&call.operation, &call.body)),
@@ -28,7 +28,7 @@ pub(crate) async fn partly(simulation: &Arc<Simulation>, call: &Call) -> WireRes
     }
 }
 
-/// An internal error in a service's own words.
+/// Returns an internal error in the format of a service.
 pub(crate) fn server_error(service: Service) -> WireResponse {
     match service {
         Service::DynamoDb => dynamo_error(500, "InternalServerError", "Internal server error"),
@@ -37,7 +37,7 @@ pub(crate) fn server_error(service: Service) -> WireResponse {
     }
 }
 
-/// Too much at once, in a service's own words.
+/// Returns a throttling error in the format of a service.
 pub(crate) fn throttled(call: &Call) -> WireResponse {
     match call.service {
         Service::DynamoDb if call.operation == "TransactWriteItems" => {
@@ -53,7 +53,7 @@ pub(crate) fn throttled(call: &Call) -> WireResponse {
     }
 }
 
-/// Another transaction was there.
+/// Returns a transaction conflict.
 pub(crate) fn conflict(call: &Call) -> WireResponse {
     let reason = "Transaction is ongoing for the item";
     match call.operation.as_str() {
@@ -99,7 +99,7 @@ fn entries(call: &Call) -> &[Value] {
     call.body["Entries"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Publishes the first `most` entries, and says that the others failed.
+/// Publishes the first `most` entries and reports the others as failed.
 fn publish(simulation: &Simulation, call: &Call, most: usize) -> WireResponse {
     let topic = call.body["TopicArn"].as_str().unwrap_or_default();
     let (mut successful, mut failed) = (String::new(), String::new());
@@ -122,7 +122,7 @@ fn publish(simulation: &Simulation, call: &Call, most: usize) -> WireResponse {
     ))
 }
 
-/// Invokes a function, which goes on even if whoever asked dies meanwhile.
+/// Invokes a function, which continues even if its invoker crashes.
 async fn invoke(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
     let name = call.body["FunctionName"].as_str().unwrap_or_default().to_owned();
     let Some(function) = Function::ALL.into_iter().find(|function| simulation.environments.name(*function) == name)

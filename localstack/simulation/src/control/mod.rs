@@ -1,7 +1,7 @@
-//! Negative controls: what would the simulation say if the platform were wrong?
+//! Negative controls (mutation testing): would the simulation detect a bug?
 //!
-//! Each classic bug is put in by rewriting what goes over the wire ([`Mutation`]), and the histories, faults and
-//! checks that find nothing in the platform as it is must find it.
+//! Each classic bug is injected by rewriting calls on the wire ([`Mutation`]). The scenarios, faults and checks that
+//! find nothing in the platform must detect it.
 
 mod mutations;
 mod wire;
@@ -14,102 +14,102 @@ use serde::Serialize;
 use crate::connector::Mutation;
 use crate::scenario::Scenario;
 
-/// A bug that is put in on purpose.
+/// An injected bug.
 #[derive(Clone, Copy)]
 pub struct Control {
-    /// What it is.
+    /// Description.
     pub name: &'static str,
-    /// Puts it in.
+    /// Creates the mutation.
     pub make: fn() -> Arc<dyn Mutation>,
 }
 
-/// The name of the one that must not be noticed.
-pub const NOTHING_WRONG: &str = "nothing wrong";
+/// The control without a bug, which must not be detected.
+pub const NO_BUG: &str = "no bug";
 
-/// All of them.
+/// All controls.
 pub const CONTROLS: [Control; 17] = [
     Control { name: "events published without the outbox", make: || Arc::new(mutations::PublishedDirectly) },
     Control {
         name: "a consumer without de-duplication",
         make: || Arc::new(mutations::NotDeduplicated::default()),
     },
-    Control { name: "a confirmation that checks, then sets", make: || Arc::new(mutations::CheckThenSet) },
-    Control { name: "stock written unconditionally", make: || Arc::new(mutations::TakenUnseen) },
-    Control { name: "the lines of an order applied one by one", make: || Arc::new(mutations::OneByOne) },
-    Control { name: "two lines of one item checked apart", make: || Arc::new(mutations::LinesApart::default()) },
+    Control { name: "a confirmation without its condition", make: || Arc::new(mutations::UnconditionalConfirm) },
+    Control { name: "stock written unconditionally", make: || Arc::new(mutations::UnconditionalAllocation) },
+    Control { name: "the items of an order allocated one by one", make: || Arc::new(mutations::SeparateWrites) },
+    Control { name: "lines of one item checked separately", make: || Arc::new(mutations::SeparateLines::default()) },
     Control {
         name: "the idempotency record outside the transaction",
-        make: || Arc::new(mutations::RecordAfterwards),
+        make: || Arc::new(mutations::RecordAfterEffect),
     },
-    Control { name: "a cancellation that gives back twice", make: || Arc::new(mutations::GivenBackTwice) },
-    Control { name: "a movement without a change of stock", make: || Arc::new(mutations::MovementAlone) },
-    Control { name: "a change of stock without a movement", make: || Arc::new(mutations::StockAlone) },
-    Control { name: "no role check on one route", make: || Arc::new(mutations::RoleUnseen) },
-    Control { name: "`If-Match` ignored", make: || Arc::new(mutations::VersionUnseen) },
-    Control { name: "`Idempotency-Key` ignored", make: || Arc::new(mutations::KeyUnseen) },
-    Control { name: "failed entries of a batch to SNS unread", make: || Arc::new(mutations::FailuresUnread) },
+    Control { name: "an allocation released twice", make: || Arc::new(mutations::ReleasedTwice) },
+    Control { name: "a movement without a change of stock", make: || Arc::new(mutations::MovementWithoutStock) },
+    Control { name: "a change of stock without a movement", make: || Arc::new(mutations::StockWithoutMovement) },
+    Control { name: "no role check on one route", make: || Arc::new(mutations::RoleIgnored) },
+    Control { name: "`If-Match` ignored", make: || Arc::new(mutations::PreconditionIgnored) },
+    Control { name: "`Idempotency-Key` ignored", make: || Arc::new(mutations::KeyIgnored) },
+    Control { name: "failed entries of PublishBatch ignored", make: || Arc::new(mutations::FailuresIgnored) },
     Control { name: "no sweep of the outbox", make: || Arc::new(mutations::NoSweep) },
-    Control { name: "who waits is not put into the line", make: || Arc::new(mutations::LineForgotten) },
-    Control { name: NOTHING_WRONG, make: || Arc::new(Nothing) },
+    Control { name: "back-ordered orders not queued", make: || Arc::new(mutations::NotQueued) },
+    Control { name: NO_BUG, make: || Arc::new(NoMutation) },
 ];
 
-/// Changes nothing.
-struct Nothing;
+/// Injects nothing.
+struct NoMutation;
 
-impl Mutation for Nothing {}
+impl Mutation for NoMutation {}
 
-/// How something was noticed.
+/// A detection of a bug.
 #[derive(Debug, Clone, Serialize)]
-pub struct Notice {
-    /// How many seeds it took.
+pub struct Detection {
+    /// Number of seeds until the detection.
     pub seeds: u64,
-    /// The one that did it.
+    /// The seed that detected it.
     pub seed: u64,
-    /// What was said first, in short.
+    /// The first violation, in short.
     pub by: String,
 }
 
-/// How a bug was caught, if it was.
+/// The detections of a bug.
 #[derive(Debug, Clone, Serialize, Default)]
-pub struct Catch {
-    /// First, by any check.
-    pub first: Option<Notice>,
-    /// First by what there was in the end, which knows nothing of single commits.
-    pub at_rest: Option<Notice>,
-    /// Seeds that were played.
+pub struct Detections {
+    /// The first detection by any check.
+    pub first: Option<Detection>,
+    /// The first detection by the final state alone.
+    pub at_rest: Option<Detection>,
+    /// Number of seeds that ran.
     pub played: u64,
 }
 
-/// Plays seeds with a bug until it is caught, during the history and by what there is at its end.
+/// Runs seeds with a bug until it is detected, during a scenario and by its final state.
 ///
-/// With `any`, the first notice of whichever kind is enough.
+/// With `any`, the first detection of either kind is sufficient.
 pub fn search(
     make: impl Fn() -> Arc<dyn Mutation>,
     seeds: std::ops::Range<u64>,
     steps: usize,
     any: bool,
-) -> Catch {
-    let mut catch = Catch::default();
+) -> Detections {
+    let mut detections = Detections::default();
     for seed in seeds {
-        catch.played += 1;
+        detections.played += 1;
         let scenario = Scenario { mutation: Some(make()), ..Scenario::of(seed, steps) };
-        // A simulation may become impossible: then its harness gives up, which is a way of noticing.
+        // A simulation that never becomes quiescent panics, which is a detection, too.
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| scenario.run(false)));
         let violations =
-            outcome.map_or_else(|_| vec!["the simulation did not come to rest".to_owned()], |o| o.violations);
-        let notice = |said: &String| Notice { seeds: catch.played, seed, by: in_short(said) };
-        let first = violations.first().map(notice);
-        let at_rest = violations.iter().find(|said| said.contains("at rest")).map(notice);
-        catch.first = catch.first.or(first);
-        catch.at_rest = catch.at_rest.or(at_rest);
-        if catch.first.is_some() && (any || catch.at_rest.is_some()) {
+            outcome.map_or_else(|_| vec!["the simulation did not become quiescent".to_owned()], |o| o.violations);
+        let detection = |said: &String| Detection { seeds: detections.played, seed, by: in_short(said) };
+        let first = violations.first().map(detection);
+        let at_rest = violations.iter().find(|said| said.contains("at rest")).map(detection);
+        detections.first = detections.first.or(first);
+        detections.at_rest = detections.at_rest.or(at_rest);
+        if detections.first.is_some() && (any || detections.at_rest.is_some()) {
             break;
         }
     }
-    catch
+    detections
 }
 
-/// A violation without ids and what came with it.
+/// Shortens a violation: without ids and details.
 fn in_short(violation: &str) -> String {
     let words = violation.split_whitespace().map(|word| {
         let digits = word.chars().filter(char::is_ascii_hexdigit).count();

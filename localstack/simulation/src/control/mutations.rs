@@ -1,4 +1,4 @@
-//! The classic bugs, put in below the SDK or in front of a function. Nothing in the platform knows of them.
+//! The classic bugs, injected below the SDK or in front of a function. The platform contains no code for them.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ fn runs(function: Function) -> bool {
     CURRENT.try_with(|invocation| invocation.function == function).unwrap_or(false)
 }
 
-/// The event is not written with the change but published once the change is committed.
+/// Events are published after the commit, without the outbox.
 pub(super) struct PublishedDirectly;
 
 impl Mutation for PublishedDirectly {
@@ -46,7 +46,7 @@ impl Mutation for PublishedDirectly {
     }
 }
 
-/// Every confirmation that is delivered is applied, whether or not it was before.
+/// Every delivered confirmation is applied, without de-duplication.
 #[derive(Default)]
 pub(super) struct NotDeduplicated(Mutex<BTreeMap<String, u32>>);
 
@@ -86,17 +86,17 @@ impl Mutation for NotDeduplicated {
     }
 }
 
-/// The confirmations in a batch of messages.
+/// Returns the confirmations in a batch of messages.
 fn confirmed(event: &Value) -> Vec<Value> {
     let records = event["Records"].as_array().into_iter().flatten();
     let bodies = records.filter_map(|record| serde_json::from_str::<Value>(record["body"].as_str()?).ok());
     bodies.filter(|body| body["type"] == "sales.order.confirmed").collect()
 }
 
-/// A sale is read, looked at, and written whatever became of it meanwhile.
-pub(super) struct CheckThenSet;
+/// A sales order is updated without its condition.
+pub(super) struct UnconditionalConfirm;
 
-impl Mutation for CheckThenSet {
+impl Mutation for UnconditionalConfirm {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         for mut action in actions(&mut call) {
             if runs(Function::SalesApi) && action.kind == "Update" && action.row() == "ORDER/ORDER" {
@@ -107,10 +107,10 @@ impl Mutation for CheckThenSet {
     }
 }
 
-/// Stock is taken whether or not it is there.
-pub(super) struct TakenUnseen;
+/// Stock is allocated without its condition.
+pub(super) struct UnconditionalAllocation;
 
-impl Mutation for TakenUnseen {
+impl Mutation for UnconditionalAllocation {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         for mut action in actions(&mut call) {
             if action.condition().as_deref() == Some("#quantity >= :n") {
@@ -121,10 +121,10 @@ impl Mutation for TakenUnseen {
     }
 }
 
-/// The stock of each item is changed by itself, and the order's allocation after them.
-pub(super) struct OneByOne;
+/// The stock of each item is changed in a separate write, before the allocation row.
+pub(super) struct SeparateWrites;
 
-impl Mutation for OneByOne {
+impl Mutation for SeparateWrites {
     fn calls(&self, call: Call) -> Vec<Call> {
         let Some((stock, rest)) = part(&call, |action| action.row() == "ITEM/STOCK") else {
             return vec![call];
@@ -138,7 +138,7 @@ impl Mutation for OneByOne {
         stock.into_iter().chain([rest]).collect()
     }
 
-    /// The answer of a part, as one of the whole: that reason is where the function looks for it.
+    /// Reports the failure of a part at its position in the whole transaction, where the function expects it.
     fn answer(&self, call: &Call, answer: WireResponse) -> WireResponse {
         if answer.is_ok() || call.operation != "TransactWriteItems" || !runs(Function::InventoryWorker) {
             return answer;
@@ -167,11 +167,11 @@ impl Mutation for OneByOne {
     }
 }
 
-/// Two lines of one item are each compared with the stock, and their sum is not.
+/// Lines of the same item are compared with the stock separately, not as a sum.
 #[derive(Default)]
-pub(super) struct LinesApart(Mutex<BTreeMap<(String, String), i64>>);
+pub(super) struct SeparateLines(Mutex<BTreeMap<(String, String), i64>>);
 
-impl Mutation for LinesApart {
+impl Mutation for SeparateLines {
     fn batch(&self, function: Function, event: Value) -> Value {
         if function == Function::InventoryWorker {
             for order in confirmed(&event) {
@@ -210,10 +210,10 @@ impl Mutation for LinesApart {
     }
 }
 
-/// The answer is kept after its effect, not with it.
-pub(super) struct RecordAfterwards;
+/// The idempotency record is written after the effect.
+pub(super) struct RecordAfterEffect;
 
-impl Mutation for RecordAfterwards {
+impl Mutation for RecordAfterEffect {
     fn calls(&self, call: Call) -> Vec<Call> {
         match part(&call, |action| action.row() == "IDEMPOTENCY/RESPONSE") {
             Some((record, effect)) => vec![effect, record],
@@ -222,10 +222,10 @@ impl Mutation for RecordAfterwards {
     }
 }
 
-/// What a cancelled order held is given back twice.
-pub(super) struct GivenBackTwice;
+/// The allocation of a cancelled order is released twice.
+pub(super) struct ReleasedTwice;
 
-impl Mutation for GivenBackTwice {
+impl Mutation for ReleasedTwice {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         let released = actions(&mut call).iter().any(|action| action.value(":state") == Some("released"));
         let again =
@@ -234,10 +234,10 @@ impl Mutation for GivenBackTwice {
     }
 }
 
-/// A movement is written and the stock left as it is.
-pub(super) struct MovementAlone;
+/// A movement is written without the change of stock.
+pub(super) struct MovementWithoutStock;
 
-impl Mutation for MovementAlone {
+impl Mutation for MovementWithoutStock {
     fn calls(&self, call: Call) -> Vec<Call> {
         match part(&call, |action| action.kind == "Update" && action.row() == "ITEM/STOCK") {
             Some((_, rest)) if runs(Function::InventoryApi) => vec![rest],
@@ -246,28 +246,28 @@ impl Mutation for MovementAlone {
     }
 }
 
-/// Orders move stock, and nothing is written down of it.
-pub(super) struct StockAlone;
+/// Stock changes without movements.
+pub(super) struct StockWithoutMovement;
 
-impl Mutation for StockAlone {
+impl Mutation for StockWithoutMovement {
     fn calls(&self, call: Call) -> Vec<Call> {
         if batch_puts(&call).iter().any(|row| row == "ITEM/MOVEMENT") { Vec::new() } else { vec![call] }
     }
 }
 
-/// Who waits is not put into the line.
-pub(super) struct LineForgotten;
+/// Back-ordered orders are not put into the back-order queue.
+pub(super) struct NotQueued;
 
-impl Mutation for LineForgotten {
+impl Mutation for NotQueued {
     fn calls(&self, call: Call) -> Vec<Call> {
         if batch_puts(&call).iter().any(|row| row == "ITEM/WAITING") { Vec::new() } else { vec![call] }
     }
 }
 
-/// The route that deletes contacts takes everybody for a finance manager.
-pub(super) struct RoleUnseen;
+/// The route that deletes contacts accepts every role.
+pub(super) struct RoleIgnored;
 
-impl Mutation for RoleUnseen {
+impl Mutation for RoleIgnored {
     fn request(&self, function: Function, mut event: Value) -> Value {
         let context = &mut event["requestContext"]["authorizer"];
         let has_role = context.get("role").is_some();
@@ -278,10 +278,10 @@ impl Mutation for RoleUnseen {
     }
 }
 
-/// `If-Match` is not looked at.
-pub(super) struct VersionUnseen;
+/// `If-Match` is ignored.
+pub(super) struct PreconditionIgnored;
 
-impl Mutation for VersionUnseen {
+impl Mutation for PreconditionIgnored {
     fn request(&self, _: Function, mut event: Value) -> Value {
         for field in ["headers", "multiValueHeaders"] {
             if let Some(headers) = event[field].as_object_mut() {
@@ -292,10 +292,10 @@ impl Mutation for VersionUnseen {
     }
 }
 
-/// `Idempotency-Key` is not looked at.
-pub(super) struct KeyUnseen;
+/// `Idempotency-Key` is ignored.
+pub(super) struct KeyIgnored;
 
-impl Mutation for KeyUnseen {
+impl Mutation for KeyIgnored {
     fn request(&self, _: Function, mut event: Value) -> Value {
         for field in ["headers", "multiValueHeaders"] {
             if let Some(headers) = event[field].as_object_mut() {
@@ -306,10 +306,10 @@ impl Mutation for KeyUnseen {
     }
 }
 
-/// The relay does not read which entries of a batch SNS did not take.
-pub(super) struct FailuresUnread;
+/// The relay ignores failed entries of `PublishBatch`.
+pub(super) struct FailuresIgnored;
 
-impl Mutation for FailuresUnread {
+impl Mutation for FailuresIgnored {
     fn answer(&self, call: &Call, answer: WireResponse) -> WireResponse {
         if call.operation != "PublishBatch" || !answer.is_ok() {
             return answer;

@@ -1,14 +1,14 @@
-//! What a call of DynamoDB's writes, read and rewritten as the JSON that it is.
+//! Reading and rewriting the writes of DynamoDB requests as JSON.
 
 use serde_json::{Value, json};
 
 use crate::connector::Call;
 
-/// What is true of every row and of none: an expression that means it and keeps the names and values of the one it
-/// stands behind in use.
+/// An expression that is true for every row and for none. It is appended to a condition, so that the names and values
+/// of the condition stay in use.
 const ALWAYS: &str = "attribute_exists(pk) OR attribute_not_exists(pk)";
 
-/// The actions of a transaction, or the one of a single write; empty for whatever else.
+/// Returns the actions of a transaction, or the action of a single write; empty for other calls.
 pub(super) fn actions(call: &mut Call) -> Vec<Action<'_>> {
     let kind = match call.operation.as_str() {
         "PutItem" => "Put",
@@ -23,11 +23,11 @@ pub(super) fn actions(call: &mut Call) -> Vec<Action<'_>> {
     vec![Action { kind: kind.to_owned(), body: &mut call.body }]
 }
 
-/// One action of a write.
+/// An action of a write.
 pub(super) struct Action<'a> {
     /// `Put`, `Update`, `Delete` or `ConditionCheck`.
     pub(super) kind: String,
-    /// Its fields.
+    /// The parameters of the action.
     pub(super) body: &'a mut Value,
 }
 
@@ -37,7 +37,7 @@ impl<'a> Action<'a> {
         Some(Self { kind: kind.clone(), body })
     }
 
-    /// What kind of row: the first words of its keys, such as `ORDER/ALLOCATION`.
+    /// Returns the type of the row: the prefixes of its keys, such as `ORDER/ALLOCATION`.
     pub(super) fn row(&self) -> String {
         row(self.body.get("Key").unwrap_or(&self.body["Item"]))
     }
@@ -46,27 +46,27 @@ impl<'a> Action<'a> {
         self.body["ConditionExpression"].as_str().map(str::to_owned)
     }
 
-    /// Its condition holds whatever is there.
+    /// Makes the condition always true.
     pub(super) fn strip(&mut self) {
         if let Some(condition) = self.condition() {
             self.body["ConditionExpression"] = json!(format!("({condition}) OR {ALWAYS}"));
         }
     }
 
-    /// A value of its expressions, as text.
+    /// Returns a value of the expressions as text.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         let value = &self.body["ExpressionAttributeValues"][name];
         value["S"].as_str().or_else(|| value["N"].as_str())
     }
 }
 
-/// What kind of row a key belongs to.
+/// Returns the type of the row of a key.
 pub(super) fn row(key: &Value) -> String {
     let head = |name: &str| key[name]["S"].as_str().unwrap_or_default().split('#').next().unwrap_or_default();
     format!("{}/{}", head("pk"), head("sk"))
 }
 
-/// Parts a transaction: what `belongs` to the first, and the rest. None if one of them would be empty.
+/// Splits a transaction into the actions that `belongs` selects, and the rest. `None` if either is empty.
 pub(super) fn part(call: &Call, belongs: impl Fn(&Action<'_>) -> bool) -> Option<(Call, Call)> {
     if call.operation != "TransactWriteItems" {
         return None;
@@ -78,14 +78,14 @@ pub(super) fn part(call: &Call, belongs: impl Fn(&Action<'_>) -> bool) -> Option
     (!first.is_empty() && !rest.is_empty()).then(|| (transaction(first), transaction(rest)))
 }
 
-/// A transaction of these actions.
+/// Creates a transaction of these actions.
 pub(super) fn transaction(actions: Vec<Value>) -> Call {
-    // Without a token: it is none of the function's own.
+    // Without a client request token: it is not a retry of the function's own transaction.
     let body = json!({"TransactItems": actions});
     Call { service: crate::connector::Service::DynamoDb, operation: "TransactWriteItems".to_owned(), body }
 }
 
-/// The rows of a `BatchWriteItem` that are put, by kind.
+/// Returns the types of the rows that a `BatchWriteItem` puts.
 pub(super) fn batch_puts(call: &Call) -> Vec<String> {
     if call.operation != "BatchWriteItem" {
         return Vec::new();

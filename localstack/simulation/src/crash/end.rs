@@ -1,5 +1,4 @@
-//! What there is in the end, in words that are the same however often something had to be begun anew: without ids
-//! and times.
+//! The final state as text without ids and times, so that it is equal for runs with and without a crash.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +6,7 @@ use uuid::Uuid;
 
 use crate::model::Model;
 
-/// Everything, sorted.
+/// Returns the final state, sorted.
 pub(super) fn of(model: &Model) -> Vec<String> {
     let item = |id: &Uuid| {
         let known = model.items.get(id).and_then(|item| item.during(0, usize::MAX).flatten().last());
@@ -51,7 +50,7 @@ pub(super) fn of(model: &Model) -> Vec<String> {
     for kind in model.events.values() {
         *events.entry(kind).or_default() += 1;
     }
-    // Asked for without a key, so asking again is another request.
+    // Requested without a key, so a retry is another request.
     events.remove("auth.password.reset_requested");
     lines.push(format!("events {events:?}"));
     let mut kept: BTreeMap<(&str, u16), usize> = BTreeMap::new();

@@ -1,11 +1,10 @@
-//! Crash points, all of them: an operation is stopped at every single call to AWS that it leads to, in turn.
+//! Crash consistency: every operation is crashed at every call to AWS that it leads to.
 //!
-//! An operation is a request, or a run of the sweep, with everything that follows from it until nothing is on its way
-//! any more: relay, workers, movements, the line. It is played once without a fault, and its calls are counted. Then
-//! it is played twice for each call: the function that makes it dies before the call has an effect, and after the
-//! effect, before it hears of it. Everybody then does what they do in real life: the client asks again (with the
-//! same key, where the route honours one), the message is seen again, the stream comes back. At the end every promise
-//! must hold, and what there is must be what there is without the crash.
+//! An operation is a request, or a run of the sweep, with everything that follows until the platform is quiescent: relay,
+//! workers, movements, back-order queue. It runs once without a fault to count its calls. Then it runs twice per call:
+//! the calling function crashes before the call is executed, and after it, before the response. Then the usual recovery
+//! happens: the client retries (with the same key, where the route supports one), messages are redelivered, the stream
+//! is read again. In the end every promise must hold, and the final state must equal that of the run without a crash.
 
 mod end;
 mod operations;
@@ -32,45 +31,45 @@ use crate::simulation::Settings;
 
 pub use operations::{Operation, Fixture, operations};
 
-/// The seed of every simulation here: what is varied is where it stops.
+/// The seed of all simulations here: only the crash point varies.
 const SEED: u64 = 1;
-/// How often a client asks.
+/// Attempts of the client.
 const TRIES: u32 = 4;
-/// Longer than streams remember.
+/// Longer than the retention of streams.
 const TWO_DAYS: Duration = Duration::from_secs(48 * 60 * 60);
 
-/// A call, in a few words: who makes it, and what it is.
+/// A call: the function and the operation.
 pub type Point = (Function, String);
 
-/// What came of an operation that was stopped somewhere, or nowhere.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Replay {
-    /// The calls that were made.
+    /// The calls.
     pub points: Vec<Point>,
-    /// What was not as promised.
+    /// Violations of promises.
     pub violations: Vec<String>,
-    /// What there was in the end, without ids and times.
+    /// The final state without ids and times.
     pub end: Vec<String>,
-    /// Every call in words, if asked for.
+    /// Every call as text, if requested.
     pub lines: Vec<String>,
 }
 
-/// What came of all crashes of an operation.
+/// The result of all crash points of an operation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The operation.
     pub operation: &'static str,
-    /// Calls that it makes, by the function that makes them.
+    /// Number of calls, by function.
     pub calls: BTreeMap<&'static str, usize>,
-    /// Crashes that were played.
+    /// Number of crash points that ran.
     pub played: usize,
-    /// Crashes that there are: two for each call.
+    /// Number of crash points: two per call.
     pub points: usize,
-    /// Those after which something was not as promised.
+    /// Crash points after which a promise was violated or the final state differs.
     pub broken: Vec<String>,
 }
 
-/// Stops at one call, and notes them all.
+/// Crashes at one call, and records all calls.
 struct Stop {
     at: Option<(usize, Fault)>,
     seen: Arc<Mutex<Vec<Point>>>,
@@ -87,7 +86,7 @@ impl FaultInjector for Stop {
     }
 }
 
-/// Stops an operation at every call, or at `only` one, of which there are fewer than that number may say.
+/// Crashes an operation at every call, or at the crash point `only`, modulo their number.
 pub fn crash_everywhere(operation: &Operation, only: Option<usize>) -> Report {
     let calm = play(operation, None, false);
     let mut calls: BTreeMap<&'static str, usize> = BTreeMap::new();
@@ -126,7 +125,7 @@ pub fn crash_everywhere(operation: &Operation, only: Option<usize>) -> Report {
     report
 }
 
-/// Plays an operation, stopped at a call or not.
+/// Runs an operation, with a crash at a call or without.
 pub fn play(operation: &Operation, at: Option<(usize, Fault)>, verbose: bool) -> Replay {
     Simulation::run(SEED, async move {
         let model = Arc::new(Mutex::new(Model::default()));
@@ -145,8 +144,8 @@ pub fn play(operation: &Operation, at: Option<(usize, Fault)>, verbose: bool) ->
         let seen = Arc::default();
         let stop = Stop { at, seen: Arc::clone(&seen) };
         let model = &client.shared.model;
-        if operation.by_the_sweep {
-            // Nobody reads the stream until it has forgotten; then the sweep is all there is.
+        if operation.by_sweep {
+            // The relay is stopped until the stream records expire; then only the sweep can publish the event.
             simulation.relay_is_off.store(true, std::sync::atomic::Ordering::Relaxed);
             client.ask(operation.is).await;
             tokio::time::sleep(TWO_DAYS).await;
@@ -169,10 +168,10 @@ pub fn play(operation: &Operation, at: Option<(usize, Fault)>, verbose: bool) ->
     })
 }
 
-/// The one client: a finance manager who does not give up.
+/// The client: a finance manager who retries.
 struct CrashClient {
     shared: Arc<Shared>,
-    /// Reset tokens that were sent, newest last.
+    /// Reset tokens, newest last.
     tokens: Vec<String>,
     asked: u32,
 }

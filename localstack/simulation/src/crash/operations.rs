@@ -1,4 +1,4 @@
-//! Every operation that writes, with what was done before it.
+//! Every operation that writes, with its preparation.
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
@@ -7,27 +7,27 @@ use uuid::Uuid;
 use crate::model::{Model, OrderKind};
 use crate::model::request::{Adjust, ItemForm, LineForm, PartyForm, Step, Command};
 
-/// An operation and its surroundings.
+/// An operation with its preparation.
 #[derive(Debug, Clone)]
 pub struct Operation {
-    /// What it is called in reports.
+    /// Name in reports.
     pub name: &'static str,
-    /// What was done before, and is over.
+    /// Operations that complete before.
     pub before: Vec<Make>,
-    /// What is stopped.
+    /// The operation to crash.
     pub is: Make,
-    /// Whether the stream forgets it, so that what is stopped is the sweep that finds it.
-    pub by_the_sweep: bool,
+    /// Whether the stream record expires, so that the sweep is what crashes.
+    pub by_sweep: bool,
 }
 
-/// What is asked for, out of what is there.
+/// Creates an operation from the current state.
 pub(super) type Make = fn(&Fixture<'_>) -> Command;
 
-/// What is there.
+/// The current state.
 pub struct Fixture<'a> {
-    /// All of it.
+    /// The model.
     pub model: &'a Model,
-    /// Reset tokens that were sent, newest last.
+    /// Reset tokens, newest last.
     pub tokens: &'a [String],
 }
 
@@ -40,12 +40,12 @@ impl Fixture<'_> {
         of_kind.next().unwrap().1
     }
 
-    /// The `n`th item that was made.
+    /// Returns the `n`th item.
     fn item(&self, n: usize) -> Uuid {
         *self.model.items.keys().nth(n).unwrap()
     }
 
-    /// The `n`th order of a kind that was made.
+    /// Returns the `n`th order of a kind.
     fn order(&self, kind: OrderKind, n: usize) -> Uuid {
         self.model.orders.keys().filter(|(of, _)| *of == kind.as_str()).nth(n).unwrap().1
     }
@@ -103,7 +103,7 @@ fn login(password: &str) -> Command {
     Command::Login { email: EMAIL.to_owned(), password: password.to_owned() }
 }
 
-/// A customer, a vendor, two items, and ten of each of them.
+/// Preparation of all operations: a customer, a vendor, two items, and ten of each in stock.
 pub(super) fn opening() -> Vec<Make> {
     vec![
         |_| Command::CreateParty(PartyKind::Customer, party(1)),
@@ -116,15 +116,15 @@ pub(super) fn opening() -> Vec<Make> {
 }
 
 fn operation(name: &'static str, before: Vec<Make>, is: Make) -> Operation {
-    Operation { name, before, is, by_the_sweep: false }
+    Operation { name, before, is, by_sweep: false }
 }
 
-/// All of them.
+/// Returns all operations.
 pub fn operations() -> Vec<Operation> {
-    [people(), contacts(), items(), sales(), purchases(), lines(), sweeps()].concat()
+    [users(), contacts(), items(), sales(), purchases(), backorders(), sweeps()].concat()
 }
 
-fn people() -> Vec<Operation> {
+fn users() -> Vec<Operation> {
     let forgot: Make = |_| Command::Forgot { email: EMAIL.to_owned() };
     vec![
         operation("register a user", vec![], |_| register()),
@@ -135,8 +135,8 @@ fn people() -> Vec<Operation> {
             vec![|_| register(), |_| login("wrong horse battery")],
             |_| login(PASSWORD),
         ),
-        operation("ask for a password reset", vec![|_| register()], forgot),
-        operation("ask for a reset of nobody's password", vec![], forgot),
+        operation("request a password reset", vec![|_| register()], forgot),
+        operation("request a password reset for an unknown address", vec![], forgot),
         operation("reset a password", vec![|_| register(), forgot], |fixture| {
             let token = fixture.tokens.last().cloned().unwrap_or_default();
             Command::Reset { token, password: "another horse battery".to_owned() }
@@ -150,7 +150,7 @@ fn contacts() -> Vec<Operation> {
     use PartyKind::{Customer, Vendor};
     vec![
         operation("create a customer", vec![], |_| Command::CreateParty(Customer, party(2))),
-        operation("create a customer whose address is taken", vec![], |_| {
+        operation("create a customer with a duplicate e-mail address", vec![], |_| {
             Command::CreateParty(Customer, party(1))
         }),
         operation("update a customer", vec![], |fixture| {
@@ -167,11 +167,14 @@ fn items() -> Vec<Operation> {
     vec![
         operation("create an item", vec![], |_| Command::CreateItem(item(3))),
         operation("update an item", vec![], |fixture| Command::UpdateItem(fixture.item(0), item(4))),
-        operation("delete an item", vec![], |fixture| Command::DeleteItem(fixture.item(0))),
-        operation("add to stock", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(5))),
-        operation("take from stock", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(-5))),
-        operation("take more than there is", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(-50))),
-        operation("count stock", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::To(7, Some(10)))),
+        operation("delete an item in use", vec![], |fixture| Command::DeleteItem(fixture.item(0))),
+        operation("delete an item", vec![|fixture| Command::AdjustStock(fixture.item(0), Adjust::To(0, None))], |fixture| {
+            Command::DeleteItem(fixture.item(0))
+        }),
+        operation("increase stock", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(5))),
+        operation("decrease stock", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(-5))),
+        operation("decrease stock below zero", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(-50))),
+        operation("set stock to a counted level", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::To(7, Some(10)))),
     ]
 }
 
@@ -182,8 +185,8 @@ fn sales() -> Vec<Operation> {
     let pay: Make = |fixture| fixture.sales(0, Step::Pay);
     let cancel: Make = |fixture| fixture.sales(0, Step::Cancel);
     vec![
-        operation("create a sale", vec![], make),
-        operation("update a sale", vec![make], |fixture| {
+        operation("create a sales order", vec![], make),
+        operation("update a sales order", vec![make], |fixture| {
             let order = fixture.order(OrderKind::Sales, 0);
             Command::UpdateOrder(
                 OrderKind::Sales,
@@ -192,20 +195,20 @@ fn sales() -> Vec<Operation> {
                 fixture.lines(&[(1, 2)]),
             )
         }),
-        operation("confirm a sale: it gets its stock", vec![make], confirm),
-        operation("confirm a sale with one item twice", vec![|fixture| fixture.sale(&[(0, 3), (0, 4)])], confirm),
-        operation("confirm a sale: it waits", vec![large], confirm),
-        operation("confirm a sale that requires stock", vec![make], |fixture| {
+        operation("confirm a sales order: allocated", vec![make], confirm),
+        operation("confirm a sales order with two lines of one item", vec![|fixture| fixture.sale(&[(0, 3), (0, 4)])], confirm),
+        operation("confirm a sales order: back-ordered", vec![large], confirm),
+        operation("confirm a sales order that requires stock", vec![make], |fixture| {
             Command::Advance(OrderKind::Sales, fixture.order(OrderKind::Sales, 0), Step::Confirm, true)
         }),
-        operation("fail to confirm a sale that requires stock", vec![large], |fixture| {
+        operation("fail to confirm a sales order that requires stock", vec![large], |fixture| {
             Command::Advance(OrderKind::Sales, fixture.order(OrderKind::Sales, 0), Step::Confirm, true)
         }),
-        operation("confirm a sale again", vec![make, confirm], confirm),
-        operation("pay a sale", vec![make, confirm], pay),
-        operation("cancel a draft of a sale", vec![make], cancel),
-        operation("cancel a sale: it gives back", vec![make, confirm], cancel),
-        operation("cancel a sale that waits", vec![large, confirm], cancel),
+        operation("confirm a confirmed sales order", vec![make, confirm], confirm),
+        operation("pay a sales order", vec![make, confirm], pay),
+        operation("cancel a draft sales order", vec![make], cancel),
+        operation("cancel an allocated sales order", vec![make, confirm], cancel),
+        operation("cancel a back-ordered sales order", vec![large, confirm], cancel),
     ]
 }
 
@@ -213,8 +216,8 @@ fn purchases() -> Vec<Operation> {
     let make: Make = |fixture| fixture.purchase(&[(0, 5), (1, 6)]);
     let receive: Make = |fixture| fixture.purchases(0, Step::Receive);
     vec![
-        operation("create a purchase", vec![], make),
-        operation("update a purchase", vec![make], |fixture| {
+        operation("create a purchase order", vec![], make),
+        operation("update a purchase order", vec![make], |fixture| {
             let order = fixture.order(OrderKind::Purchase, 0);
             Command::UpdateOrder(
                 OrderKind::Purchase,
@@ -223,33 +226,33 @@ fn purchases() -> Vec<Operation> {
                 fixture.lines(&[(1, 2)]),
             )
         }),
-        operation("receive a purchase", vec![make], receive),
-        operation("pay a purchase", vec![make, receive], |fixture| fixture.purchases(0, Step::Pay)),
-        operation("cancel a purchase", vec![make], |fixture| fixture.purchases(0, Step::Cancel)),
+        operation("receive a purchase order", vec![make], receive),
+        operation("pay a purchase order", vec![make, receive], |fixture| fixture.purchases(0, Step::Pay)),
+        operation("cancel a purchase order", vec![make], |fixture| fixture.purchases(0, Step::Cancel)),
     ]
 }
 
-/// Stock that arrives serves who waits.
-fn lines() -> Vec<Operation> {
-    let takes_all: Make = |fixture| fixture.sale(&[(0, 8)]);
-    let waits: Make = |fixture| fixture.sale(&[(0, 6), (1, 1)]);
+/// Received or released stock fulfils back-orders.
+fn backorders() -> Vec<Operation> {
+    let takes_most: Make = |fixture| fixture.sale(&[(0, 8)]);
+    let large: Make = |fixture| fixture.sale(&[(0, 6), (1, 1)]);
     let first: Make = |fixture| fixture.sales(0, Step::Confirm);
     let second: Make = |fixture| fixture.sales(1, Step::Confirm);
     vec![
-        operation("add to stock that a sale waits for", vec![waits, takes_all, second, first], |fixture| {
+        operation("increase stock: a back-order is fulfilled", vec![large, takes_most, second, first], |fixture| {
             Command::AdjustStock(fixture.item(0), Adjust::By(5))
         }),
-        operation("cancel a sale: another one is served", vec![takes_all, first, waits, second], |fixture| {
+        operation("cancel a sales order: a back-order is fulfilled", vec![takes_most, first, large, second], |fixture| {
             fixture.sales(0, Step::Cancel)
         }),
         operation(
-            "receive what a sale waits for",
-            vec![takes_all, first, waits, second, |fixture| fixture.purchase(&[(0, 5)])],
+            "receive a purchase order: a back-order is fulfilled",
+            vec![takes_most, first, large, second, |fixture| fixture.purchase(&[(0, 5)])],
             |fixture| fixture.purchases(0, Step::Receive),
         ),
         operation(
-            "confirm a sale while others wait",
-            vec![takes_all, first, waits, second, |fixture| fixture.sale(&[(0, 1)])],
+            "confirm a sales order behind back-orders",
+            vec![takes_most, first, large, second, |fixture| fixture.sale(&[(0, 1)])],
             |fixture| fixture.sales(2, Step::Confirm),
         ),
     ]
@@ -257,10 +260,10 @@ fn lines() -> Vec<Operation> {
 
 fn sweeps() -> Vec<Operation> {
     let confirm: Make = |fixture| fixture.sales(0, Step::Confirm);
-    let sweep = |name, before, is| Operation { name, before, is, by_the_sweep: true };
+    let sweep = |name, before, is| Operation { name, before, is, by_sweep: true };
     vec![
-        sweep("sweep a confirmation that the stream forgot", vec![|fixture| fixture.sale(&[(0, 3)])], confirm),
-        sweep("sweep a new customer that the stream forgot", vec![], |_| {
+        sweep("sweep a confirmation after its stream record expired", vec![|fixture| fixture.sale(&[(0, 3)])], confirm),
+        sweep("sweep a new customer after its stream record expired", vec![], |_| {
             Command::CreateParty(PartyKind::Customer, party(5))
         }),
     ]

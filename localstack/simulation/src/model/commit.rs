@@ -1,4 +1,4 @@
-//! Whether what was committed may be, and what the model is from then on.
+//! Checks commits, and updates the model.
 
 use erp_domain::identity::Role;
 
@@ -7,7 +7,7 @@ use super::state::{StoredResponse, User};
 use super::{Actor, Fact, Model};
 
 impl Model {
-    /// These facts became true at once.
+    /// Applies the facts of a commit.
     pub fn committed(&mut self, moment: usize, actor: &Actor, facts: &[Fact]) {
         self.always(moment, facts);
         match actor {
@@ -21,7 +21,7 @@ impl Model {
         }
     }
 
-    /// What is true of every commit, whoever made it.
+    /// Checks the invariants of every commit.
     fn always(&mut self, moment: usize, facts: &[Fact]) {
         for fact in facts {
             match fact {
@@ -75,13 +75,13 @@ impl Model {
             }
             Err(reason) => {
                 self.check("P4", false, || format!("{reason}; {:?} committed {facts:?}", ask.what));
-                // Command there is now is what there is: one report of it is enough.
+                // The model accepts the state after one report.
                 self.accept(moment, facts);
             }
         }
     }
 
-    /// Keeps the answer that stands in the commit.
+    /// Checks and records the stored response of a commit.
     fn keep(&mut self, moment: usize, ask: &ClientRequest, facts: &[Fact], has_effect: bool) {
         let kept = facts.iter().find_map(|fact| match fact {
             Fact::StoredResponse { status, body, until } => Some((*status, body.clone(), *until)),
@@ -96,13 +96,13 @@ impl Model {
         let committed = status < 400 && (has_effect || matches!(ask.what, Command::AdjustStock(..)));
         self.check("P5", committed, || format!("a {status} is stored with effect: {has_effect}: {}", named()));
         let known = self.answers.entry(scope).or_default();
-        // A key is free again after a day.
+        // A key can be used again after a day.
         let taken = known.now().is_some_and(|before| before.until > until - 86_400);
         known.set(moment, Some(StoredResponse { fingerprint: ask.fingerprint(), status, body, until }));
         self.check("P5", !taken, || format!("a second answer is kept: {}", named()));
     }
 
-    /// The kept answer says what was done.
+    /// Checks that the stored response describes the effect.
     fn kept_is_what_was_done(
         &mut self,
         moment: usize,
@@ -121,7 +121,7 @@ impl Model {
         }
     }
 
-    /// What a change must be if it is what was asked for: status, data and version of the answer.
+    /// Checks the effect of a request; returns status, data and version of the expected response.
     fn effect(
         &mut self,
         moment: usize,
@@ -300,7 +300,7 @@ impl Model {
         }
     }
 
-    /// That the event is there too: nobody can change something and forget to say so.
+    /// Checks that the commit contains the event: no change without its event.
     pub(super) fn require_event(
         &mut self,
         facts: &[Fact],
@@ -329,7 +329,7 @@ impl Model {
         Ok(())
     }
 
-    /// From now on it is so.
+    /// Updates the model.
     pub(super) fn accept(&mut self, moment: usize, facts: &[Fact]) {
         for fact in facts {
             match fact.clone() {
@@ -362,7 +362,7 @@ impl Model {
     }
 }
 
-/// As it is shown.
+/// Returns the response data of a user.
 pub(super) fn show_user(email: &str, user: &User) -> serde_json::Value {
     serde_json::json!({
         "id": user.id, "email": email, "role": user.role.as_str(),
@@ -370,7 +370,7 @@ pub(super) fn show_user(email: &str, user: &User) -> serde_json::Value {
     })
 }
 
-/// What is kept of a reset token.
+/// Returns the stored hash of a reset token.
 pub(super) fn hash_of(token: &str) -> String {
     auth::secret::TokenHash::of(&auth::secret::Secret::new(token)).as_str().to_owned()
 }

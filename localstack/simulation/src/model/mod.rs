@@ -1,18 +1,17 @@
-//! What the platform promises to answer and to end up with: plain maps, and nothing of how it is done.
+//! The expected behaviour of the platform: plain maps, independent of the implementation.
 //!
-//! The model is told every commit as facts (who, what became of which thing) and says whether that may be: a
-//! commit is the moment at which a change happens, so the model changes then too. Answers it judges afterwards: a
-//! change is answered with what it made; a rejection or a read with what was so at some moment between question and
-//! answer.
+//! The model receives every commit as facts (actor, entity, new state) and checks whether it is allowed. A change
+//! happens at its commit, so the model changes then. Responses are checked afterwards: the response to a change must
+//! describe its effect; a rejection or a read must agree with a state between request and response.
 //!
 //! ```text
-//! ask       what a client asks
-//! state     what things are, and how they are shown
-//! timeline  what something was, and from which moment on
-//! commit    whether what was committed may be
-//! orders    the same of orders and stock
-//! judge     whether an answer may be
-//! rejections  every rejection that was right at some moment
+//! request     the requests of clients
+//! state       the entities, and their representation in responses
+//! timeline    the states of an entity over time
+//! commit      checks commits
+//! orders      checks commits of orders and stock
+//! responses   checks responses
+//! rejections  the rejections that are possible
 //! ```
 
 pub mod request;
@@ -60,33 +59,33 @@ impl OrderKind {
     }
 }
 
-/// Who changed something.
+/// The author of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
-    /// A client, by its attempt.
+    /// A client attempt.
     Client(u64),
-    /// Inventory's worker, which began at this moment.
+    /// `inventory-worker`, which started after this commit.
     Inventory(usize),
-    /// The worker that writes inventory's decisions into sales orders.
+    /// `sales-worker`, which writes inventory's decisions into sales orders.
     Decisions,
     /// The relay or the sweep.
     Relay,
-    /// Nobody who may change anything.
+    /// A function that must not write.
     Stranger(String),
 }
 
-/// What became of a thing.
+/// The change of an entity.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the fields are the thing's, in its own words")]
 pub enum Fact {
     Party(PartyKind, Uuid, Option<Party>),
     Item(Uuid, Option<Item>),
     Stock(Uuid, Stock),
-    /// A movement of an item that is written down: its id, and by how many.
+    /// A movement of an item: its id, and the signed change.
     Movement(Uuid, Uuid, i64),
     Order(OrderKind, Uuid, Order),
     Allocation(Uuid, Allocation),
-    /// Without the password, which no row shows.
+    /// Without the password, which no row contains.
     User {
         id: Uuid,
         email: String,
@@ -94,24 +93,24 @@ pub enum Fact {
         times: state::Times,
         new: bool,
     },
-    /// A reset token that is good from now on, by its hash; good for nothing if it is for nobody.
+    /// A reset token, by its hash; it cannot be used if there is no such user.
     ResetAsked {
         email: String,
         hash: String,
         until: i64,
         for_somebody: bool,
     },
-    /// It is used up.
+    /// A used reset token.
     ResetUsed {
         hash: String,
     },
-    /// StoredResponse for whoever asks with the same key again.
+    /// A response stored under an idempotency key.
     StoredResponse {
         status: u16,
         body: String,
         until: i64,
     },
-    /// An event to be published: its id, its kind, the order whose history it stands in, if any.
+    /// An event to publish: id, type, entity.
     Event {
         id: String,
         kind: String,
@@ -119,56 +118,56 @@ pub enum Fact {
     },
     /// An event in the history of an order.
     History(OrderKind, Uuid, String),
-    /// Whatever else there is to write: guards, attempts, places in line, marks of the relay.
+    /// Other rows: guards, login attempts, back-order queue, marks of the relay.
     Other,
 }
 
-/// A question on its way.
+/// A request in flight.
 #[derive(Debug, Clone)]
 struct Attempt {
     ask: Arc<ClientRequest>,
     /// The last commit before it was sent.
     from: usize,
-    /// What it committed: status and data of the answer that follows, and the version in its `ETag`.
+    /// Its effect: status, data and version of the expected response.
     effect: Option<(u16, serde_json::Value, Option<u64>)>,
 }
 
-/// Everything there is.
+/// The state of the model.
 #[derive(Default)]
 pub struct Model {
-    /// Whether anyone may register.
+    /// Whether registration is open.
     pub open_registration: bool,
-    /// Whether calls go wrong on purpose: only then may an answer be a 5xx.
+    /// Whether faults are injected: only then may a response be a 5xx.
     pub faults: bool,
-    /// What was not as promised.
+    /// Violations of promises.
     pub violations: Vec<String>,
-    /// How often something was compared, by promise.
+    /// Number of checks, by promise.
     pub checks: BTreeMap<&'static str, u64>,
     /// Customers and vendors.
     pub parties: BTreeMap<(ContactWord, Uuid), Timeline<Party>>,
     /// Items.
     pub items: BTreeMap<Uuid, Timeline<Item>>,
-    /// Their stock.
+    /// The stock of items.
     pub stock: BTreeMap<Uuid, Timeline<Stock>>,
-    /// Movements that must be written down sooner or later: item, id, by how many.
+    /// Movements that must be written eventually: item, id, change.
     pub movements: BTreeMap<(Uuid, Uuid), i64>,
-    /// Those that are, with the moment at which each was.
+    /// Written movements, with the moment of each.
     pub written: BTreeMap<(Uuid, Uuid), (usize, i64)>,
     /// Orders.
     pub orders: BTreeMap<(OrderWord, Uuid), Timeline<Order>>,
-    /// What inventory holds for them.
+    /// The allocations of orders.
     pub allocations: BTreeMap<Uuid, Timeline<Allocation>>,
-    /// Users by their address.
+    /// Users, by e-mail address.
     pub users: BTreeMap<String, Timeline<User>>,
-    /// The good reset token of an address: its hash, and until when.
+    /// The valid reset token of an address: its hash and expiry.
     pub resets: BTreeMap<String, Timeline<(String, i64)>>,
-    /// Answers that are kept.
+    /// Stored responses.
     pub answers: BTreeMap<Scope, Timeline<StoredResponse>>,
-    /// Events to be published, with their kinds.
+    /// Events to publish, with their types.
     pub events: BTreeMap<String, String>,
     /// The events in the history of an order, with the moment of each.
     pub history: BTreeMap<(OrderWord, Uuid), Vec<(usize, String)>>,
-    /// Failed or unfinished attempts to log in, by address or service.
+    /// Failed or unfinished login attempts, by address or service.
     guesses: BTreeMap<String, u32>,
     confirmed: BTreeSet<Uuid>,
     cancelled: BTreeSet<Uuid>,
@@ -176,13 +175,13 @@ pub struct Model {
     attempts: BTreeMap<u64, Attempt>,
 }
 
-/// `customer` or `vendor`: the domain's own kind has no order to sort by.
+/// `customer` or `vendor`: a key that can be ordered.
 pub type ContactWord = &'static str;
 /// `sales` or `purchase`.
 pub type OrderWord = &'static str;
 
 impl Model {
-    /// A client is about to send something.
+    /// Records a request before it is sent.
     pub fn asked(&mut self, attempt: u64, ask: &Arc<ClientRequest>, from: usize) {
         if let Some(whose) = responses::guessed(&ask.what) {
             *self.guesses.entry(whose).or_default() += 1;
@@ -197,7 +196,7 @@ impl Model {
         }
     }
 
-    /// What was asked, counted: each request once, however often it was sent.
+    /// Returns the number of requests by operation, retries counted once.
     pub fn asked_by_kind(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();
         for ask in self.requests() {
@@ -206,7 +205,7 @@ impl Model {
         counts
     }
 
-    /// How many of them were about orders.
+    /// Returns the number of order operations.
     pub fn order_operations(&self) -> u64 {
         self.requests().filter(|ask| ask.what.is_of_orders()).count() as u64
     }
@@ -217,7 +216,7 @@ impl Model {
         attempts.filter(move |ask| seen.insert(Arc::as_ptr(ask))).map(AsRef::as_ref)
     }
 
-    /// The status of every scope, item and order in a few words, for whoever reads a report.
+    /// Returns the number of entities, for reports.
     pub fn summary(&self) -> String {
         let count = |n: usize, what: &str| format!("{n} {what}");
         [

@@ -1,4 +1,4 @@
-//! Orders and the stock that they move.
+//! Checks of orders and of the stock that they move.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::request::{ClientRequest, LineForm, Step, Command};
 use super::state::{Allocation, Order, Stock};
 use super::{Fact, Model};
 
-/// Where a step leads, from where. The model's own table, on purpose.
+/// The state machine of orders, independent of the implementation.
 pub(super) fn next(kind: OrderKind, from: &str, step: Step) -> Option<&'static str> {
     match (kind, from, step) {
         (OrderKind::Sales, "draft", Step::Confirm) => Some("confirmed"),
@@ -126,7 +126,7 @@ impl Model {
         Ok(())
     }
 
-    /// What inventory's worker made of an order.
+    /// Checks a commit of `inventory-worker`.
     pub(super) fn by_inventory(&mut self, moment: usize, since: usize, facts: &[Fact]) {
         let mut stocks: BTreeMap<Uuid, Stock> = BTreeMap::new();
         let mut decided = None;
@@ -234,7 +234,7 @@ impl Model {
         Ok(())
     }
 
-    /// What the worker of sales wrote: nothing but what inventory said, and never older news over newer.
+    /// Checks a commit of `sales-worker`: it writes only decisions of inventory, and never an older one over a newer one.
     pub(super) fn by_decisions(&mut self, moment: usize, facts: &[Fact]) {
         for fact in facts {
             match fact {

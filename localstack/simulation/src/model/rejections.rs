@@ -1,4 +1,4 @@
-//! Every rejection that was right at some moment.
+//! The rejections that are possible for a request.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use super::commit::hash_of;
 use super::orders::next;
 use super::state::Order;
 
-/// A rejection: status and code.
+/// A rejection: status and problem code.
 type Rejection = (u16, &'static str);
 
 impl Model {
-    /// Every rejection that was right at some moment.
+    /// Returns every rejection that agrees with a state between request and response.
     pub(super) fn rejections(&self, ask: &ClientRequest, from: usize, to: usize, now: i64) -> BTreeSet<Rejection> {
         let mut possible = BTreeSet::new();
         let mut may = |rejection: Rejection| {
@@ -216,7 +216,7 @@ impl Model {
         party.during(from, to).any(|party| party.is_none())
     }
 
-    /// Whether there was stock of an item, or an order that holds some or waits for some.
+    /// Returns whether the item had stock, an allocation or a back-order.
     fn was_in_use(&self, item: Uuid, from: usize, to: usize) -> bool {
         let default = super::Timeline::default();
         let mut stock = self.stock.get(&item).unwrap_or(&default).during(from, to).flatten();
@@ -228,7 +228,7 @@ impl Model {
         order.demand().iter().any(|(item, wanted)| {
             let default = super::Timeline::default();
             let stock = self.stock.get(item).unwrap_or(&default);
-            // An item that is gone has none left.
+            // A deleted item has no stock.
             self.item_was(*item, from, to, false)
                 || stock.during(from, to).any(|stock| stock.is_none_or(|stock| stock.quantity < *wanted))
         })

@@ -1,27 +1,27 @@
-//! What a client asks, in the platform's own terms.
+//! The requests of clients.
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// Without a token, or with one that is none of ours or has expired.
+    /// Without a valid token.
     Nobody,
-    /// A user, by their id.
+    /// A user, by id.
     User(String, Role),
-    /// Another program, by its name.
+    /// A service, by name.
     Service(String),
 }
 
 /// A request.
 #[derive(Debug, Clone)]
 pub struct ClientRequest {
-    /// Who asks.
+    /// The caller.
     pub caller: Caller,
-    /// For what.
+    /// The operation.
     pub what: Command,
     /// The method.
     pub method: &'static str,
@@ -29,27 +29,27 @@ pub struct ClientRequest {
     pub path: String,
     /// The body.
     pub body: Option<Value>,
-    /// `Idempotency-Key`, where the route honours it.
+    /// `Idempotency-Key`, on routes that support it.
     pub key: Option<String>,
     /// `If-Match`.
     pub if_match: Option<u64>,
 }
 
-/// A step of an order's life.
+/// A transition of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// A sale becomes binding.
+    /// Confirms a sales order.
     Confirm,
-    /// What was bought has arrived.
+    /// Receives a purchase order.
     Receive,
-    /// It is paid.
+    /// Pays an order.
     Pay,
-    /// It is given up.
+    /// Cancels an order.
     Cancel,
 }
 
 impl Step {
-    /// The word in the path.
+    /// Returns the last segment of the path.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Confirm => "confirm",
@@ -60,12 +60,12 @@ impl Step {
     }
 }
 
-/// A customer or vendor as a client says it.
+/// The editable data of a customer or vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartyForm {
     /// Name.
     pub name: String,
-    /// Address for mail, as it is kept.
+    /// E-mail address, normalised.
     pub email: String,
     /// Phone.
     pub phone: String,
@@ -73,40 +73,40 @@ pub struct PartyForm {
     pub address: String,
 }
 
-/// An item as a client says it.
+/// The editable data of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemForm {
     /// Name.
     pub name: String,
     /// Description.
     pub description: String,
-    /// SKU, as it is kept.
+    /// SKU, normalised.
     pub sku: String,
     /// Minor units.
     pub unit_price: i64,
 }
 
-/// A line as a client says it.
+/// A line of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineForm {
-    /// Which item.
+    /// The item.
     pub item: Uuid,
-    /// How many.
+    /// The quantity.
     pub quantity: i64,
-    /// Minor units; the item's own price if not said.
+    /// Minor units; the item's price by default.
     pub unit_price: Option<i64>,
 }
 
-/// How stock is to be adjusted.
+/// An adjustment of stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adjust {
-    /// By so many.
+    /// By a signed change.
     By(i64),
-    /// To so many, if there are as many as somebody saw.
+    /// To a level, optionally if the current level is as expected.
     To(i64, Option<i64>),
 }
 
-/// What is asked for.
+/// The operation of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is a route, and its fields are the route's")]
 pub enum Command {
@@ -153,16 +153,16 @@ pub enum Command {
         limit: usize,
     },
     ListEvents(OrderKind, Uuid),
-    /// A body that is refused whatever else is true, after the caller was looked at.
+    /// A body that is invalid; the role is checked first.
     Malformed {
         access: Access,
     },
 }
 
-/// Who may.
+/// The callers that a route allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody.
+    /// Everyone.
     Public,
     /// Users and services.
     Reader,
@@ -173,7 +173,7 @@ pub enum Access {
 }
 
 impl Command {
-    /// Who may ask for it: `api.md` in the model's words, and on purpose not the platform's own table.
+    /// Returns the callers that are allowed: from the API contract, on purpose not from the platform's own table.
     pub const fn access(&self) -> Access {
         match self {
             Self::Register { .. }
@@ -195,7 +195,7 @@ impl Command {
         }
     }
 
-    /// Whether it is one of the order operations that runs are measured by.
+    /// Returns whether it is an order operation, by which runs are measured.
     pub const fn is_of_orders(&self) -> bool {
         matches!(
             self,
@@ -208,7 +208,7 @@ impl Command {
         )
     }
 
-    /// The word for it in figures.
+    /// Returns the name in figures.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Register { .. } => "register",
@@ -250,7 +250,7 @@ impl Command {
 }
 
 impl ClientRequest {
-    /// Whether the caller may.
+    /// Returns whether the caller is allowed.
     pub const fn is_allowed(&self) -> bool {
         match (self.what.access(), &self.caller) {
             (Access::Public, _)
@@ -261,7 +261,7 @@ impl ClientRequest {
         }
     }
 
-    /// Whose key it is, and for which route.
+    /// Returns the scope of the idempotency key.
     pub fn scope(&self) -> Option<Scope> {
         let subject = match &self.caller {
             Caller::Nobody => "public".to_owned(),
@@ -272,20 +272,20 @@ impl ClientRequest {
         Some(Scope { subject, method: self.method, path: self.path.clone(), key })
     }
 
-    /// What must be the same for the same answer.
+    /// Returns what identifies a repeated request.
     pub fn fingerprint(&self) -> String {
         format!("{:?} {:?}", self.body.as_ref().map(Value::to_string), self.if_match)
     }
 }
 
-/// A key, with whose it is and for which route.
+/// An idempotency key in its scope.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
-    /// Whose.
+    /// The caller.
     pub subject: String,
-    /// The route's method.
+    /// The method.
     pub method: &'static str,
-    /// The route's path.
+    /// The path.
     pub path: String,
     /// The key.
     pub key: String,

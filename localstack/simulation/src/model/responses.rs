@@ -1,4 +1,4 @@
-//! Whether an answer may be.
+//! Checks responses.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::commit::show_user;
 use super::state::{StoredResponse, Order};
 use super::{Attempt, Model};
 
-/// Whose secret is being guessed.
+/// Returns the target of a guessing attempt.
 pub(super) fn guessed(what: &Command) -> Option<String> {
     match what {
         Command::Login { email, .. } => Some(email.clone()),
@@ -21,7 +21,7 @@ pub(super) fn guessed(what: &Command) -> Option<String> {
 }
 
 impl Model {
-    /// Judges the answer to an attempt; `to` is the last commit before it came, `now` the seconds since the epoch.
+    /// Checks the response to an attempt; `to` is the last commit before it arrived, `now` in seconds since the epoch.
     pub fn answered(&mut self, number: u64, to: usize, now: i64, answer: &ApiResponse) {
         let Some(attempt) = self.attempts.get(&number).cloned() else { return };
         let ask = attempt.ask.as_ref().clone();
@@ -75,7 +75,7 @@ impl Model {
         self.success(ask, attempt, to, answer).map_err(|reason| ("answers", reason))
     }
 
-    /// What the key says: nothing if it was free at some moment.
+    /// Checks a replay: `None` if the key was unbound at some moment.
     fn replayed(
         &self,
         ask: &ClientRequest,
@@ -100,8 +100,8 @@ impl Model {
                 return Some(Ok(()));
             }
         }
-        // Whatever was kept before or meanwhile must be what is said, unless there was nothing when it began: then
-        // this may be the first answer itself, not kept, or the answer to be kept.
+        // A response stored before the request must be replayed. If the key was unbound when the request started, the response
+        // may be the first one itself.
         if free { None } else { Some(Err("the kept answer is another".to_owned())) }
     }
 
@@ -203,7 +203,7 @@ impl Model {
                     Err("a service got a token for a wrong secret".to_owned())
                 }
             }
-            // The token is good for nothing where too much was asked for: nothing is committed then.
+            // Above the allowance of reset requests nothing is committed, and the response is the same.
             Command::Forgot { .. } => Ok(()),
             Command::AdjustStock(id, Adjust::To(target, _)) if attempt.effect.is_none() => {
                 let states =
@@ -226,8 +226,8 @@ impl Model {
         }
     }
 
-    /// Whether the answer to a change of an order differs in nothing but that inventory's news came between its reading
-    /// and its commit: a change by a client and what inventory says do not wait for each other.
+    /// Whether the response to a change of an order differs from the expected one only in `stock_status`: a decision of
+    /// inventory may be committed between the read and the commit of the change.
     pub(super) fn showed_earlier_news(
         &self,
         what: &Command,
@@ -246,14 +246,14 @@ impl Model {
         was_so && with_news == *expected
     }
 
-    /// What a user is shown as, for whoever looks at the end.
+    /// Returns the response data of a user.
     pub fn show_user(&self, email: &str) -> Option<Value> {
         self.users.get(email).and_then(|user| user.now()).map(|user| show_user(email, user))
     }
 }
 
-/// Whether a page shows what was there: newest first, nothing twice, everything as it was at some moment, and nothing
-/// left out that was there all the time.
+/// Checks a page: newest first, no duplicates, every row in a state that it had, and no row missing that existed all the
+/// time.
 fn page(
     data: &Value,
     limit: usize,

@@ -1,4 +1,4 @@
-//! What things are, and how they are shown.
+//! The entities, and their representation in responses.
 
 use std::collections::BTreeMap;
 
@@ -10,45 +10,45 @@ use uuid::Uuid;
 use super::OrderKind;
 use super::request::{ItemForm, PartyForm};
 
-/// When something was made and last changed, as it is shown. The model takes times and ids as it is told them.
+/// Creation and last change, as in responses. The model accepts the times and ids of the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Times {
-    /// Made.
+    /// Creation.
     pub created_at: String,
-    /// Last changed.
+    /// Last change.
     pub updated_at: String,
 }
 
 /// A customer or vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
-    /// What the client said.
+    /// The editable data.
     pub form: PartyForm,
-    /// 1, and one more with each change.
+    /// Version, from 1.
     pub version: u64,
-    /// When.
+    /// Times.
     pub times: Times,
 }
 
 /// An item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// What the client said.
+    /// The editable data.
     pub form: ItemForm,
-    /// 1, and one more with each change.
+    /// Version, from 1.
     pub version: u64,
-    /// When.
+    /// Times.
     pub times: Times,
 }
 
-/// How many there are of an item.
+/// The stock of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stock {
-    /// So many.
+    /// Available quantity.
     pub quantity: i64,
-    /// 0, and one more with each change.
+    /// Number of changes.
     pub sequence: u64,
-    /// When it last changed.
+    /// Time of the last change.
     pub updated_at: String,
 }
 
@@ -57,9 +57,9 @@ pub struct Stock {
 pub struct Line {
     /// Its id.
     pub id: Uuid,
-    /// Of which item.
+    /// The item.
     pub item: Uuid,
-    /// How many.
+    /// The quantity.
     pub quantity: i64,
     /// Minor units.
     pub unit_price: i64,
@@ -70,25 +70,25 @@ pub struct Line {
 pub struct Order {
     /// Customer or vendor.
     pub party: Uuid,
-    /// Where it stands.
+    /// The status.
     pub status: String,
-    /// What inventory says.
+    /// The stock status.
     pub stock_status: String,
-    /// 1, and one more with each change by a client.
+    /// Version, from 1; counts changes by clients.
     pub version: u64,
     /// The lines.
     pub lines: Vec<Line>,
-    /// When.
+    /// Times.
     pub times: Times,
 }
 
 impl Order {
-    /// What it costs, in minor units.
+    /// Returns the total, in minor units.
     pub fn total(&self) -> i64 {
         self.lines.iter().map(|line| line.quantity * line.unit_price).sum()
     }
 
-    /// How many of each item.
+    /// Returns the quantity per item.
     pub fn demand(&self) -> BTreeMap<Uuid, i64> {
         let mut demand = BTreeMap::new();
         for line in &self.lines {
@@ -98,21 +98,21 @@ impl Order {
     }
 }
 
-/// What inventory holds for an order: `backordered`, `allocated`, `released` or `received`.
+/// The allocation of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocation {
-    /// Where it stands.
+    /// `backordered`, `allocated`, `released` or `received`.
     pub state: String,
-    /// How many of each item.
+    /// The quantity per item.
     pub demand: BTreeMap<Uuid, i64>,
-    /// 1, and one more with each change.
+    /// Sequence, from 1.
     pub sequence: u64,
-    /// The ids of the times that stock moved, oldest first, with what each item moved by: -1 out, 1 in.
+    /// The changes of stock, oldest first: id and sign (-1 out, 1 in).
     pub moves: Vec<(Uuid, i64)>,
 }
 
 impl Allocation {
-    /// Whether the order holds stock of an item, or waits for it.
+    /// Returns whether the order holds stock of an item or is in its back-order queue.
     pub fn uses(&self, item: Uuid) -> bool {
         matches!(self.state.as_str(), "allocated" | "backordered") && self.demand.contains_key(&item)
     }
@@ -121,36 +121,36 @@ impl Allocation {
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Their id.
+    /// The id.
     pub id: Uuid,
-    /// Their role.
+    /// The role.
     pub role: Role,
-    /// Their password.
+    /// The password.
     pub password: String,
-    /// When.
+    /// Times.
     pub times: Times,
 }
 
-/// An answer that is kept.
+/// A response stored under an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredResponse {
-    /// Of the request that it answers.
+    /// Identifies the request.
     pub fingerprint: String,
     /// HTTP status.
     pub status: u16,
     /// The body.
     pub body: String,
-    /// Until when, in seconds since the epoch.
+    /// Expiry, in seconds since the epoch.
     pub until: i64,
 }
 
-/// An amount as it is shown.
+/// Returns an amount as in responses.
 pub fn money(minor: i64) -> Value {
     serde_json::from_str(&format!("{}.{:02}", minor / 100, minor % 100)).unwrap_or_default()
 }
 
 impl Party {
-    /// As it is shown.
+    /// Returns the response data.
     pub fn show(&self, id: Uuid) -> Value {
         let PartyForm { name, email, phone, address } = &self.form;
         json!({
@@ -161,7 +161,7 @@ impl Party {
 }
 
 impl Item {
-    /// As it is shown.
+    /// Returns the response data.
     pub fn show(&self, id: Uuid) -> Value {
         let ItemForm { name, description, sku, unit_price } = &self.form;
         json!({
@@ -173,14 +173,14 @@ impl Item {
 }
 
 impl Stock {
-    /// As it is shown.
+    /// Returns the response data.
     pub fn show(&self, item: Uuid) -> Value {
         json!({"item_id": item, "quantity": self.quantity, "updated_at": self.updated_at})
     }
 }
 
 impl Order {
-    /// As lists show it.
+    /// Returns the response data in lists.
     pub fn show_summary(&self, kind: OrderKind, id: Uuid) -> Value {
         let mut shown = json!({
             "id": id, "status": self.status, "total_amount": money(self.total()), "currency": "USD",
@@ -197,7 +197,7 @@ impl Order {
         shown
     }
 
-    /// As it is shown.
+    /// Returns the response data.
     pub fn show(&self, kind: OrderKind, id: Uuid) -> Value {
         let line = |line: &Line| {
             json!({

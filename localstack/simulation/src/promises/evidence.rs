@@ -1,44 +1,44 @@
-//! What there is to show for the promises.
+//! The evidence for the promises.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use erp_simulation::control::{self, CONTROLS, Catch};
+use erp_simulation::control::{self, CONTROLS, Detections};
 use erp_simulation::crash::{self, Report};
 use erp_simulation::figures::Figures;
 use erp_simulation::run::{Run, in_parallel};
 use serde::Serialize;
 
-/// Steps of a history with a bug in it.
+/// Steps of a scenario of a negative control.
 const STEPS: usize = 200;
-/// The seeds that are played to notice a bug.
+/// Seeds of a negative control.
 const SEEDS: std::ops::Range<u64> = 1..31;
 
-/// All of it.
+/// All evidence.
 #[derive(Debug, Serialize)]
 pub(crate) struct Evidence {
-    /// Steps of each history.
+    /// Steps of each scenario.
     pub(crate) steps: usize,
-    /// Random histories under faults, against the model.
-    pub(crate) histories: Figures,
-    /// Every operation that writes, stopped at every call.
+    /// Random scenarios under faults, against the model.
+    pub(crate) scenarios: Figures,
+    /// Every writing operation, crashed at every call.
     pub(crate) crashes: Vec<Report>,
-    /// Bugs that were put in, and how they were noticed.
-    pub(crate) controls: Vec<(&'static str, Catch)>,
-    /// Seconds that each part took.
+    /// Negative controls, and how they were detected.
+    pub(crate) controls: Vec<(&'static str, Detections)>,
+    /// Duration of each part, in seconds.
     pub(crate) seconds: BTreeMap<&'static str, f64>,
 }
 
 impl Evidence {
-    /// Collects everything.
+    /// Collects the evidence.
     pub(crate) fn collect(run: &Run) -> Self {
         let mut seconds = BTreeMap::new();
-        let histories = timed(&mut seconds, "histories", || {
+        let scenarios = timed(&mut seconds, "scenarios", || {
             run.execute(|figures, seed, outcome| {
                 if let Some(violation) = outcome.violations.first() {
                     println!("seed {seed}: {violation}");
                 }
-                if figures.worlds.is_multiple_of(50) {
+                if figures.scenarios.is_multiple_of(50) {
                     let Figures { seconds, order_operations, .. } = figures;
                     println!("{seconds:>6.0} s  {order_operations} order operations");
                 }
@@ -50,19 +50,19 @@ impl Evidence {
         });
         let controls = timed(&mut seconds, "controls", || {
             in_parallel(&CONTROLS, |control| {
-                let catch = control::search(control.make, SEEDS, STEPS, false);
-                println!("  {}: {:?}", control.name, catch.first);
-                (control.name, catch)
+                let detections = control::search(control.make, SEEDS, STEPS, false);
+                println!("  {}: {:?}", control.name, detections.first);
+                (control.name, detections)
             })
         });
-        Self { steps: run.steps, histories, crashes, controls, seconds }
+        Self { steps: run.steps, scenarios, crashes, controls, seconds }
     }
 
-    /// What is not as it must be.
+    /// Returns what contradicts the promises.
     pub(crate) fn faults(&self) -> Vec<String> {
-        let broken = self.histories.broken_seeds.iter().map(|seed| {
+        let broken = self.scenarios.broken_seeds.iter().map(|seed| {
             format!(
-                "seed {seed} breaks a promise; again: cargo run --profile simulation --bin simulate -- \
+                "seed {seed} violates a promise; repeat with: cargo run --profile simulation --bin simulate -- \
                  --seed {seed} --steps {}",
                 self.steps
             )
@@ -71,10 +71,10 @@ impl Evidence {
             .crashes
             .iter()
             .flat_map(|report| report.broken.iter().map(|broken| format!("{}: {broken}", report.operation)));
-        let controls = self.controls.iter().filter_map(|(name, catch)| {
-            match (*name == control::NOTHING_WRONG, &catch.first) {
-                (false, None) => Some(format!("{name}: not noticed in {} seeds", catch.played)),
-                (true, Some(notice)) => Some(format!("{name}: seed {} says {}", notice.seed, notice.by)),
+        let controls = self.controls.iter().filter_map(|(name, detections)| {
+            match (*name == control::NO_BUG, &detections.first) {
+                (false, None) => Some(format!("{name}: not detected in {} seeds", detections.played)),
+                (true, Some(notice)) => Some(format!("{name}: seed {} reports {}", notice.seed, notice.by)),
                 _ => None,
             }
         });
@@ -84,9 +84,9 @@ impl Evidence {
 
 fn timed<T>(seconds: &mut BTreeMap<&'static str, f64>, name: &'static str, work: impl FnOnce() -> T) -> T {
     println!("{name} …");
-    let begun = Instant::now();
+    let started = Instant::now();
     let result = work();
-    seconds.insert(name, begun.elapsed().as_secs_f64());
-    println!("{name}: {:.0} s", begun.elapsed().as_secs_f64());
+    seconds.insert(name, started.elapsed().as_secs_f64());
+    println!("{name}: {:.0} s", started.elapsed().as_secs_f64());
     result
 }

@@ -1,9 +1,8 @@
-//! Proves what `docs/promises.md` says, and writes its figures.
+//! Collects the evidence for `docs/promises.md` and writes its figures.
 //!
-//! `cargo run --profile simulation --bin promises` plays histories, stops every operation at every call, and
-//! puts the classic bugs in. It ends with an exit code of 1 if a promise is broken or a bug is
-//! not noticed, and then writes nothing.
-#![expect(clippy::print_stdout, reason = "a command says what it found")]
+//! `cargo run --profile simulation --bin promises` runs scenarios, crashes every operation at every call, and injects the
+//! classic bugs. If a promise is violated or a bug is not detected, it exits with 1 and writes nothing.
+#![expect(clippy::print_stdout, reason = "the output of a command")]
 
 mod evidence;
 mod page;
@@ -16,18 +15,18 @@ use erp_simulation::run::Extent;
 
 use crate::evidence::Evidence;
 
-/// Collects the evidence for the promises, and writes it into their page.
+/// Collects the evidence for the promises and writes it into their page.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(flatten)]
     extent: Extent,
-    /// Say what would be written, and write nothing.
+    /// Print the figures without writing them.
     #[arg(long)]
     dry_run: bool,
-    /// The page whose figures are written.
+    /// The page to write.
     #[arg(long, default_value = "docs/promises.md")]
     page: PathBuf,
-    /// Where the evidence goes, as JSON.
+    /// File for the evidence, JSON.
     #[arg(long, default_value = "target/promises.json")]
     json: PathBuf,
 }
@@ -39,7 +38,7 @@ fn main() -> ExitCode {
     println!("{figures}");
     let faults = evidence.faults();
     for fault in &faults {
-        println!("FAULT: {fault}");
+        println!("FAILED: {fault}");
     }
     if !faults.is_empty() {
         return ExitCode::FAILURE;
@@ -50,7 +49,7 @@ fn main() -> ExitCode {
     match write(&arguments.page, &figures, &arguments.json, &evidence) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("the figures cannot be written: {error}");
+            println!("the figures could not be written: {error}");
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io::{Error, ErrorKind};
 
-use erp_simulation::control::{self, Catch};
+use erp_simulation::control::{self, Detections};
 use erp_simulation::figures::rule_of_three;
 
 use crate::evidence::Evidence;
@@ -11,7 +11,7 @@ use crate::evidence::Evidence;
 const BEGIN: &str = "<!-- figures: written by `cargo run --profile simulation --bin promises` -->";
 const END: &str = "<!-- end of figures -->";
 
-/// The page with other figures.
+/// Replaces the figures of the page.
 ///
 /// # Errors
 /// If the page has no place for figures.
@@ -26,11 +26,11 @@ pub(crate) fn replace(page: &str, figures: &str) -> Result<String, Error> {
     Ok(format!("{before}{BEGIN}\n{figures}{END}{after}"))
 }
 
-/// The figures, as Markdown.
+/// Renders the figures as Markdown.
 pub(crate) fn render(evidence: &Evidence) -> String {
     let mut page = String::new();
     // Writing to a string does not fail.
-    let done = histories(&mut page, evidence)
+    let done = scenarios(&mut page, evidence)
         .and_then(|()| crashes(&mut page, evidence))
         .and_then(|()| controls(&mut page, evidence));
     match done {
@@ -39,17 +39,17 @@ pub(crate) fn render(evidence: &Evidence) -> String {
     }
 }
 
-fn histories(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
-    let figures = &evidence.histories;
+fn scenarios(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
+    let figures = &evidence.scenarios;
     let broken = figures.broken_seeds.len() as u64;
     let asked: u64 = figures.operations.values().sum();
-    let last = figures.first_seed + figures.worlds.saturating_sub(1);
-    writeln!(page, "\n### Histories\n")?;
+    let last = figures.first_seed + figures.scenarios.saturating_sub(1);
+    writeln!(page, "\n### Scenarios\n")?;
     writeln!(
         page,
-        "{} histories of {} steps, seeds {} to {last}, {:.0} s on {} processors: {} requests, {} of them about orders; {} \
+        "{} scenarios of {} steps, seeds {} to {last}, {:.0} s on {} processors: {} requests, {} of them about orders; {} \
          calls to AWS, {} commits, {} deliveries to workers and {} stream records to the relay.\n",
-        grouped(figures.worlds),
+        grouped(figures.scenarios),
         evidence.steps,
         figures.first_seed,
         figures.seconds,
@@ -61,21 +61,21 @@ fn histories(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
         grouped(figures.counts.deliveries),
         grouped(figures.counts.records),
     )?;
-    writeln!(page, "| what went wrong on purpose | times |\n| --- | ---: |")?;
+    writeln!(page, "| injected fault or recovery | times |\n| --- | ---: |")?;
     let others = [
-        ("functions that died", figures.counts.crashes),
-        ("functions that ran into their time-out", figures.counts.time_outs),
-        ("records that a stream forgot, a relay being away for 48 hours", figures.counts.records_forgotten),
-        ("events that the sweep found and published", figures.counts.swept),
-        ("dead letters sent back", figures.counts.redriven),
+        ("crashed invocations", figures.counts.crashes),
+        ("timed-out invocations", figures.counts.time_outs),
+        ("stream records that expired while the relay was stopped for 48 hours", figures.counts.records_forgotten),
+        ("events published by the sweep", figures.counts.swept),
+        ("redriven dead letters", figures.counts.redriven),
     ];
-    let faults = figures.counts.faults.iter().map(|(name, times)| (told(name), *times));
+    let faults = figures.counts.faults.iter().map(|(name, times)| (describe(name), *times));
     for (name, times) in faults.chain(others) {
         writeln!(page, "| {name} | {} |", grouped(times))?;
     }
     writeln!(
         page,
-        "\n| promise | compared | broken | at most, with 95 % confidence |\n| --- | ---: | ---: | ---: |"
+        "\n| promise | checks | violations | upper bound of the failure rate, 95 % confidence |\n| --- | ---: | ---: | ---: |"
     )?;
     for (promise, times) in &figures.checks {
         let bound = if broken == 0 { share(*times) } else { "—".to_owned() };
@@ -83,14 +83,14 @@ fn histories(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
     }
     writeln!(
         page,
-        "| **whole histories** | {} | {broken} | {} |",
-        grouped(figures.worlds),
-        if broken == 0 { share(figures.worlds) } else { "—".to_owned() }
+        "| **scenarios** | {} | {broken} | {} |",
+        grouped(figures.scenarios),
+        if broken == 0 { share(figures.scenarios) } else { "—".to_owned() }
     )?;
     writeln!(
         page,
-        "\n0 of n says: with 95 % confidence at most 3/n go wrong (rule of three), if the n are independent. Whole \
-         histories are; comparisons within one history are not quite."
+        "\nThe upper bound for 0 of n is 3/n (rule of three) if the n are independent. Scenarios are; checks within one \
+         scenario are not quite."
     )
 }
 
@@ -100,13 +100,13 @@ fn crashes(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
     writeln!(page, "\n### Crash points\n")?;
     writeln!(
         page,
-        "{} operations, {} of {points} crash points recovered with every promise kept and the same end as without the \
-         crash ({:.0} s).\n",
+        "{} operations, {} of {points} crash points recovered with every promise kept and the final state of the run \
+         without a crash ({:.0} s).\n",
         evidence.crashes.len(),
         points.saturating_sub(broken),
         evidence.seconds.get("crash points").copied().unwrap_or_default(),
     )?;
-    writeln!(page, "| operation | calls to AWS, by function | crash points kept |\n| --- | --- | ---: |")?;
+    writeln!(page, "| operation | calls to AWS, by function | crash points recovered |\n| --- | --- | ---: |")?;
     for report in &evidence.crashes {
         let calls: Vec<_> = report.calls.iter().map(|(name, times)| format!("{name} {times}")).collect();
         let kept = report.played.saturating_sub(report.broken.len());
@@ -117,54 +117,54 @@ fn crashes(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
 
 fn controls(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
     let (bugs, nothing): (Vec<_>, Vec<_>) =
-        evidence.controls.iter().partition(|(name, _)| *name != control::NOTHING_WRONG);
-    let caught = bugs.iter().filter(|(_, catch)| catch.first.is_some()).count();
-    writeln!(page, "\n### Bugs put in on purpose\n")?;
-    writeln!(page, "{caught} of {} are noticed.", bugs.len())?;
-    for (_, catch) in nothing {
-        writeln!(page, "With nothing put in, the same {} histories say nothing.", catch.played)?;
+        evidence.controls.iter().partition(|(name, _)| *name != control::NO_BUG);
+    let caught = bugs.iter().filter(|(_, detections)| detections.first.is_some()).count();
+    writeln!(page, "\n### Negative controls\n")?;
+    writeln!(page, "{caught} of {} injected bugs are detected.", bugs.len())?;
+    for (_, detections) in nothing {
+        writeln!(page, "Without an injected bug, the same {} scenarios report nothing.", detections.played)?;
     }
     writeln!(
         page,
-        "\n| bug | seeds until noticed | by | seeds until the end state alone tells |\n| --- | ---: | --- | ---: |"
+        "\n| injected bug | seeds until detected | by | seeds until detected by the final state |\n| --- | ---: | --- | ---: |"
     )?;
-    for (name, catch) in bugs {
-        writeln!(page, "| {name} | {} |", noticed(catch))?;
+    for (name, detections) in bugs {
+        writeln!(page, "| {name} | {} |", detected(detections))?;
     }
     Ok(())
 }
 
-fn noticed(catch: &Catch) -> String {
-    let at_rest = catch.at_rest.as_ref().map_or("—".to_owned(), |notice| notice.seeds.to_string());
-    match &catch.first {
+fn detected(detections: &Detections) -> String {
+    let at_rest = detections.at_rest.as_ref().map_or("—".to_owned(), |notice| notice.seeds.to_string());
+    match &detections.first {
         Some(notice) => format!("{} | {} | {at_rest}", notice.seeds, notice.by.replace('|', "/")),
-        None => format!("not in {} | | {at_rest}", catch.played),
+        None => format!("not in {} | | {at_rest}", detections.played),
     }
 }
 
-/// A fault, for people.
-fn told(fault: &str) -> &'static str {
+/// Returns the description of a fault.
+fn describe(fault: &str) -> &'static str {
     match fault {
         "refused" => "connections refused",
-        "server_error" => "calls answered by an internal error, nothing done",
-        "throttled" => "calls throttled",
+        "server_error" => "internal errors, not executed",
+        "throttled" => "throttled calls",
         "conflict" => "transaction conflicts",
-        "lost_answer" => "calls done whose answer was lost",
-        "late_answer" => "calls done whose answer came too late",
-        "error_after" => "calls done and answered by an internal error",
-        "partial" => "batches done in part",
-        "crash_before" => "functions killed before a call",
-        "crash_after" => "functions killed after a call, before its answer",
+        "lost_response" => "executed calls whose response was lost",
+        "late_response" => "executed calls whose response timed out",
+        "error_after" => "executed calls with an internal error as response",
+        "partial" => "partially executed batches",
+        "crash_before" => "crashes before a call",
+        "crash_after" => "crashes after a call, before its response",
         _ => "other faults",
     }
 }
 
-/// The most that goes wrong, if none of so many did.
+/// Returns the upper bound of a failure rate.
 fn share(n: u64) -> String {
     rule_of_three(n).map_or("—".to_owned(), |share| format!("{share:.1e}"))
 }
 
-/// A number as one reads it.
+/// Formats a number with separators.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
