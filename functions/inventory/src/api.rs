@@ -354,10 +354,7 @@ async fn get_stock(
 /// Adjust the stock of an item.
 ///
 /// Added stock fulfils back-orders a moment later.
-#[utoipa::path(put, path = "/api/items/{id}/stock", tag = "stock", params(PathId<ItemMark>), request_body = StockRequest, responses(
-    (status = 200, body = StockData),
-    (status = 412, description = "version_mismatch", content_type = "application/problem+json", body = ref("#/components/schemas/Problem")),
-))]
+#[utoipa::path(put, path = "/api/items/{id}/stock", tag = "stock", params(PathId<ItemMark>), request_body = StockRequest, responses((status = 200, body = StockData)))]
 async fn adjust_stock(
     _: Manager,
     State(api): State<Api>,

@@ -140,7 +140,7 @@ fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<
         let text = "Repeating a request with its key returns the first response again, for 24 hours.";
         header(operation, "Idempotency-Key", text, key);
     }
-    if (method == "PUT" && !path.ends_with("/stock")) || (method == "POST" && path.contains("{id}")) {
+    if method == "PUT" || (method == "POST" && path.contains("{id}")) {
         statuses.push(412);
         let tags = ObjectBuilder::new().schema_type(Type::String);
         let tags = tags.pattern(Some(r#"^(\*|"[0-9]+"(, ?"[0-9]+")*)$"#));

@@ -1,18 +1,18 @@
-//! The largest there can be, clocks that are wrong, and kept answers that have expired.
+//! The largest orders and texts, wrong clocks, and expired idempotency records.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use erp_contracts::EventKind::{
     OrderAllocated, OrderBackordered, OrderReleased, PurchaseReceived, SalesCancelled, SalesConfirmed,
 };
-use erp_domain::ports::SystemClock;
-use erp_domain::{Clock, LineQuantity, Timestamp};
+use erp_domain::time::SystemClock;
+use erp_domain::{Clock, Quantity, Timestamp};
 use erp_testkit::dynamo::{MAX_ITEM_BYTES, item_bytes};
-use erp_testkit::{ApiAnswer, ApiRequest};
+use erp_testkit::{ApiRequest, ApiResponse};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::orders::kinds;
-use crate::{Inventory, order_event};
+use crate::{Inventory, MAX_ITEMS, order_event};
 
 impl Inventory {
     async fn rows(&self) -> Vec<erp_aws::table::Row> {
@@ -30,19 +30,19 @@ impl Inventory {
         }
     }
 
-    /// A number of every row whose sort key starts so.
+    /// Returns a number of every row whose sort key starts with `sk`.
     async fn numbers(&self, sk: &str, name: &str) -> Vec<i64> {
         let rows = self.rows().await;
         let rows = rows.iter().filter(|row| row["sk"].as_s().unwrap().starts_with(sk));
         rows.map(|row| row[name].as_n().unwrap().parse().unwrap()).collect()
     }
 
-    /// Lets every kept answer expire, and deletes none.
-    async fn expire_answers(&self) -> usize {
+    /// Lets every idempotency record expire, and deletes none.
+    async fn expire_records(&self) -> usize {
         let table = self.store.table();
         let rows = self.rows().await;
-        let mortal: Vec<_> = rows.iter().filter(|row| row.contains_key("expires_at")).collect();
-        for row in &mortal {
+        let records: Vec<_> = rows.iter().filter(|row| row.contains_key("expires_at")).collect();
+        for row in &records {
             assert!(row["pk"].as_s().unwrap().starts_with("IDEMPOTENCY#"), "another kind of row: {row:?}");
             let over = AttributeValue::N(SystemClock.now().as_seconds().to_string());
             let update = table.client.update_item().table_name(&table.name);
@@ -50,21 +50,21 @@ impl Inventory {
             let update = update.update_expression("SET expires_at = :over");
             update.expression_attribute_values(":over", over).send().await.unwrap();
         }
-        mortal.len()
+        records.len()
     }
 
-    async fn with_key(&self, method: &str, path: &str, body: &Value) -> ApiAnswer {
+    async fn with_key(&self, method: &str, path: &str, body: &Value) -> ApiResponse {
         let request = ApiRequest::inventory(method, path).header("Idempotency-Key", "k");
         request.json(body).send(&self.router).await
     }
 }
 
 #[tokio::test]
-async fn the_largest_order_moves_all_its_items_at_once_and_its_row_holds_all_its_events() {
+async fn the_largest_order_changes_all_its_items_at_once_and_its_row_contains_all_its_events() {
     let inventory = Inventory::start().await;
     let mut lines = Vec::new();
-    for _ in 0..99 {
-        lines.push((inventory.item(0).await, LineQuantity::MAX));
+    for _ in 0..MAX_ITEMS {
+        lines.push((inventory.item(0).await, Quantity::MAX_LINE));
     }
     inventory.take_outbox().await;
     assert_eq!(
@@ -72,14 +72,14 @@ async fn the_largest_order_moves_all_its_items_at_once_and_its_row_holds_all_its
         erp_aws::transaction::MAX_ACTIONS,
         "99 items and their order fill a transaction"
     );
-    // It waits, is served by what arrives, and is cancelled, and nobody relays.
+    // It is back-ordered, fulfilled by a receipt and cancelled, and no event is relayed meanwhile.
     let (sale, receipt) = (Uuid::now_v7(), Uuid::now_v7());
     inventory.deliver(&[order_event(SalesConfirmed, sale, &lines)]).await;
     inventory.deliver(&[order_event(PurchaseReceived, receipt, &lines)]).await;
-    assert_eq!(inventory.numbers("STOCK", "quantity").await, vec![0; 99], "all of it was taken");
+    assert_eq!(inventory.numbers("STOCK", "quantity").await, vec![0; 99], "all of it is taken");
     inventory.deliver(&[order_event(SalesCancelled, sale, &lines)]).await;
-    let all = vec![LineQuantity::MAX; 99];
-    assert_eq!(inventory.numbers("STOCK", "quantity").await, all, "all of it came back");
+    let all = vec![Quantity::MAX_LINE; 99];
+    assert_eq!(inventory.numbers("STOCK", "quantity").await, all, "all of it is returned");
 
     let rows = inventory.rows().await;
     let key = format!("ORDER#{sale}");
@@ -95,7 +95,7 @@ async fn the_largest_order_moves_all_its_items_at_once_and_its_row_holds_all_its
     moved.sort_unstable();
     assert_eq!(
         moved,
-        [vec![-LineQuantity::MAX; 99], all.clone(), all].concat(),
+        [vec![-Quantity::MAX_LINE; 99], all.clone(), all].concat(),
         "out, in, and back, each item"
     );
 }
@@ -111,7 +111,7 @@ async fn the_longest_texts_fit_into_their_rows() {
             "unit_price": "9999999999999.99",
         });
         let created = inventory.with_key("POST", "/api/items", &body).await;
-        // The second comes with the first one's key, and is created without.
+        // The second has the key of the first, and is created without a key.
         let created = match created.status {
             422 => ApiRequest::inventory("POST", "/api/items").json(&body).send(&inventory.router).await,
             _ => created,
@@ -126,12 +126,12 @@ async fn the_longest_texts_fit_into_their_rows() {
 }
 
 #[tokio::test]
-async fn an_event_from_a_wrong_clock_waits_in_line_where_its_time_says() {
+async fn an_event_from_a_wrong_clock_is_queued_by_its_time() {
     let inventory = Inventory::start().await;
     let item = inventory.item(0).await;
     let day = 86_400_000;
     let now = SystemClock.now().as_millis();
-    // From the end of time to its beginning; they are heard of in this order.
+    // From the last possible time to the first; the events arrive in this order.
     let times = [i64::MAX, now + 400 * 365 * day, now + 2 * day, now, now - 2 * day, 0, -day, i64::MIN];
     let mut sales = Vec::new();
     for at in times {
@@ -142,17 +142,17 @@ async fn an_event_from_a_wrong_clock_waits_in_line_where_its_time_says() {
         sales.push(sale.to_string());
     }
     assert_eq!(kinds(&inventory.catch_up().await), [OrderBackordered; 8]);
-    let mut served = Vec::new();
+    let mut fulfilled = Vec::new();
     for _ in times {
         inventory.deliver(&[order_event(PurchaseReceived, Uuid::now_v7(), &[(item, 1)])]).await;
         let events = inventory.catch_up().await;
-        served.extend(events.into_iter().filter(|e| e.kind == OrderAllocated).map(|e| e.subject));
+        fulfilled.extend(events.into_iter().filter(|e| e.kind == OrderAllocated).map(|e| e.subject));
     }
     sales.reverse();
-    assert_eq!(served, sales, "each once, whoever confirmed first by their own clock first");
+    assert_eq!(fulfilled, sales, "each once, sorted by the time of the confirmation");
     assert_eq!(inventory.stock(item).await, 0);
 
-    // A receipt and a cancellation are dated by whoever counts them, so a wrong clock does not date them.
+    // Receipts and cancellations are dated by the clock of the worker, not by the event.
     let mut cancelled = order_event(SalesCancelled, sales[0].parse().unwrap(), &[(item, 1)]);
     cancelled.time = Timestamp::from_millis(i64::MAX);
     inventory.deliver(&[cancelled.clone(), cancelled]).await;
@@ -171,7 +171,7 @@ async fn an_event_from_a_wrong_clock_waits_in_line_where_its_time_says() {
 }
 
 #[tokio::test]
-async fn an_answer_that_has_expired_counts_as_none_though_its_row_is_there() {
+async fn an_expired_idempotency_record_counts_as_none_though_its_row_exists() {
     let inventory = Inventory::start().await;
     let item = inventory.item(0).await;
     let (stock, by) = (format!("/api/items/{item}/stock"), json!({"quantity": 5}));
@@ -180,15 +180,17 @@ async fn an_answer_that_has_expired_counts_as_none_though_its_row_is_there() {
         assert_eq!(inventory.with_key("PUT", &stock, &by).await.data()["quantity"], 5);
         assert_eq!(inventory.with_key("POST", "/api/items", &new).await.status, 201);
     }
-    assert_eq!(inventory.expire_answers().await, 2);
+    assert_eq!(inventory.expire_records().await, 2);
     assert_eq!(inventory.with_key("PUT", &stock, &by).await.data()["quantity"], 10, "a new request");
     let again = inventory.with_key("POST", "/api/items", &new).await;
     assert_eq!((again.status, again.code().as_str()), (409, "duplicate_sku"), "a new request");
-    // The new answers stand where the old ones did, and are kept.
-    assert_eq!(inventory.with_key("PUT", &stock, &by).await.data()["quantity"], 10);
-    let kept = inventory.with_key("POST", "/api/items", &new).await;
-    assert_eq!((kept.status, kept.header("idempotent-replayed")), (409, Some("true")));
-    let answers = inventory.rows().await;
-    let answers = answers.iter().filter(|row| row["pk"].as_s().unwrap().starts_with("IDEMPOTENCY#"));
-    assert_eq!(answers.count(), 2);
+    // The new record replaces the expired one. A rejection is not stored.
+    let replayed = inventory.with_key("PUT", &stock, &by).await;
+    assert_eq!(replayed.data()["quantity"], 10);
+    assert_eq!(replayed.header("idempotent-replayed"), Some("true"));
+    let rejected = inventory.with_key("POST", "/api/items", &new).await;
+    assert_eq!((rejected.status, rejected.header("idempotent-replayed")), (409, None));
+    let rows = inventory.rows().await;
+    let records = rows.iter().filter(|row| row["pk"].as_s().unwrap().starts_with("IDEMPOTENCY#"));
+    assert_eq!(records.count(), 2);
 }

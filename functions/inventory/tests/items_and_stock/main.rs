@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "these are tests: a panic is the report")]
 
 mod conditions;
+mod deletion;
 mod limits;
 mod orders;
+mod requests;
 mod stock;
 
 use std::sync::Arc;
@@ -12,48 +14,49 @@ use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use axum::Router;
 use erp_contracts::data::{OrderChanged, OrderLine};
 use erp_contracts::{Cause, Event, EventKind};
-use erp_domain::order::Status;
-use erp_domain::ports::{RandomIds, SystemClock};
-use erp_domain::{Clock, Id, LineQuantity, Money};
-use erp_testkit::{ApiRequest, Dynamo};
-use inventory::allocations::Allocations;
-use inventory::store::DynamoStore;
-use serde_json::json;
+use erp_domain::time::{RandomIds, SystemClock};
+use erp_domain::{Clock, Id, Money, Quantity};
+use erp_testkit::{ApiRequest, ApiResponse, Dynamo};
+use inventory::service::Allocations;
+use inventory::store::InventoryStore;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Inventory with its worker, and the queue between its own decisions and itself.
+/// The maximum number of items of an order.
+const MAX_ITEMS: usize = 99;
+
+/// The inventory context with its worker, and the queue that returns its own events to it.
 struct Inventory {
     router: Router,
-    store: DynamoStore,
+    store: InventoryStore,
     worker: Allocations,
 }
 
 impl Inventory {
     async fn start() -> Self {
         let table = Dynamo::start().await.table("inventory", &["list", "outbox"]).await;
-        let store = DynamoStore::new(table);
-        let router = inventory::config::assemble(store.clone()).into_router();
-        let worker = Allocations {
-            store: Arc::new(store.clone()),
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(RandomIds),
-        };
+        let store = InventoryStore::new(table);
+        let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
+        let router = inventory::config::build(store.clone(), clock.clone(), ids.clone()).into_router();
+        let worker = Allocations { store: store.clone(), clock, ids };
         Self { router, store, worker }
     }
 
-    /// A new item with so many in stock.
+    /// Sends a request of an inventory manager.
+    async fn send(&self, method: &str, path: &str, body: &Value) -> ApiResponse {
+        ApiRequest::inventory(method, path).json(body).send(&self.router).await
+    }
+
+    /// Creates an item with a quantity in stock.
     async fn item(&self, quantity: i64) -> Uuid {
         let sku = Uuid::now_v7().to_string();
         let body = json!({"name": "thing", "sku": sku, "unit_price": "1.50"});
-        let created = ApiRequest::inventory("POST", "/api/items").json(&body).send(&self.router).await;
+        let created = self.send("POST", "/api/items", &body).await;
         assert_eq!(created.status, 201, "{}", created.text);
         let id: Uuid = created.data()["id"].as_str().unwrap().parse().unwrap();
         if quantity > 0 {
             let path = format!("/api/items/{id}/stock");
-            let set = ApiRequest::inventory("PUT", &path)
-                .json(&json!({"set_to": quantity}))
-                .send(&self.router)
-                .await;
+            let set = self.send("PUT", &path, &json!({"set_to": quantity})).await;
             assert_eq!(set.status, 200, "{}", set.text);
             self.catch_up().await;
         }
@@ -62,26 +65,26 @@ impl Inventory {
 
     async fn stock(&self, item: Uuid) -> i64 {
         let path = format!("/api/items/{item}/stock");
-        let answer = ApiRequest::inventory("GET", &path).send(&self.router).await;
-        answer.data()["quantity"].as_i64().unwrap()
+        let response = ApiRequest::inventory("GET", &path).send(&self.router).await;
+        response.data()["quantity"].as_i64().unwrap()
     }
 
-    /// The changes of the item's stock, oldest first.
+    /// Returns the changes of the item's stock, oldest first.
     async fn movements(&self, item: Uuid) -> Vec<i64> {
         let path = format!("/api/items/{item}/movements?limit=100");
-        let answer = ApiRequest::inventory("GET", &path).send(&self.router).await;
-        let rows = answer.data();
+        let response = ApiRequest::inventory("GET", &path).send(&self.router).await;
+        let rows = response.data();
         let changes = rows.as_array().unwrap().iter().rev().map(|row| row["change"].as_i64().unwrap());
         changes.collect()
     }
 
-    /// Delivers events to the worker, in one batch; nothing fails.
+    /// Delivers events to the worker in one batch; none fails.
     async fn deliver(&self, events: &[Event]) {
         let response = inventory::worker::work(&self.worker, batch(events)).await;
         assert_eq!(response.batch_item_failures, vec![]);
     }
 
-    /// Does the relay's and the queue's work for inventory's own events, until there are none left.
+    /// Does the work of the relay and of the queue for inventory's own events, until there are none left.
     async fn catch_up(&self) -> Vec<Event> {
         let mut all = Vec::new();
         loop {
@@ -89,8 +92,8 @@ impl Inventory {
             if events.is_empty() {
                 return all;
             }
-            let follow = [EventKind::StockAdjusted, EventKind::OrderAllocated, EventKind::OrderReleased];
-            let own: Vec<_> = events.iter().filter(|event| follow.contains(&event.kind)).cloned().collect();
+            let consumed = [EventKind::StockAdjusted, EventKind::OrderAllocated, EventKind::OrderReleased];
+            let own: Vec<_> = events.iter().filter(|event| consumed.contains(&event.kind)).cloned().collect();
             self.deliver(&own).await;
             all.extend(events);
         }
@@ -125,23 +128,23 @@ fn batch(events: &[Event]) -> SqsEvent {
     batch
 }
 
-/// What the order's service says of it.
+/// Returns an event of an order, as its context publishes it.
 fn order_event(kind: EventKind, order: Uuid, lines: &[(Uuid, i64)]) -> Event {
     let status = match kind {
-        EventKind::SalesConfirmed => Status::Confirmed,
-        EventKind::PurchaseReceived => Status::Received,
-        _ => Status::Cancelled,
+        EventKind::SalesConfirmed => "confirmed",
+        EventKind::PurchaseReceived => "received",
+        _ => "cancelled",
     };
     let line = |&(item, quantity): &(Uuid, i64)| OrderLine {
         item_id: Id::new(item),
-        quantity: LineQuantity::new(quantity).unwrap(),
+        quantity: Quantity::of_line(quantity).unwrap(),
         unit_price: Money::ZERO,
     };
     let data = OrderChanged {
         order_id: Id::new(order),
         party_id: Id::new(Uuid::nil()),
         status,
-        previous_status: Status::Draft,
+        previous_status: "draft",
         total_amount: Money::ZERO,
         currency: "USD".into(),
         version: 2,

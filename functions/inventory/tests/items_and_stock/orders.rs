@@ -1,4 +1,4 @@
-//! What orders take, wait for, bring and give back.
+//! Allocations, back-orders, receipts and releases.
 
 use erp_contracts::EventKind::{
     OrderAllocated, OrderBackordered, OrderReleased, PurchaseReceived, SalesCancelled, SalesConfirmed,
@@ -17,7 +17,7 @@ pub(crate) fn kinds(events: &[Event]) -> Vec<EventKind> {
 }
 
 #[tokio::test]
-async fn a_purchase_brings_and_a_sale_takes() {
+async fn a_purchase_adds_stock_and_a_sale_takes_stock() {
     let inventory = Inventory::start().await;
     let item = inventory.item(0).await;
     let received = order_event(PurchaseReceived, Uuid::now_v7(), &[(item, 30), (item, 20)]);
@@ -36,7 +36,7 @@ async fn a_purchase_brings_and_a_sale_takes() {
 }
 
 #[tokio::test]
-async fn all_lines_or_none() {
+async fn an_order_is_allocated_whole_or_not_at_all() {
     let inventory = Inventory::start().await;
     let (many, few) = (inventory.item(10).await, inventory.item(1).await);
     let sale = Uuid::now_v7();
@@ -49,7 +49,7 @@ async fn all_lines_or_none() {
     assert_eq!(
         (inventory.stock(many).await, inventory.stock(few).await),
         (10, 1),
-        "what waits holds nothing"
+        "a back-ordered order has no stock"
     );
 
     inventory.deliver(&[order_event(PurchaseReceived, Uuid::now_v7(), &[(few, 1)])]).await;
@@ -62,18 +62,18 @@ async fn all_lines_or_none() {
 }
 
 #[tokio::test]
-async fn stock_that_arrives_serves_the_line_oldest_first() {
+async fn arriving_stock_fulfils_back_orders_oldest_first() {
     let inventory = Inventory::start().await;
     let item = inventory.item(0).await;
     let sales: Vec<Uuid> = (0..4).map(|_| Uuid::now_v7()).collect();
     for (sale, quantity) in sales.iter().zip([3, 4, 2, 3]) {
         inventory.deliver(&[order_event(SalesConfirmed, *sale, &[(item, quantity)])]).await;
-        // The line is sorted by the millisecond of the confirmation.
+        // The queue is sorted by the millisecond of the confirmation.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     assert_eq!(kinds(&inventory.catch_up().await), [OrderBackordered; 4]);
 
-    // A person adds 5: the first gets its 3, the second would need 4, the third gets its 2.
+    // A user adds 5: the first gets its 3, the second would need 4, the third gets its 2.
     let path = format!("/api/items/{item}/stock");
     let add = erp_testkit::ApiRequest::inventory("PUT", &path).json(&serde_json::json!({"quantity": 5}));
     assert_eq!(add.send(&inventory.router).await.status, 200);
@@ -85,7 +85,7 @@ async fn stock_that_arrives_serves_the_line_oldest_first() {
     // The first is cancelled: its 3 go to the fourth, since the second still needs 4.
     inventory.deliver(&[order_event(SalesCancelled, sales[0], &[(item, 3)])]).await;
     assert_eq!(allocated(inventory.catch_up().await), [sales[3].to_string()]);
-    // One who comes new does not get in front of who waits, when there is enough for that one.
+    // A new order does not overtake a waiting one for which stock is sufficient.
     let receipt = order_event(PurchaseReceived, Uuid::now_v7(), &[(item, 6)]);
     let new = Uuid::now_v7();
     let confirm = order_event(SalesConfirmed, new, &[(item, 3)]);
@@ -96,7 +96,7 @@ async fn stock_that_arrives_serves_the_line_oldest_first() {
 }
 
 #[tokio::test]
-async fn whatever_comes_first_a_cancelled_order_holds_nothing() {
+async fn a_cancelled_order_has_no_stock_in_whatever_order_its_events_arrive() {
     let inventory = Inventory::start().await;
     let item = inventory.item(10).await;
     let sale = Uuid::now_v7();
@@ -116,7 +116,11 @@ async fn whatever_comes_first_a_cancelled_order_holds_nothing() {
         [SalesConfirmed, SalesCancelled, SalesConfirmed].map(|kind| order_event(kind, other, &[(item, 4)]));
     inventory.deliver(&history).await;
     let events = inventory.catch_up().await;
-    assert_eq!(kinds(&events), [OrderAllocated, OrderReleased], "both are told, though one row carries them");
+    assert_eq!(
+        kinds(&events),
+        [OrderAllocated, OrderReleased],
+        "both are published, though one row contains them"
+    );
     assert_eq!(inventory.stock(item).await, 10);
     assert_eq!(inventory.movements(item).await, [10, -4, 4]);
 }
@@ -136,7 +140,7 @@ async fn the_last_one_is_sold_once() {
 }
 
 #[tokio::test]
-async fn nobody_waits_beside_stock_that_would_do() {
+async fn no_order_waits_while_stock_is_sufficient() {
     for _ in 0..10 {
         let inventory = Inventory::start().await;
         let item = inventory.item(0).await;
@@ -147,7 +151,7 @@ async fn nobody_waits_beside_stock_that_would_do() {
             inventory.deliver(std::slice::from_ref(&receipt))
         );
         inventory.catch_up().await;
-        assert_eq!(inventory.stock(item).await, 0, "it was served, whichever came first");
+        assert_eq!(inventory.stock(item).await, 0, "it is fulfilled, whichever came first");
         assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), 0);
     }
 }
@@ -170,8 +174,7 @@ async fn a_poison_message_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_place_that_a_slow_delivery_left_in_line_is_taken_out() {
-    use inventory::ports::AllocationStore;
+async fn a_queue_entry_left_by_a_slow_delivery_is_removed() {
     let inventory = Inventory::start().await;
     let item = inventory.item(5).await;
     let sale = Uuid::now_v7();
@@ -179,14 +182,14 @@ async fn a_place_that_a_slow_delivery_left_in_line_is_taken_out() {
     inventory.deliver(std::slice::from_ref(&confirmed)).await;
     assert_eq!(kinds(&inventory.catch_up().await), [OrderAllocated]);
 
-    // Another delivery of the same had found too little before that, and comes to stand in line only now.
-    let store: &dyn AllocationStore = &inventory.store;
-    let found = store.find(erp_domain::Id::new(sale)).await.unwrap().unwrap();
-    store.join_lines(&found).await.unwrap();
-    let waiting = || store.line(erp_domain::Id::new(item), None, 10);
-    assert_eq!(waiting().await.unwrap().len(), 1);
+    // Another delivery of the same event had found too little stock before, and queues the order only now.
+    let item_id = erp_domain::Id::new(item);
+    let found = inventory.store.allocation(erp_domain::Id::new(sale)).await.unwrap().unwrap();
+    inventory.store.enqueue_backorder(found.order()).await.unwrap();
+    let queue = || inventory.store.backorders(item_id, None, 10);
+    assert_eq!(queue().await.unwrap().len(), 1);
 
     inventory.deliver(&[confirmed]).await;
-    assert_eq!(waiting().await.unwrap(), []);
+    assert_eq!(queue().await.unwrap(), []);
     assert_eq!(inventory.stock(item).await, 0);
 }

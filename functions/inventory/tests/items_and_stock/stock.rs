@@ -1,14 +1,13 @@
-//! Items, and stock adjusted by hand.
+//! Items, and adjustments of their stock.
 
 use erp_contracts::EventKind::{PurchaseReceived, SalesCancelled, SalesConfirmed};
-use erp_contracts::question::ItemsQuestion;
-use erp_domain::order::MAX_LINES;
-use erp_domain::{Id, LineQuantity, StockLevel};
+use erp_contracts::query::ItemsQuery;
+use erp_domain::{Id, Quantity, StockLevel};
 use erp_testkit::ApiRequest;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Inventory, order_event};
+use crate::{Inventory, MAX_ITEMS, order_event};
 
 #[tokio::test]
 async fn an_item_lives_from_create_to_delete() {
@@ -23,11 +22,11 @@ async fn an_item_lives_from_create_to_delete() {
 
     let taken = ApiRequest::inventory("POST", "/api/items").json(&body).send(router).await;
     assert_eq!((taken.status, taken.code().as_str()), (409, "duplicate_sku"));
-    let faults = ApiRequest::inventory("POST", "/api/items")
+    let invalid = ApiRequest::inventory("POST", "/api/items")
         .text(r#"{"name": "x", "sku": "", "unit_price": 0.005}"#, "application/json")
         .send(router)
         .await;
-    assert_eq!(faults.faults(), ["/sku", "/unit_price"]);
+    assert_eq!(invalid.invalid_fields(), ["/sku", "/unit_price"]);
 
     let cheaper = json!({"name": "Laptop", "sku": "lap-2", "unit_price": "1799.99"});
     let updated = ApiRequest::inventory("PUT", &path).json(&cheaper).send(router).await;
@@ -67,12 +66,8 @@ async fn stock_is_adjusted_and_every_change_is_a_movement() {
     );
     let moved = put(json!({"set_to": 1, "expected": 7})).send(&inventory.router).await;
     assert_eq!((moved.status, &moved.json()["quantity"]), (412, &json!(20)));
-    assert_eq!(
-        put(json!({"set_to": 20})).send(&inventory.router).await.status,
-        200,
-        "nothing to change is no fault"
-    );
-    for (body, fault) in [
+    assert_eq!(put(json!({"set_to": 20})).send(&inventory.router).await.status, 200, "no change is no error");
+    for (body, field) in [
         (json!({}), "/quantity"),
         (json!({"quantity": 0}), "/quantity"),
         (json!({"quantity": 1.5}), "/quantity"),
@@ -82,8 +77,8 @@ async fn stock_is_adjusted_and_every_change_is_a_movement() {
         (json!({"quantity": 1_000_000_000_000_i64}), "/quantity"),
         (json!({"quantity": 9e18}), "/quantity"),
     ] {
-        let refused = put(body.clone()).send(&inventory.router).await;
-        assert_eq!((refused.status, refused.faults()), (400, vec![fault.to_owned()]), "{body}");
+        let rejected = put(body.clone()).send(&inventory.router).await;
+        assert_eq!((rejected.status, rejected.invalid_fields()), (400, vec![field.to_owned()]), "{body}");
     }
     assert_eq!(inventory.stock(item).await, 20);
     assert_eq!(inventory.movements(item).await, [10, -3, 13]);
@@ -97,7 +92,7 @@ async fn stock_is_adjusted_and_every_change_is_a_movement() {
 }
 
 #[tokio::test]
-async fn adjustments_at_once_are_all_counted() {
+async fn concurrent_adjustments_are_all_counted() {
     let inventory = Inventory::start().await;
     let item = inventory.item(0).await;
     let path = format!("/api/items/{item}/stock");
@@ -108,15 +103,15 @@ async fn adjustments_at_once_are_all_counted() {
                 .json(&json!({"quantity": 1 + n % 6}))
         })
         .collect();
-    let answers =
+    let responses =
         futures_util::future::join_all(requests.iter().map(|request| request.send(&inventory.router))).await;
-    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    assert!(responses.iter().all(|response| response.status == 200), "{responses:?}");
     assert_eq!(inventory.stock(item).await, 21, "1 + … + 6: each key once");
     assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), 21);
 }
 
 #[tokio::test]
-async fn what_arrives_and_comes_back_is_counted_beyond_what_a_person_may_say() {
+async fn received_and_returned_goods_are_counted_beyond_what_a_user_may_enter() {
     let inventory = Inventory::start().await;
     let most = StockLevel::MAX;
     let item = inventory.item(most).await;
@@ -124,34 +119,34 @@ async fn what_arrives_and_comes_back_is_counted_beyond_what_a_person_may_say() {
     let put = async |body: serde_json::Value| {
         ApiRequest::inventory("PUT", &path).json(&body).send(&inventory.router).await
     };
-    // A sale takes some, somebody fills up, and then the sale is cancelled; and as much arrives again.
+    // A sale takes some, a user fills up, then the sale is cancelled, and as much arrives again.
     let sale = Uuid::now_v7();
-    let lines = [(item, LineQuantity::MAX)];
+    let lines = [(item, Quantity::MAX_LINE)];
     inventory.deliver(&[order_event(SalesConfirmed, sale, &lines)]).await;
-    assert_eq!(put(json!({"quantity": LineQuantity::MAX})).await.data()["quantity"], most);
+    assert_eq!(put(json!({"quantity": Quantity::MAX_LINE})).await.data()["quantity"], most);
     inventory.deliver(&[order_event(SalesCancelled, sale, &lines)]).await;
     inventory.deliver(&[order_event(PurchaseReceived, Uuid::now_v7(), &lines)]).await;
     inventory.catch_up().await;
-    let there = most + 2 * LineQuantity::MAX;
-    assert_eq!(inventory.stock(item).await, there);
-    assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), there);
+    let total = most + 2 * Quantity::MAX_LINE;
+    assert_eq!(inventory.stock(item).await, total);
+    assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), total);
 
-    // A person makes it less, not more; and it is sold as any other.
-    for (body, fault) in [
+    // A user may reduce it, not raise it; sales take it as any other.
+    for (body, field) in [
         (json!({"quantity": 1}), "/quantity"),
         (json!({"set_to": most + 1}), "/set_to"),
         (json!({"set_to": i64::MAX}), "/set_to"),
         (json!({"quantity": i64::MAX}), "/quantity"),
         (json!({"quantity": i64::MIN}), "/quantity"),
     ] {
-        let refused = put(body.clone()).await;
-        assert_eq!((refused.status, refused.faults()), (400, vec![fault.to_owned()]), "{body}");
+        let rejected = put(body.clone()).await;
+        assert_eq!((rejected.status, rejected.invalid_fields()), (400, vec![field.to_owned()]), "{body}");
     }
-    assert_eq!(put(json!({"quantity": -1})).await.data()["quantity"], there - 1);
+    assert_eq!(put(json!({"quantity": -1})).await.data()["quantity"], total - 1);
     inventory.deliver(&[order_event(SalesConfirmed, Uuid::now_v7(), &lines)]).await;
-    assert_eq!(inventory.stock(item).await, there - 1 - LineQuantity::MAX);
-    let emptied = put(json!({"set_to": 0, "expected": there - 1 - LineQuantity::MAX})).await;
-    assert_eq!((emptied.status, &emptied.data()["quantity"]), (200, &json!(0)), "in one go");
+    assert_eq!(inventory.stock(item).await, total - 1 - Quantity::MAX_LINE);
+    let emptied = put(json!({"set_to": 0, "expected": total - 1 - Quantity::MAX_LINE})).await;
+    assert_eq!((emptied.status, &emptied.data()["quantity"]), (200, &json!(0)), "in one adjustment");
     inventory.catch_up().await;
     assert_eq!(inventory.movements(item).await.iter().sum::<i64>(), 0);
 }
@@ -160,9 +155,9 @@ async fn what_arrives_and_comes_back_is_counted_beyond_what_a_person_may_say() {
 async fn the_largest_receipt_adds_up() {
     let inventory = Inventory::start().await;
     let item = inventory.item(0).await;
-    // Ninety-nine lines of one item, each with the most that a line may have: summed before they are applied.
-    let lines = [(item, LineQuantity::MAX); MAX_LINES];
-    let all = 99 * LineQuantity::MAX;
+    // Ninety-nine lines of one item, each with the maximum of a line: they are summed before they are applied.
+    let lines = [(item, Quantity::MAX_LINE); MAX_ITEMS];
+    let all = 99 * Quantity::MAX_LINE;
     inventory.deliver(&[order_event(PurchaseReceived, Uuid::now_v7(), &lines)]).await;
     assert_eq!(inventory.stock(item).await, all);
     let sale = Uuid::now_v7();
@@ -174,14 +169,14 @@ async fn the_largest_receipt_adds_up() {
 }
 
 #[tokio::test]
-async fn a_question_about_items_is_answered_for_those_that_are_there() {
+async fn a_query_returns_the_items_that_exist() {
     let inventory = Inventory::start().await;
     let (a, b) = (inventory.item(3).await, inventory.item(0).await);
     let ids = [a, b, Uuid::now_v7(), a].map(Id::new).to_vec();
     let mut items =
-        inventory::query::answer(&inventory.store, ItemsQuestion { items: ids }).await.unwrap().items;
+        inventory::query::query_items(&inventory.store, ItemsQuery { items: ids }).await.unwrap().items;
     items.sort_by_key(|item| item.quantity);
-    let facts: Vec<_> =
+    let snapshots: Vec<_> =
         items.iter().map(|item| (item.id.uuid(), item.unit_price.minor(), item.quantity)).collect();
-    assert_eq!(facts, [(b, 150, 0), (a, 150, 3)]);
+    assert_eq!(snapshots, [(b, 150, 0), (a, 150, 3)]);
 }
