@@ -3,126 +3,100 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use erp_domain::contact::Party;
-use erp_domain::order::{Order, OrderKind, Status, Transition};
-use erp_domain::{Id, Money, Timestamp};
+use erp_contracts::Event;
+use erp_domain::id::Order;
+use erp_domain::{PartyId, PartyKind};
 use erp_http::{
-    Body, Fields, FinanceManager, FromBody, Idempotency, IfMatch, ListQuery, Manager, PathId, Problem, Reply,
-    RequestInfo, openapi,
+    Fields, FinanceManager, FromBody, IfMatch, JsonRequest, ListQuery, Manager, PageParams, PathId, Problem,
+    ProblemKind, Reply, openapi, reply,
 };
-use erp_orders::Orders;
-use erp_orders::api::{self, Nothing, OrderEvent, OrderItem, OrderItemRequest};
-use erp_orders::ports::Summary;
-use erp_orders::pricing::Wanted;
+use erp_orders::{MAX_LINES, OrderInput, OrderItem, OrderItemRequest, history, parse_name};
+use erp_service::{Committer, StoredResponse};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::openapi::OpenApi;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What a client says of a purchase order.
+use crate::domain::{IllegalTransition, OrderSummary, PurchaseOrder, PurchaseOrderError, PurchaseStatus};
+use crate::service::PurchaseOrders;
+
+/// The content of a purchase order.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what Form is read from")]
 struct PurchaseOrderRequest {
-    /// Who sells.
-    vendor_id: uuid::Uuid,
-    /// 1 to 99 lines; they keep their order.
+    /// The vendor.
+    vendor_id: PartyId,
+    /// The lines; they keep their order.
     #[schema(min_items = 1, max_items = 99)]
     items: Vec<OrderItemRequest>,
 }
 
-/// Where a purchase order stands.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "describes the statuses that OrderKind::Purchase has")]
-enum PurchaseOrderStatus {
-    Draft,
-    Received,
-    Paid,
-    Cancelled,
+impl FromBody for PurchaseOrderRequest {
+    fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
+        let vendor_id = fields.text("vendor_id", str::parse);
+        let items = fields.list("items", 1, MAX_LINES);
+        Some(Self { vendor_id: vendor_id?, items: items? })
+    }
 }
 
-/// A purchase order without its lines.
-#[derive(Serialize, ToSchema)]
-struct PurchaseOrder {
-    #[schema(value_type = uuid::Uuid)]
-    id: Id<Order>,
-    #[schema(value_type = uuid::Uuid)]
-    vendor_id: Id<Party>,
-    #[schema(value_type = PurchaseOrderStatus)]
-    status: Status,
-    #[schema(value_type = f64, example = 1800000.00)]
-    total_amount: Money,
-    /// ISO 4217 code.
-    #[schema(example = "USD")]
-    currency: String,
-    version: u64,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
-}
-
-impl From<Summary> for PurchaseOrder {
-    fn from(order: Summary) -> Self {
-        Self {
-            id: order.id,
-            vendor_id: order.party_id,
-            status: order.status,
-            total_amount: order.total,
-            currency: order.currency,
-            version: order.version,
-            created_at: order.created_at,
-            updated_at: order.updated_at,
-        }
+impl From<PurchaseOrderRequest> for OrderInput {
+    fn from(request: PurchaseOrderRequest) -> Self {
+        let lines = request.items.into_iter().map(Into::into).collect();
+        Self { party_id: request.vendor_id, lines }
     }
 }
 
 /// A purchase order with its lines.
 #[derive(Serialize, ToSchema)]
-struct PurchaseOrderData {
-    order: PurchaseOrder,
+struct PurchaseOrderData<'a> {
+    order: &'a OrderSummary,
     items: Vec<OrderItem>,
 }
 
-impl From<&Order> for PurchaseOrderData {
-    fn from(order: &Order) -> Self {
-        Self { order: Summary::from(order).into(), items: OrderItem::all(order) }
+impl<'a> From<&'a PurchaseOrder> for PurchaseOrderData<'a> {
+    fn from(order: &'a PurchaseOrder) -> Self {
+        Self { order: order.summary(), items: OrderItem::all(order.id(), order.lines()) }
     }
 }
 
-struct Form(Wanted);
-
-impl FromBody for Form {
-    fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
-        api::wanted(fields, OrderKind::Purchase).map(Self)
-    }
-}
-
-/// Which purchase orders to list.
+/// The filters of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what erp_orders::api::filter reads")]
 struct PurchaseOrderFilter {
-    /// Only those that stand there.
-    status: Option<PurchaseOrderStatus>,
-    /// Only those of this vendor.
-    vendor_id: Option<uuid::Uuid>,
+    /// Only orders of this status.
+    status: Option<PurchaseStatus>,
+    /// Only orders of this vendor.
+    vendor_id: Option<PartyId>,
 }
 
-type Service = State<Arc<Orders>>;
-
-/// The routes, with their description.
-pub fn router(orders: Orders) -> OpenApiRouter {
-    routes().with_state(Arc::new(orders))
+impl PurchaseOrderFilter {
+    fn take(query: &mut ListQuery) -> Self {
+        Self { status: query.filter("status", parse_name), vendor_id: query.filter("vendor_id", str::parse) }
+    }
 }
 
-/// The description of the routes.
+/// What the handlers use.
+pub struct Api {
+    /// The use cases.
+    pub orders: PurchaseOrders,
+    /// Commits their changes.
+    pub committer: Committer,
+}
+
+type Service = State<Arc<Api>>;
+
+/// Returns the routes with their OpenAPI description.
+pub fn router(api: Api) -> OpenApiRouter {
+    routes().with_state(Arc::new(api))
+}
+
+/// Returns the OpenAPI description of the routes.
 pub fn document() -> OpenApi {
     routes().into_openapi()
 }
 
-fn routes() -> OpenApiRouter<Arc<Orders>> {
+fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(list_purchase_orders, create_purchase_order))
         .routes(routes!(get_purchase_order, update_purchase_order))
@@ -132,112 +106,157 @@ fn routes() -> OpenApiRouter<Arc<Orders>> {
         .routes(routes!(list_purchase_order_events))
 }
 
-/// Lists the purchase orders, newest first, without their lines.
-#[utoipa::path(get, path = "/api/purchase/orders", tag = "purchase orders", params(openapi::ListParams, PurchaseOrderFilter), responses((status = 200, body = [PurchaseOrder])))]
+/// List purchase orders, newest first.
+///
+/// The list does not contain the lines.
+#[utoipa::path(get, path = "/api/purchase/orders", tag = "purchase orders", params(PageParams, PurchaseOrderFilter), responses((status = 200, body = [OrderSummary])))]
 async fn list_purchase_orders(
     _: Manager,
-    State(orders): Service,
-    query: ListQuery,
+    State(api): Service,
+    mut query: ListQuery,
 ) -> Result<Reply, Problem> {
-    let (filter, page) = api::filter(query, OrderKind::Purchase)?;
-    api::listed::<PurchaseOrder>(OrderKind::Purchase, page, orders.list(filter, page).await?)
+    let PurchaseOrderFilter { status, vendor_id } = PurchaseOrderFilter::take(&mut query);
+    let page = query.finish()?;
+    let orders = api.orders.list(status, vendor_id, page.request).await?;
+    page.reply("Purchase orders retrieved successfully", &orders)
 }
 
-/// Creates a purchase order as a draft.
+/// Create a purchase order.
+///
+/// It is a draft until it is received.
 #[utoipa::path(post, path = "/api/purchase/orders", tag = "purchase orders", request_body = PurchaseOrderRequest, responses((status = 201, body = PurchaseOrderData)))]
 async fn create_purchase_order(
     _: Manager,
-    State(orders): Service,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    State(api): Service,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let Form(wanted) = body.read()?;
-    Ok(orders.create(wanted, info.write(key, api::created::<PurchaseOrderData>)).await?.into())
+    let input = request.read::<PurchaseOrderRequest>()?.into();
+    Ok(api.committer.commit(&request.write, || api.orders.create(&input), created).await?.into())
 }
 
-/// Gives a purchase order.
-#[utoipa::path(get, path = "/api/purchase/orders/{id}", tag = "purchase orders", params(openapi::IdParam), responses((status = 200, body = PurchaseOrderData)))]
+/// Get a purchase order.
+#[utoipa::path(get, path = "/api/purchase/orders/{id}", tag = "purchase orders", params(PathId<Order>), responses((status = 200, body = PurchaseOrderData)))]
 async fn get_purchase_order(
     _: Manager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
 ) -> Result<Reply, Problem> {
-    Ok(api::found::<PurchaseOrderData>(&orders.get(id).await?)?.into())
+    Ok(render("retrieved", &api.orders.get(id).await?)?.into())
 }
 
-/// Changes a draft: all of it, its lines included.
-#[utoipa::path(put, path = "/api/purchase/orders/{id}", tag = "purchase orders", params(openapi::IdParam), request_body = PurchaseOrderRequest, responses((status = 200, body = PurchaseOrderData)))]
+/// Update a draft purchase order.
+///
+/// Vendor and lines are replaced.
+#[utoipa::path(put, path = "/api/purchase/orders/{id}", tag = "purchase orders", params(PathId<Order>), request_body = PurchaseOrderRequest, responses((status = 200, body = PurchaseOrderData)))]
 async fn update_purchase_order(
     _: Manager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let Form(wanted) = body.read()?;
-    let write = info.write(key, api::updated::<PurchaseOrderData>);
-    Ok(orders.update(id, wanted, &expect, write).await?.into())
+    let input = request.read::<PurchaseOrderRequest>()?.into();
+    let decide = || api.orders.update(id, &input, &precondition);
+    Ok(api.committer.commit(&request.write, decide, |order| render("updated", order)).await?.into())
 }
 
-/// Notes that what was ordered has arrived: every line is added to stock a moment later.
-#[utoipa::path(post, path = "/api/purchase/orders/{id}/receive", tag = "purchase orders", params(openapi::IdParam), responses((status = 200, body = PurchaseOrderData)))]
+/// Receive a draft purchase order.
+///
+/// Inventory adds every line to the stock a moment later. 409 `party_gone` if the vendor was deleted.
+#[utoipa::path(post, path = "/api/purchase/orders/{id}/receive", tag = "purchase orders", params(PathId<Order>), responses((status = 200, body = PurchaseOrderData)))]
 async fn receive_purchase_order(
     _: Manager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let Nothing = body.read_or_default()?;
-    let write = api::advancing::<PurchaseOrderData>(&info, key);
-    Ok(orders.advance(id, Transition::Receive.into(), &expect, write).await?.into())
+    request.expect_empty()?;
+    let decide = || api.orders.receive(id, &precondition, &request.write.cause);
+    Ok(api.committer.commit(&request.write, decide, transitioned).await?.into())
 }
 
-/// Marks a received purchase order as paid.
-#[utoipa::path(post, path = "/api/purchase/orders/{id}/pay", tag = "purchase orders", params(openapi::IdParam), responses((status = 200, body = PurchaseOrderData)))]
+/// Pay a received purchase order.
+///
+/// Records that the vendor was paid the total.
+#[utoipa::path(post, path = "/api/purchase/orders/{id}/pay", tag = "purchase orders", params(PathId<Order>), responses((status = 200, body = PurchaseOrderData)))]
 async fn pay_purchase_order(
     _: FinanceManager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let Nothing = body.read_or_default()?;
-    let write = api::advancing::<PurchaseOrderData>(&info, key);
-    Ok(orders.advance(id, Transition::Pay.into(), &expect, write).await?.into())
+    request.expect_empty()?;
+    let decide = || api.orders.pay(id, &precondition, &request.write.cause);
+    Ok(api.committer.commit(&request.write, decide, transitioned).await?.into())
 }
 
-/// Cancels a draft.
-#[utoipa::path(post, path = "/api/purchase/orders/{id}/cancel", tag = "purchase orders", params(openapi::IdParam), responses((status = 200, body = PurchaseOrderData)))]
+/// Cancel a draft purchase order.
+#[utoipa::path(post, path = "/api/purchase/orders/{id}/cancel", tag = "purchase orders", params(PathId<Order>), responses((status = 200, body = PurchaseOrderData)))]
 async fn cancel_purchase_order(
     _: Manager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
-    IfMatch(expect): IfMatch,
-    info: RequestInfo,
-    key: Idempotency,
-    body: Body,
+    IfMatch(precondition): IfMatch,
+    request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let Nothing = body.read_or_default()?;
-    let write = api::advancing::<PurchaseOrderData>(&info, key);
-    Ok(orders.advance(id, Transition::Cancel.into(), &expect, write).await?.into())
+    request.expect_empty()?;
+    let decide = || api.orders.cancel(id, &precondition, &request.write.cause);
+    Ok(api.committer.commit(&request.write, decide, transitioned).await?.into())
 }
 
-/// Lists what happened to a purchase order since it was a draft, oldest first.
-#[utoipa::path(get, path = "/api/purchase/orders/{id}/events", tag = "purchase orders", params(openapi::IdParam, openapi::ListParams), responses((status = 200, body = [OrderEvent])))]
+/// List the events of a purchase order, oldest first.
+///
+/// These are its transitions. A draft has none.
+#[utoipa::path(get, path = "/api/purchase/orders/{id}/events", tag = "purchase orders", params(PathId<Order>, PageParams), responses((status = 200, body = [Event])))]
 async fn list_purchase_order_events(
     _: Manager,
-    State(orders): Service,
+    State(api): Service,
     PathId(id): PathId<Order>,
     query: ListQuery,
 ) -> Result<Reply, Problem> {
     let page = query.finish()?;
-    api::history(OrderKind::Purchase, page, &orders.history(id).await?)
+    let events = history::page(api.orders.history(id).await?, page.request);
+    page.reply("Purchase order events retrieved successfully", &events)
+}
+
+fn created(order: &PurchaseOrder) -> Result<StoredResponse, serde_json::Error> {
+    let location = format!("/api/purchase/orders/{}", order.id());
+    let data = PurchaseOrderData::from(order);
+    reply::created("Purchase order created successfully", &data, order.version(), location)
+}
+
+/// Renders an order after a transition, whose participle is the name of the new status.
+fn transitioned(order: &PurchaseOrder) -> Result<StoredResponse, serde_json::Error> {
+    render(order.status().into(), order)
+}
+
+fn render(participle: &str, order: &PurchaseOrder) -> Result<StoredResponse, serde_json::Error> {
+    let message = format!("Purchase order {participle} successfully");
+    reply::resource(&message, &PurchaseOrderData::from(order), order.version())
+}
+
+impl From<PurchaseOrderError> for Problem {
+    fn from(error: PurchaseOrderError) -> Self {
+        let illegal = |found: PurchaseStatus, rule: String| {
+            let detail = format!("This purchase order is {found}; {rule}.");
+            Self::new(ProblemKind::IllegalTransition, detail).with("status_found", json!(found))
+        };
+        match error {
+            PurchaseOrderError::NotFound => Self::not_found("Purchase order"),
+            PurchaseOrderError::Invalid(errors) => {
+                Self::invalid(errors.into_iter().map(|error| error.field_error(PartyKind::Vendor)).collect())
+            }
+            PurchaseOrderError::IllegalTransition(IllegalTransition { found, transition }) => {
+                illegal(found, format!("it cannot be {}", transition.target()))
+            }
+            PurchaseOrderError::NotADraft(found) => illegal(found, "only drafts can be changed".to_owned()),
+            PurchaseOrderError::VendorGone(vendor_id) => {
+                let detail = format!("The vendor {vendor_id} was deleted: change the draft or cancel it.");
+                Self::new(ProblemKind::PartyGone, detail).with("vendor_id", json!(vendor_id))
+            }
+            PurchaseOrderError::VersionMismatch(found) => Self::version_mismatch(found),
+        }
+    }
 }

@@ -1,11 +1,19 @@
-//! Purchase orders: what we buy from vendors.
+//! Purchase orders: orders to vendors.
 //!
 //! ```text
-//! api     routes and handlers
-//! config  settings and wiring
+//! domain   the aggregate and its lifecycle
+//! service  use cases
+//! store    the purchase table
+//! api      routes and handlers
+//! ledger   the read model of the reconciliation
+//! config   settings and construction
 //! ```
 //!
-//! One Lambda, `purchase-api`, behind API Gateway. Use cases and store are `erp_orders`, shared with sales orders.
+//! One function, `purchase-api`, behind API Gateway.
 
 pub mod api;
 pub mod config;
+pub mod domain;
+pub mod ledger;
+pub mod service;
+pub mod store;

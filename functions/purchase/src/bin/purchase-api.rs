@@ -1,4 +1,4 @@
-//! The Lambda behind `/api/purchase/orders`.
+//! The function behind `/api/purchase/orders`.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
