@@ -4,26 +4,32 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use erp_http::{Kind, Problem, openapi};
+use erp_domain::ValidationError;
+use erp_http::{FieldError, Problem, ProblemKind, openapi};
 use lambda_http::RequestExt;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::health::{Health, Report};
+use crate::health::{Health, HealthReport};
 use crate::swagger::{Asset, SwaggerUi};
 
-/// The document of the whole platform: what the services' routers say, put together.
+/// The OpenAPI document of the platform: the documents of all services, merged.
 pub const OPENAPI: &str = include_str!("../openapi.json");
 
-/// It changes with a deployment only.
-const FOR_A_WHILE: (HeaderName, HeaderValue) =
-    (CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+/// The content changes with a deployment only.
+const CACHEABLE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+
+/// The policy of the HTML pages (<https://www.w3.org/TR/CSP3/>): scripts and styles are files of this origin, images may
+/// be embedded in the style sheet, and requests go to this origin only.
+pub const HTML_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                               connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 #[derive(Clone)]
 struct Portal {
@@ -31,7 +37,7 @@ struct Portal {
     swagger: SwaggerUi,
 }
 
-/// The routes.
+/// Returns the routes.
 pub fn router(health: Health) -> Router {
     let (documented, _) = documented().split_for_parts();
     documented
@@ -40,7 +46,7 @@ pub fn router(health: Health) -> Router {
         .with_state(Portal { health: Arc::new(health), swagger: SwaggerUi::default() })
 }
 
-/// The description of the routes that programs use; the pages for people are not in it.
+/// Returns the document of the routes for programs; the HTML pages are not in it.
 pub fn document() -> OpenApi {
     OpenApiRouter::with_openapi(openapi::base()).merge(documented()).into_openapi()
 }
@@ -49,10 +55,12 @@ fn documented() -> OpenApiRouter<Portal> {
     OpenApiRouter::new().routes(routes!(get_health)).routes(routes!(get_openapi))
 }
 
-/// Tells whether the platform is well. An answer is kept for a few seconds.
+/// Get the health of the platform.
+///
+/// The report is at most 5 seconds old.
 #[utoipa::path(get, path = "/health", tag = "platform", responses(
-    (status = 200, body = Report, description = "It serves; `degraded` if somebody should look."),
-    (status = 503, body = Report, description = "A table does not serve."),
+    (status = 200, body = HealthReport, description = "All routes are served; `degraded` if there are dead letters or a queue cannot be read."),
+    (status = 503, body = HealthReport, description = "A table does not serve, so some routes fail."),
 ))]
 async fn get_health(State(portal): State<Portal>) -> Response {
     let report = portal.health.report().await;
@@ -60,25 +68,34 @@ async fn get_health(State(portal): State<Portal>) -> Response {
     (status, Json(report)).into_response()
 }
 
-/// Gives this document.
+/// Get this document.
 #[utoipa::path(get, path = "/openapi.json", tag = "platform", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 async fn get_openapi() -> impl IntoResponse {
-    ([FOR_A_WHILE, (CONTENT_TYPE, HeaderValue::from_static("application/json"))], OPENAPI)
+    ([CACHEABLE, (CONTENT_TYPE, HeaderValue::from_static("application/json"))], OPENAPI)
 }
 
-/// To the page, relative to the address that the client knows: the function does not see the stage before it.
+/// Redirects to the page, relative to the URL of the request: the function does not see the stage.
 async fn redirect_to_swagger(request: Request) -> Response {
-    let there = if request.raw_http_path().ends_with('/') { "index.html" } else { "swagger/index.html" };
-    (StatusCode::FOUND, [(LOCATION, HeaderValue::from_static(there))]).into_response()
+    let location = if request.raw_http_path().ends_with('/') { "index.html" } else { "swagger/index.html" };
+    (StatusCode::FOUND, [(LOCATION, HeaderValue::from_static(location))]).into_response()
 }
 
 async fn get_swagger_asset(
     State(portal): State<Portal>,
-    Path(name): Path<String>,
+    path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let found = portal.swagger.file(&name).map_err(|error| Problem::internal(error.to_string()))?;
+    let Path(name) = path.map_err(|_| {
+        let reason = ValidationError::new("must be valid UTF-8 after percent-decoding");
+        Problem::invalid(vec![FieldError::parameter("proxy", &reason)])
+    })?;
+    let file = portal.swagger.file(&name).map_err(|error| Problem::internal(error.to_string()))?;
     let Asset { bytes, content_type } =
-        found.ok_or_else(|| Problem::new(Kind::NotFound, "Swagger UI has no such file."))?;
+        file.ok_or_else(|| Problem::new(ProblemKind::NotFound, "Swagger UI has no such file."))?;
+    let is_html = content_type.starts_with("text/html");
     let content_type = HeaderValue::try_from(content_type).map_err(Problem::internal)?;
-    Ok(([FOR_A_WHILE, (CONTENT_TYPE, content_type)], bytes).into_response())
+    let mut response = ([CACHEABLE, (CONTENT_TYPE, content_type)], bytes).into_response();
+    if is_html {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(HTML_POLICY));
+    }
+    Ok(response)
 }

@@ -1,62 +1,47 @@
-//! What the state of the parts says about the whole.
+//! The health report, made from the states of tables and queues.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use erp_domain::{Clock, Timestamp};
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
-/// How long a part may take to say how it is. One that takes longer is not well.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long an answer is given again: everybody may ask, and asking must not become work for the parts.
-const KEPT_SECONDS: i64 = 5;
+use crate::probe::Probe;
 
-/// Asks parts how they are.
-#[async_trait]
-pub trait Probe: Send + Sync {
-    /// Whether the table serves reads and writes.
-    ///
-    /// # Errors
-    /// With the reason why nobody knows, for the log.
-    async fn table(&self, name: &str) -> Result<bool, String>;
+/// Time-out of one probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Seconds that a report is cached: `/health` is public, and requests must not cause load.
+const CACHE_SECONDS: i64 = 5;
 
-    /// How many messages of a queue wait or are being handled, about.
-    ///
-    /// # Errors
-    /// With the reason why nobody knows, for the log.
-    async fn waiting(&self, queue_url: &str) -> Result<u64, String>;
-}
-
-/// The parts to ask.
+/// The tables and queues to monitor.
 #[derive(Debug, Clone, Default)]
-pub struct Parts {
+pub struct Monitored {
     /// Names of tables.
     pub tables: Vec<String>,
     /// URLs of queues.
     pub queues: Vec<String>,
-    /// URLs of queues that hold what nobody could handle.
+    /// URLs of dead-letter queues.
     pub dead_letter_queues: Vec<String>,
 }
 
-/// How the whole is.
+/// A health status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Well.
+pub enum HealthStatus {
+    /// Healthy.
     Ok,
-    /// It serves, and somebody should look: a message could not be handled, or a queue does not answer.
+    /// The platform serves all routes, and an operator should look: there are dead letters, or a queue cannot be read.
     Degraded,
-    /// A table does not serve, so that some routes cannot.
+    /// A table does not serve, so some routes fail.
     Unavailable,
 }
 
-impl Status {
-    /// As HTTP says it. What is degraded still serves: a load balancer that left it would make things worse.
+impl HealthStatus {
+    /// Returns the HTTP status code. A degraded platform serves: a load balancer must not take it out of rotation.
     pub const fn http(self) -> u16 {
         match self {
             Self::Ok | Self::Degraded => 200,
@@ -73,112 +58,115 @@ impl Status {
     }
 }
 
-/// How a part is.
+/// The health of a table or queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Part {
-    status: Status,
-    /// Messages that wait or are being handled, about; only of queues that answer.
+pub struct DependencyHealth {
+    status: HealthStatus,
+    /// The approximate number of messages, visible or in flight; absent for tables and for queues that cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<u64>,
 }
 
-/// The parts by their names.
+/// The health of all dependencies, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Dependencies {
-    tables: BTreeMap<String, Part>,
-    queues: BTreeMap<String, Part>,
-    dead_letter_queues: BTreeMap<String, Part>,
+    tables: BTreeMap<String, DependencyHealth>,
+    queues: BTreeMap<String, DependencyHealth>,
+    dead_letter_queues: BTreeMap<String, DependencyHealth>,
 }
 
-/// How the whole is, and its parts.
+/// The health of the platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Report {
-    /// The whole.
-    pub status: Status,
+pub struct HealthReport {
+    /// The worst status that follows from the dependencies.
+    pub status: HealthStatus,
     #[schema(example = "Gateway is healthy")]
     message: &'static str,
     dependencies: Dependencies,
 }
 
-impl Report {
+impl HealthReport {
     fn new(dependencies: Dependencies) -> Self {
         let Dependencies { tables, queues, dead_letter_queues } = &dependencies;
-        let all_well = |parts: &BTreeMap<String, Part>| parts.values().all(|part| part.status == Status::Ok);
-        let status = if !all_well(tables) {
-            Status::Unavailable
-        } else if !all_well(queues) || !all_well(dead_letter_queues) {
-            Status::Degraded
+        let healthy = |dependencies: &BTreeMap<String, DependencyHealth>| {
+            dependencies.values().all(|dependency| dependency.status == HealthStatus::Ok)
+        };
+        let status = if !healthy(tables) {
+            HealthStatus::Unavailable
+        } else if !healthy(queues) || !healthy(dead_letter_queues) {
+            HealthStatus::Degraded
         } else {
-            Status::Ok
+            HealthStatus::Ok
         };
         Self { status, message: status.message(), dependencies }
     }
 }
 
-/// Asks all parts side by side, and remembers the answer for a moment.
+/// Probes all dependencies concurrently and caches the report.
 pub struct Health {
-    parts: Parts,
-    probe: Arc<dyn Probe>,
+    monitored: Monitored,
+    probe: Probe,
     clock: Arc<dyn Clock>,
-    kept: Mutex<Option<(Timestamp, Report)>>,
+    cache: Mutex<Option<(Timestamp, HealthReport)>>,
 }
 
 impl Health {
-    /// Watches these parts.
-    pub fn new(parts: Parts, probe: Arc<dyn Probe>, clock: Arc<dyn Clock>) -> Self {
-        Self { parts, probe, clock, kept: Mutex::default() }
+    /// Creates the health check of these dependencies.
+    pub fn new(monitored: Monitored, probe: Probe, clock: Arc<dyn Clock>) -> Self {
+        Self { monitored, probe, clock, cache: Mutex::default() }
     }
 
-    /// How everything is, or was a moment ago.
-    pub async fn report(&self) -> Report {
-        // Held while asking, so that whoever comes meanwhile waits for that answer instead of asking too.
-        let mut kept = self.kept.lock().await;
+    /// Returns the report, at most 5 s old.
+    pub async fn report(&self) -> HealthReport {
+        // Locked while probing, so that concurrent requests share one report.
+        let mut cache = self.cache.lock().await;
         let now = self.clock.now();
-        match &*kept {
-            Some((at, report)) if now < at.plus_seconds(KEPT_SECONDS) => report.clone(),
+        match &*cache {
+            Some((at, report)) if now < at.plus_seconds(CACHE_SECONDS) => report.clone(),
             _ => {
-                let report = self.ask().await;
-                *kept = Some((now, report.clone()));
+                let report = self.probe_all().await;
+                *cache = Some((now, report.clone()));
                 report
             }
         }
     }
 
-    async fn ask(&self) -> Report {
-        let Parts { tables, queues, dead_letter_queues } = &self.parts;
+    async fn probe_all(&self) -> HealthReport {
+        let Monitored { tables, queues, dead_letter_queues } = &self.monitored;
         let (tables, queues, dead_letter_queues) = futures_util::join!(
             join_all(tables.iter().map(|name| self.table(name))),
             join_all(queues.iter().map(|url| self.queue(url, |_| true))),
-            join_all(dead_letter_queues.iter().map(|url| self.queue(url, |waiting| waiting == 0))),
+            join_all(dead_letter_queues.iter().map(|url| self.queue(url, |messages| messages == 0))),
         );
-        Report::new(Dependencies {
+        HealthReport::new(Dependencies {
             tables: tables.into_iter().collect(),
             queues: queues.into_iter().collect(),
             dead_letter_queues: dead_letter_queues.into_iter().collect(),
         })
     }
 
-    async fn table(&self, name: &str) -> (String, Part) {
-        let serves = patiently(name, self.probe.table(name)).await.unwrap_or(false);
-        let status = if serves { Status::Ok } else { Status::Unavailable };
-        (name.to_owned(), Part { status, waiting: None })
+    async fn table(&self, name: &str) -> (String, DependencyHealth) {
+        let active = with_timeout(name, self.probe.table_is_active(name)).await.unwrap_or(false);
+        let status = if active { HealthStatus::Ok } else { HealthStatus::Unavailable };
+        (name.to_owned(), DependencyHealth { status, waiting: None })
     }
 
-    async fn queue(&self, url: &str, well: impl Fn(u64) -> bool) -> (String, Part) {
-        // The last part of a queue's URL is its name; the rest tells the account, which is nobody's business.
+    async fn queue(&self, url: &str, healthy: impl Fn(u64) -> bool) -> (String, DependencyHealth) {
+        // The last segment of the URL is the name; the rest contains the account, which is not public.
         let name = url.rsplit('/').next().unwrap_or(url);
-        let waiting = patiently(name, self.probe.waiting(url)).await;
-        let status = if waiting.is_some_and(well) { Status::Ok } else { Status::Degraded };
-        (name.to_owned(), Part { status, waiting })
+        let waiting = with_timeout(name, self.probe.message_count(url)).await;
+        let status = if waiting.is_some_and(healthy) { HealthStatus::Ok } else { HealthStatus::Degraded };
+        (name.to_owned(), DependencyHealth { status, waiting })
     }
 }
 
-async fn patiently<T>(name: &str, answer: impl Future<Output = Result<T, String>>) -> Option<T> {
-    let answer = tokio::time::timeout(PATIENCE, answer).await;
-    match answer.unwrap_or_else(|_| Err(format!("nothing within {PATIENCE:?}"))) {
-        Ok(found) => Some(found),
-        Err(reason) => {
-            tracing::warn!(name, reason, "a part does not say how it is");
+/// Waits for a probe; `None` if it fails or takes longer than [`PROBE_TIMEOUT`].
+async fn with_timeout<T>(name: &str, probe: impl Future<Output = Result<T, String>>) -> Option<T> {
+    let result = tokio::time::timeout(PROBE_TIMEOUT, probe).await;
+    match result.unwrap_or_else(|_| Err(format!("no response within {PROBE_TIMEOUT:?}"))) {
+        Ok(state) => Some(state),
+        Err(error) => {
+            tracing::warn!(name, error, "health probe failed");
             None
         }
     }

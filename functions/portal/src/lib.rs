@@ -1,14 +1,12 @@
-//! The door of the platform: is it well, and how is it used?
+//! Health of the platform, its OpenAPI document and Swagger UI. Reads no business data and needs no internet access.
 //!
 //! ```text
 //! api      routes and handlers
-//! health   what the state of the parts says about the whole
-//! probe    the state of tables and queues, asked from AWS
-//! swagger  Swagger UI, out of this binary
-//! config   settings and wiring
+//! health   the health report, made from the states of tables and queues
+//! probe    the states of tables and queues, read from AWS
+//! swagger  the files of Swagger UI, embedded in the binary
+//! config   settings
 //! ```
-//!
-//! It reads no business data, and needs nothing from the internet.
 
 pub mod api;
 pub mod config;

@@ -1,4 +1,4 @@
-//! The Lambda behind `/health`, `/openapi.json` and `/swagger`.
+//! The Lambda function behind `/health`, `/openapi.json` and `/swagger`.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {

@@ -1,47 +1,55 @@
-//! The state of tables and queues, asked from AWS.
+//! The states of tables and queues, read from AWS.
 
-use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::TableStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
-use erp_aws::cause;
+use erp_aws::sdk_error_message;
 
-use crate::health::Probe;
-
-/// Messages that can be received, and those that somebody has received: a dead letter is one while it is looked at, too.
-const UNHANDLED: [QueueAttributeName; 2] = [
+/// Visible messages and messages in flight: a dead letter that an operator looks at is in flight.
+const MESSAGE_COUNTS: [QueueAttributeName; 2] = [
     QueueAttributeName::ApproximateNumberOfMessages,
     QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
 ];
 
-/// Asks DynamoDB and SQS.
+/// Clients of DynamoDB and SQS. Errors are for the log.
 #[derive(Debug, Clone)]
-pub struct AwsProbe {
-    /// Knows the tables.
-    pub tables: aws_sdk_dynamodb::Client,
-    /// Knows the queues.
-    pub queues: aws_sdk_sqs::Client,
+pub struct Probe {
+    dynamodb: aws_sdk_dynamodb::Client,
+    sqs: aws_sdk_sqs::Client,
 }
 
-#[async_trait]
-impl Probe for AwsProbe {
-    async fn table(&self, name: &str) -> Result<bool, String> {
-        let answer = self.tables.describe_table().table_name(name).send().await;
-        let answer = answer.map_err(|error| cause(&error))?;
-        let status = answer.table.and_then(|table| table.table_status);
-        // A table that is being changed goes on serving.
+impl Probe {
+    /// Creates the clients.
+    pub fn new(sdk: &SdkConfig) -> Self {
+        Self { dynamodb: aws_sdk_dynamodb::Client::new(sdk), sqs: aws_sdk_sqs::Client::new(sdk) }
+    }
+
+    /// Returns whether a table serves reads and writes.
+    ///
+    /// # Errors
+    /// If DynamoDB does not describe the table.
+    pub async fn table_is_active(&self, name: &str) -> Result<bool, String> {
+        let response = self.dynamodb.describe_table().table_name(name).send().await;
+        let response = response.map_err(|error| sdk_error_message(&error))?;
+        let status = response.table.and_then(|table| table.table_status);
+        // A table that is being updated serves, too.
         Ok(matches!(status, Some(TableStatus::Active | TableStatus::Updating)))
     }
 
-    async fn waiting(&self, queue_url: &str) -> Result<u64, String> {
-        let asked = self.queues.get_queue_attributes().queue_url(queue_url);
-        let answer = asked.set_attribute_names(Some(UNHANDLED.to_vec())).send().await;
-        let attributes = answer.map_err(|error| cause(&error))?.attributes.unwrap_or_default();
-        let mut messages: u64 = 0;
-        for name in &UNHANDLED {
-            let number = attributes.get(name).ok_or_else(|| format!("the answer does not hold {name}"))?;
+    /// Returns the approximate number of messages in a queue, visible or in flight.
+    ///
+    /// # Errors
+    /// If SQS does not report it.
+    pub async fn message_count(&self, queue_url: &str) -> Result<u64, String> {
+        let request = self.sqs.get_queue_attributes().queue_url(queue_url);
+        let response = request.set_attribute_names(Some(MESSAGE_COUNTS.to_vec())).send().await;
+        let attributes = response.map_err(|error| sdk_error_message(&error))?.attributes.unwrap_or_default();
+        let mut count: u64 = 0;
+        for name in &MESSAGE_COUNTS {
+            let number = attributes.get(name).ok_or_else(|| format!("the response has no {name}"))?;
             let number: u64 = number.parse().map_err(|_| format!("{name} is {number}"))?;
-            messages = messages.saturating_add(number);
+            count = count.saturating_add(number);
         }
-        Ok(messages)
+        Ok(count)
     }
 }

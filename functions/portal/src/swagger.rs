@@ -1,8 +1,8 @@
-//! Swagger UI, out of this binary: it works without the internet.
+//! The files of Swagger UI, embedded in the binary.
 //!
-//! The platform may hang below a stage (`/dev`), which the function does not see. So every address here is relative:
-//! the page asks for `../openapi.json`, and the document names `.` as its server, which Swagger UI resolves against
-//! the place of the document.
+//! The platform may be below a stage (`/dev`), which the function does not see. Therefore all URLs are relative: the page
+//! loads `../openapi.json`, and the document names `.` as its server, which Swagger UI resolves against the document's
+//! URL.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use utoipa_swagger_ui::Config;
 /// A file of Swagger UI.
 #[derive(Debug, Clone)]
 pub struct Asset {
-    /// Its bytes.
+    /// The content.
     pub bytes: Vec<u8>,
-    /// Its media type.
+    /// The media type.
     pub content_type: String,
 }
 
-/// The files of Swagger UI, set up for our document.
+/// Swagger UI, configured for the platform's document.
 #[derive(Clone)]
 pub struct SwaggerUi(Arc<Config<'static>>);
 
@@ -28,17 +28,17 @@ impl Default for SwaggerUi {
             .try_it_out_enabled(true)
             .persist_authorization(true)
             .display_request_duration(true)
-            // Else it asks a service on the internet whether the document is valid.
+            // The default sends the document's URL to a validation service on the internet.
             .validator_url("none");
         Self(Arc::new(config))
     }
 }
 
 impl SwaggerUi {
-    /// A file by its name, if there is one.
+    /// Returns the file with this name.
     ///
     /// # Errors
-    /// When the set-up cannot be written into it.
+    /// If the configuration cannot be inserted into the file.
     pub fn file(&self, name: &str) -> Result<Option<Asset>, Box<dyn Error>> {
         let file = utoipa_swagger_ui::serve(name, self.0.clone())?;
         Ok(file.map(|file| Asset { bytes: file.bytes.into_owned(), content_type: file.content_type }))

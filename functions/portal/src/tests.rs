@@ -1,78 +1,126 @@
-//! The portal as API Gateway sees it.
+//! The portal as API Gateway invokes it, over an endpoint that stands in for DynamoDB and SQS.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use axum::Router;
-use erp_testkit::{ApiAnswer, ApiRequest, Dynamo, TestClock};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use erp_testkit::{ApiRequest, ApiResponse, Dynamo, TestClock};
 use serde_json::{Value, json};
 
-use crate::config::assemble;
-use crate::health::{Parts, Probe};
-use crate::probe::AwsProbe;
+use crate::api::HTML_POLICY;
+use crate::config::build;
+use crate::health::Monitored;
+use crate::probe::Probe;
 
 const QUEUE: &str = "http://localhost:8000/000000000000/stock-queue";
 const DEAD_LETTERS: &str = "http://localhost:8000/000000000000/stock-queue-dlq";
 
-/// Parts that are as a test says; one that it says nothing of does not answer.
+/// The tables and queues of the endpoint. Any other table or queue is an error.
 #[derive(Default)]
-struct Fake {
-    tables: Mutex<HashMap<&'static str, bool>>,
-    queues: Mutex<HashMap<&'static str, u64>>,
-    asked: AtomicUsize,
+struct AwsState {
+    /// `TableStatus` by name.
+    tables: HashMap<&'static str, &'static str>,
+    /// Number of messages by queue URL.
+    queues: HashMap<&'static str, u64>,
+    described: usize,
 }
 
-#[async_trait]
-impl Probe for Fake {
-    async fn table(&self, name: &str) -> Result<bool, String> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        self.tables.lock().unwrap().get(name).copied().ok_or_else(|| "gone".to_owned())
+#[derive(Clone, Default)]
+struct FakeAws(Arc<Mutex<AwsState>>);
+
+impl FakeAws {
+    async fn start(&self) -> SdkConfig {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/", post(respond)).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        sdk_config(&endpoint)
     }
-    async fn waiting(&self, queue_url: &str) -> Result<u64, String> {
-        self.queues.lock().unwrap().get(queue_url).copied().ok_or_else(|| "gone".to_owned())
+
+    fn set_table(&self, status: Option<&'static str>) {
+        let mut state = self.0.lock().unwrap();
+        state.tables.clear();
+        state.tables.extend(status.map(|status| ("erp-auth", status)));
     }
 }
 
-fn parts() -> Parts {
-    Parts {
+/// `DescribeTable` and `GetQueueAttributes` in the AWS JSON protocol.
+async fn respond(State(aws): State<FakeAws>, headers: HeaderMap, body: String) -> (StatusCode, String) {
+    let request: Value = serde_json::from_str(&body).unwrap();
+    let mut state = aws.0.lock().unwrap();
+    let target = headers["x-amz-target"].to_str().unwrap();
+    let found = if target.ends_with(".DescribeTable") {
+        state.described += 1;
+        let status = state.tables.get(request["TableName"].as_str().unwrap());
+        status.map(|status| json!({"Table": {"TableStatus": status}}))
+    } else {
+        let visible = state.queues.get(request["QueueUrl"].as_str().unwrap());
+        visible.map(|visible| {
+            json!({"Attributes": {"ApproximateNumberOfMessages": visible.to_string(),
+                                  "ApproximateNumberOfMessagesNotVisible": "0"}})
+        })
+    };
+    match found {
+        Some(response) => (StatusCode::OK, response.to_string()),
+        None => (
+            StatusCode::BAD_REQUEST,
+            json!({"__type": "x#ResourceNotFoundException", "message": "gone"}).to_string(),
+        ),
+    }
+}
+
+fn sdk_config(endpoint: &str) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+        .endpoint_url(endpoint)
+        .build()
+}
+
+fn monitored() -> Monitored {
+    Monitored {
         tables: vec!["erp-auth".into()],
         queues: vec![QUEUE.into()],
         dead_letter_queues: vec![DEAD_LETTERS.into()],
     }
 }
 
-struct Portal {
+struct Fixture {
     router: Router,
-    fake: Arc<Fake>,
+    aws: FakeAws,
     clock: Arc<TestClock>,
 }
 
-impl Portal {
-    fn new() -> Self {
-        let fake = Arc::new(Fake::default());
-        fake.tables.lock().unwrap().insert("erp-auth", true);
-        fake.queues.lock().unwrap().extend([(QUEUE, 7), (DEAD_LETTERS, 0)]);
+impl Fixture {
+    async fn start() -> Self {
+        let aws = FakeAws::default();
+        aws.set_table(Some("ACTIVE"));
+        aws.0.lock().unwrap().queues.extend([(QUEUE, 7), (DEAD_LETTERS, 0)]);
         let clock = Arc::new(TestClock::default());
-        let router = assemble(parts(), fake.clone(), clock.clone()).into_router();
-        Self { router, fake, clock }
+        let router = build(monitored(), Probe::new(&aws.start().await), clock.clone()).into_router();
+        Self { router, aws, clock }
     }
 
-    async fn get(&self, path: &str) -> ApiAnswer {
+    async fn get(&self, path: &str) -> ApiResponse {
         ApiRequest::new("GET", path).send(&self.router).await
     }
 
     async fn health(&self) -> (u16, Value) {
         self.clock.advance_seconds(60);
-        let answer = self.get("/health").await;
-        (answer.status, answer.json())
+        let response = self.get("/health").await;
+        (response.status, response.json())
     }
 }
 
 #[tokio::test]
-async fn all_is_well_when_every_part_is() {
-    let (status, report) = Portal::new().health().await;
+async fn the_platform_is_healthy_if_every_dependency_is() {
+    let (status, report) = Fixture::start().await.health().await;
     assert_eq!(status, 200);
     assert_eq!(
         report,
@@ -89,72 +137,70 @@ async fn all_is_well_when_every_part_is() {
 }
 
 #[tokio::test]
-async fn what_somebody_should_look_at_is_degraded_and_a_table_that_does_not_serve_is_a_503() {
-    let portal = Portal::new();
-    portal.fake.queues.lock().unwrap().insert(DEAD_LETTERS, 1);
+async fn dead_letters_are_degraded_and_a_table_that_does_not_serve_is_a_503() {
+    let portal = Fixture::start().await;
+    portal.aws.0.lock().unwrap().queues.insert(DEAD_LETTERS, 1);
     let (status, report) = portal.health().await;
     assert_eq!((status, &report["status"]), (200, &json!("degraded")));
     let dead = json!({"status": "degraded", "waiting": 1});
     assert_eq!(report["dependencies"]["dead_letter_queues"]["stock-queue-dlq"], dead);
 
-    portal.fake.queues.lock().unwrap().clear();
+    portal.aws.0.lock().unwrap().queues.clear();
     let (status, report) = portal.health().await;
     assert_eq!((status, &report["status"]), (200, &json!("degraded")));
     assert_eq!(report["dependencies"]["queues"]["stock-queue"], json!({"status": "degraded"}));
 
-    for state in [Some(false), None] {
-        portal.fake.tables.lock().unwrap().clear();
-        portal.fake.tables.lock().unwrap().extend(state.map(|state| ("erp-auth", state)));
+    for table_status in [Some("INACCESSIBLE_ENCRYPTION_CREDENTIALS"), None] {
+        portal.aws.set_table(table_status);
         let (status, report) = portal.health().await;
         assert_eq!((status, &report["status"]), (503, &json!("unavailable")));
         assert!(!report.to_string().contains("gone"), "the reason is for the log");
     }
+
+    portal.aws.set_table(Some("UPDATING"));
+    assert_eq!(portal.health().await.0, 200, "a table that is being updated serves");
 }
 
 #[tokio::test]
-async fn asking_often_asks_the_parts_once() {
-    let portal = Portal::new();
+async fn a_report_is_cached() {
+    let portal = Fixture::start().await;
+    let described = || portal.aws.0.lock().unwrap().described;
     for _ in 0..3 {
         assert_eq!(portal.get("/health").await.status, 200);
     }
-    assert_eq!(portal.fake.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(described(), 1);
     portal.clock.advance_seconds(5);
     portal.get("/health").await;
-    assert_eq!(portal.fake.asked.load(Ordering::SeqCst), 2);
+    assert_eq!(described(), 2);
 }
 
 #[tokio::test]
-async fn a_table_is_asked_how_it_is_and_a_queue_that_cannot_be_reached_is_noticed() {
+async fn a_table_is_described_and_a_queue_that_cannot_be_reached_is_an_error() {
     let dynamo = Dynamo::start().await;
     dynamo.table("erp-auth", &[]).await;
-    let nowhere = aws_sdk_sqs::Config::builder()
-        .behavior_version_latest()
-        .region(aws_sdk_sqs::config::Region::from_static("us-east-1"))
-        .credentials_provider(aws_sdk_sqs::config::Credentials::for_tests())
-        .endpoint_url("http://127.0.0.1:1")
-        .build();
-    let probe = AwsProbe { tables: dynamo.client.clone(), queues: aws_sdk_sqs::Client::from_conf(nowhere) };
-    assert_eq!(probe.table("erp-auth").await, Ok(true));
-    assert!(probe.table("erp-nothing").await.is_err());
-    assert!(probe.waiting(QUEUE).await.is_err());
+    let probe = Probe::new(&sdk_config(&dynamo.endpoint));
+    assert_eq!(probe.table_is_active("erp-auth").await, Ok(true));
+    assert!(probe.table_is_active("erp-nothing").await.is_err());
+    assert!(Probe::new(&sdk_config("http://127.0.0.1:1")).message_count(QUEUE).await.is_err());
 }
 
 #[tokio::test]
-async fn the_document_is_served_and_stands_right_behind_a_stage() {
-    let answer = Portal::new().get("/openapi.json").await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
-    let document = answer.json();
+async fn the_document_is_served_and_works_below_a_stage() {
+    let response = Fixture::start().await.get("/openapi.json").await;
+    assert_eq!((response.status, response.header("content-type")), (200, Some("application/json")));
+    let document = response.json();
     assert_eq!(document["openapi"], "3.1.0");
-    assert_eq!(document["servers"], json!([{"url": "."}]), "relative to the document, whatever is before it");
+    let servers = document["servers"].as_array().unwrap();
+    assert_eq!((servers.len(), &servers[0]["url"]), (1, &json!(".")), "relative to the document");
     assert_eq!(crate::api::document().servers.map(|servers| servers.len()), Some(1));
 }
 
 #[tokio::test]
-async fn swagger_ui_is_found_and_asks_nothing_from_elsewhere() {
-    let portal = Portal::new();
-    for (path, there) in [("/swagger", "swagger/index.html"), ("/swagger/", "index.html")] {
-        let answer = portal.get(path).await;
-        assert_eq!((answer.status, answer.header("location")), (302, Some(there)), "{path}");
+async fn swagger_ui_is_served_and_loads_nothing_from_elsewhere() {
+    let portal = Fixture::start().await;
+    for (path, location) in [("/swagger", "swagger/index.html"), ("/swagger/", "index.html")] {
+        let response = portal.get(path).await;
+        assert_eq!((response.status, response.header("location")), (302, Some(location)), "{path}");
     }
     let page = portal.get("/swagger/index.html").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html")));
@@ -179,9 +225,29 @@ async fn swagger_ui_is_found_and_asks_nothing_from_elsewhere() {
     }
 }
 
+/// The policy has no exception for inline code, so a page with inline code would be broken.
 #[tokio::test]
-async fn swagger_ui_reads_our_document_and_keeps_the_token() {
-    let portal = Portal::new();
+async fn html_pages_have_a_content_security_policy_and_no_inline_code() {
+    let portal = Fixture::start().await;
+    for page in ["index.html", "oauth2-redirect.html"] {
+        let response = portal.get(&format!("/swagger/{page}")).await;
+        assert_eq!(response.header("content-security-policy"), Some(HTML_POLICY), "{page}");
+        assert!(response.header("strict-transport-security").is_some(), "{page}");
+        for script in response.text.split("<script").skip(1) {
+            let (attributes, content) = script.split_once('>').unwrap();
+            assert!(attributes.contains("src="), "{page}: {script}");
+            assert!(content.split("</script>").next().unwrap().trim().is_empty(), "{page}: {script}");
+        }
+        for inline in ["<style", "style=", "onload=", "onclick=", "javascript:"] {
+            assert!(!response.text.contains(inline), "{page} contains {inline}");
+        }
+    }
+    assert!(!HTML_POLICY.contains("unsafe"));
+}
+
+#[tokio::test]
+async fn swagger_ui_loads_the_platforms_document_and_keeps_the_token() {
+    let portal = Fixture::start().await;
     let script = portal.get("/swagger/swagger-initializer.js").await.text;
     for setting in [
         r#""url": "../openapi.json""#,
@@ -195,15 +261,26 @@ async fn swagger_ui_reads_our_document_and_keeps_the_token() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem() {
-    let portal = Portal::new();
+async fn an_unknown_path_is_a_problem() {
+    let portal = Fixture::start().await;
     for path in ["/swagger/nothing.js", "/swagger/..%2Fopenapi.json", "/nothing"] {
-        let answer = portal.get(path).await;
-        assert_eq!((answer.status, answer.code()), (404, "not_found".to_owned()), "{path}");
+        let response = portal.get(path).await;
+        assert_eq!((response.status, response.code()), (404, "not_found".to_owned()), "{path}");
     }
     let posted = ApiRequest::new("POST", "/health").send(&portal.router).await;
     assert_eq!(posted.status, 405);
     assert_eq!(posted.header("allow"), Some("GET,HEAD"));
     let head = ApiRequest::new("HEAD", "/health").send(&portal.router).await;
-    assert_eq!((head.status, head.text.as_str()), (200, ""), "what Allow names is answered");
+    assert_eq!((head.status, head.text.as_str()), (200, ""), "HEAD is in Allow");
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_utf_8_is_a_problem() {
+    let portal = Fixture::start().await;
+    for path in ["/swagger/%FF", "/swagger/a%c3/b.js"] {
+        let response = portal.get(path).await;
+        assert_eq!((response.status, response.code()), (400, "validation_failed".to_owned()), "{path}");
+        assert_eq!(response.header("content-type"), Some("application/problem+json"), "{path}");
+        assert_eq!(response.invalid_fields(), ["proxy"], "{path}");
+    }
 }
