@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Body as _;
@@ -184,6 +184,7 @@ impl Handler {
     fn misdirected(&self, host: &str, uri: &Uri) -> Response {
         tracing::warn!(host, path = uri.path(), "a request for another host was refused");
         let port = self.port;
+        let request_id = Uuid::new_v4().to_string();
         let problem = json!({
             "type": "urn:erp:problem:misdirected_request",
             "title": "Misdirected request",
@@ -193,12 +194,13 @@ impl Handler {
             ),
             "instance": uri.path(),
             "code": "misdirected_request",
-            "request_id": Uuid::new_v4(),
+            "request_id": request_id,
         });
         let headers = [
             (header::CONTENT_TYPE, "application/problem+json"),
             (header::CACHE_CONTROL, "no-store"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (HeaderName::from_static("x-request-id"), &request_id),
         ];
         (StatusCode::MISDIRECTED_REQUEST, headers, problem.to_string()).into_response()
     }

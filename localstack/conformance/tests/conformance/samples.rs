@@ -224,7 +224,13 @@ async fn platform(data: &Path, executables: &Path) -> Platform {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static(REGION))
-        .credentials_provider(Credentials::new(&key.access_key_id, &key.secret_access_key, None, None, "test"))
+        .credentials_provider(Credentials::new(
+            &key.access_key_id,
+            &key.secret_access_key,
+            None,
+            None,
+            "test",
+        ))
         .endpoint_url(platform.aws_endpoint());
     let client = aws_sdk_dynamodb::Client::from_conf(config.build());
     seed(|service| Table::new(client.clone(), format!("{STACK}-{service}"))).await;

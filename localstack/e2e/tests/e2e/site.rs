@@ -104,7 +104,8 @@ pub(crate) async fn turn(test: &str) -> Option<Turn> {
     Some(Turn::take().await)
 }
 
-fn elsewhere() -> Option<String> {
+/// The base URL of a platform that is not on this machine.
+pub(crate) fn elsewhere() -> Option<String> {
     std::env::var("ERP_BASE_URL").ok().filter(|url| !url.is_empty())
 }
 
