@@ -1,4 +1,4 @@
-//! Settings and wiring.
+//! Settings, and the service built from them.
 //!
 //! ```text
 //! TABLE_NAME           the auth table
@@ -12,116 +12,103 @@
 
 use std::sync::Arc;
 
-use erp_auth::{Keyring, Tokens};
-use erp_aws::answers::Answers;
-use erp_aws::{ConfigError, Table, clients};
-use erp_domain::ports::{RandomIds, SystemClock};
-use erp_domain::{Clock, Ids};
-use erp_http::{App, idempotency};
+use erp_auth::Tokens;
+use erp_aws::clients;
+use erp_domain::time::{RandomIds, SystemClock};
+use erp_domain::{Clock, Ids, SettingError, Settings};
+use erp_http::App;
+use erp_service::Committer;
+use hmac::digest::InvalidLength;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::access::{Registration, ResetTokens};
-use crate::api::{self, Wiring};
+use crate::api::{self, Api};
+use crate::domain::{Pseudonyms, Registration, ResetTokens};
 use crate::password::Passwords;
-use crate::ports::{OsRandomness, Randomness};
-use crate::registrar::Registrars;
+use crate::randomness::{OsRandomness, Randomness};
+use crate::registration_auth::RegistrationAuth;
 use crate::service::Auth;
-use crate::services::ServiceCredentials;
-use crate::store::DynamoStore;
+use crate::service_credentials::ServiceCredentials;
+use crate::store::AuthStore;
 use crate::throttle::Throttle;
 
-/// The settings. No `Debug`: they hold secrets.
+/// The settings. They contain secrets, so there is no `Debug`.
 #[derive(Clone)]
 pub struct Config {
-    /// The auth table.
-    pub table_name: String,
-    /// Signs and reads tokens.
+    /// Signs and verifies tokens.
     pub tokens: Tokens,
-    /// Who may register.
+    /// The rule of registration.
     pub registration: Registration,
-    /// Whether answers hold reset tokens.
+    /// Whether responses contain reset tokens.
     pub reset_tokens: ResetTokens,
     /// The services that get tokens.
     pub services: ServiceCredentials,
-    /// Mixed into the fingerprints of bodies, since these hold passwords.
+    /// Mixed into the fingerprints of requests, because these contain passwords.
     pub pepper: Arc<[u8]>,
+    /// Names accounts in the log.
+    pub pseudonyms: Pseudonyms,
 }
 
 impl Config {
-    /// Reads the settings. `variable` looks one up.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is missing or makes no sense; the error names it and does not show it.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let required = |name: &'static str| {
-            variable(name).filter(|value| !value.is_empty()).ok_or(ConfigError::Missing(name))
-        };
-        let keys = required("JWT_KEYS")?;
-        let keyring = Keyring::from_json(&keys).map_err(|error| invalid("JWT_KEYS", &error))?;
-        let registration = required("REGISTRATION")?;
-        let reset_tokens = required("RESET_TOKENS")?;
-        let services = required("SERVICE_CREDENTIALS")?;
+    /// If one is missing or invalid.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, SettingError> {
+        let tokens = Tokens::from_settings(settings)?;
+        // Keys of their own, derived from the signing keys: access to table and log does not suffice to guess what was
+        // hashed. After a rotation, earlier idempotency records are not found again; repeating their requests is safe
+        // all the same, because the address is taken and the reset token used.
+        let derive = |label| settings.parsed("JWT_KEYS", |keys| derive(keys, label));
+        let pseudonyms = derive("erp/auth/log-pseudonym")?;
         Ok(Self {
-            table_name: required("TABLE_NAME")?,
-            tokens: Tokens::new(keyring, required("JWT_ISSUER")?, required("JWT_AUDIENCE")?),
-            registration: registration.parse().map_err(|error| invalid("REGISTRATION", &error))?,
-            reset_tokens: reset_tokens.parse().map_err(|error| invalid("RESET_TOKENS", &error))?,
-            services: ServiceCredentials::from_json(&services)
-                .map_err(|error| invalid("SERVICE_CREDENTIALS", &error))?,
-            pepper: pepper(&keys)?,
+            tokens,
+            registration: settings.parse("REGISTRATION")?,
+            reset_tokens: settings.parse("RESET_TOKENS")?,
+            services: settings.parsed("SERVICE_CREDENTIALS", ServiceCredentials::from_json)?,
+            pepper: derive("erp/auth/idempotency-fingerprint")?,
+            pseudonyms: settings.parsed("JWT_KEYS", |_| Pseudonyms::new(&pseudonyms))?,
         })
     }
 }
 
-fn invalid(name: &'static str, reason: &dyn std::fmt::Display) -> ConfigError {
-    ConfigError::Invalid { name, reason: reason.to_string() }
-}
-
-/// A key of its own for fingerprints, out of the signing keys: whoever reads the table cannot try passwords against
-/// a fingerprint. When the keys are rotated, answers kept before are not found again; what they answered for is
-/// safe to ask twice all the same, an address is taken and a reset token is used up.
-fn pepper(keys: &str) -> Result<Arc<[u8]>, ConfigError> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(keys.as_bytes()).map_err(|e| invalid("JWT_KEYS", &e))?;
-    mac.update(b"erp/auth/idempotency-fingerprint");
+/// Derives a key for one purpose.
+fn derive(keys: &str, label: &str) -> Result<Arc<[u8]>, InvalidLength> {
+    let mac = Hmac::<Sha256>::new_from_slice(keys.as_bytes())?.chain_update(label);
     Ok(Arc::from(mac.finalize().into_bytes().as_slice()))
 }
 
-/// Time, ids and randomness.
+/// The sources of time, ids and randomness.
 #[derive(Clone)]
-pub struct World {
-    /// Time.
+pub struct Dependencies {
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Ids.
+    /// The source of ids.
     pub ids: Arc<dyn Ids>,
-    /// Randomness.
+    /// The source of random bytes.
     pub randomness: Arc<dyn Randomness>,
 }
 
-/// The service, ready to run.
+/// Builds the service from the environment.
 ///
 /// # Errors
-/// When a setting is missing or makes no sense.
-pub async fn app() -> Result<App, ConfigError> {
-    let config = Config::read(|name| std::env::var(name).ok())?;
-    let client = aws_sdk_dynamodb::Client::new(&clients::sdk_config().await);
-    let table = Table::new(client, &config.table_name);
-    clients::warm(&table).await;
-    let world =
-        World { clock: Arc::new(SystemClock), ids: Arc::new(RandomIds), randomness: Arc::new(OsRandomness) };
-    Ok(assemble(config, DynamoStore::new(table), world))
+/// If a setting is missing or invalid.
+pub async fn app() -> Result<App, SettingError> {
+    let settings = Settings::from_env();
+    let config = Config::read(&settings)?;
+    let table = clients::table(&settings, &clients::sdk_config().await).await?;
+    let (clock, ids, randomness) = (Arc::new(SystemClock), Arc::new(RandomIds), Arc::new(OsRandomness));
+    Ok(build(config, AuthStore::new(table), Dependencies { clock, ids, randomness }))
 }
 
-/// The service over a store.
-pub fn assemble(config: Config, store: DynamoStore, world: World) -> App {
-    let World { clock, ids, randomness } = world;
-    let answers = Arc::new(Answers { table: store.table().clone(), clock: clock.clone() });
-    let registrars = Registrars { tokens: config.tokens.clone(), clock: clock.clone() };
-    let store = Arc::new(store);
+/// Builds the service over a store.
+pub fn build(config: Config, store: AuthStore, dependencies: Dependencies) -> App {
+    let Dependencies { clock, ids, randomness } = dependencies;
+    let committer = Committer::new(store.table().clone(), clock.clone(), config.pepper);
+    let registration_auth = RegistrationAuth { tokens: config.tokens.clone(), clock: clock.clone() };
     let auth = Auth {
-        users: store.clone(),
-        resets: store.clone(),
-        throttle: Throttle { store, clock: clock.clone() },
+        throttle: Throttle { store: store.clone(), clock: clock.clone(), pseudonyms: config.pseudonyms },
+        store,
         passwords: Passwords::new(randomness.clone()),
         tokens: config.tokens,
         services: config.services,
@@ -130,12 +117,9 @@ pub fn assemble(config: Config, store: DynamoStore, world: World) -> App {
         ids,
         randomness,
     };
-    let wiring = Wiring {
-        reset_tokens: config.reset_tokens,
-        registrars: (config.registration == Registration::Closed).then_some(registrars),
-        idempotency: idempotency::Layer { answers, clock: clock.clone(), pepper: config.pepper },
-    };
-    let (routes, _) = api::router(auth, wiring).split_for_parts();
+    let api = Api { auth: Arc::new(auth), committer, reset_tokens: config.reset_tokens };
+    let closed = config.registration == Registration::Closed;
+    let (routes, _) = api::router(api, closed.then_some(registration_auth)).split_for_parts();
     App::new(routes, clock)
 }
 
@@ -145,8 +129,8 @@ mod tests {
 
     const KEYS: &str = r#"{"kid":"k1","key":"0123456789012345678901234567890123456789"}"#;
 
-    fn with(name: &str, value: &str) -> Result<Config, ConfigError> {
-        Config::read(|wanted| {
+    fn with(name: &str, value: &str) -> Result<Config, SettingError> {
+        Config::read(&Settings::new(|wanted| {
             Some(match wanted {
                 other if other == name => value.to_owned(),
                 "JWT_KEYS" => KEYS.to_owned(),
@@ -155,27 +139,21 @@ mod tests {
                 "SERVICE_CREDENTIALS" => "{}".to_owned(),
                 other => other.to_owned(),
             })
-        })
+        }))
     }
 
     #[test]
-    fn every_setting_is_needed_and_named_when_it_is_missing() {
+    fn a_missing_setting_is_named() {
         assert!(with("-", "").is_ok());
-        for name in [
-            "TABLE_NAME",
-            "JWT_KEYS",
-            "JWT_ISSUER",
-            "JWT_AUDIENCE",
-            "REGISTRATION",
-            "RESET_TOKENS",
-            "SERVICE_CREDENTIALS",
-        ] {
-            assert_eq!(with(name, "").err(), Some(ConfigError::Missing(name)));
+        for name in
+            ["JWT_KEYS", "JWT_ISSUER", "JWT_AUDIENCE", "REGISTRATION", "RESET_TOKENS", "SERVICE_CREDENTIALS"]
+        {
+            assert_eq!(with(name, "").err(), Some(SettingError::Missing(name)));
         }
     }
 
     #[test]
-    fn a_setting_that_makes_no_sense_is_named_and_not_shown() {
+    fn an_invalid_setting_is_named_and_not_shown() {
         for name in ["JWT_KEYS", "REGISTRATION", "RESET_TOKENS", "SERVICE_CREDENTIALS"] {
             let error = with(name, "hunter2").err().unwrap();
             for text in [error.to_string(), format!("{error:?}")] {
@@ -186,9 +164,10 @@ mod tests {
 
     #[test]
     fn the_pepper_is_not_the_key_and_follows_it() {
-        let one = with("-", "").unwrap().pepper;
-        let other = with("JWT_KEYS", &KEYS.replace("k1", "k2")).unwrap().pepper;
-        assert_ne!(one, other);
-        assert_eq!(one.len(), 32);
+        let one = with("-", "").unwrap();
+        let other = with("JWT_KEYS", &KEYS.replace("k1", "k2")).unwrap();
+        assert_ne!(one.pepper, other.pepper);
+        assert_eq!(one.pepper.len(), 32);
+        assert_ne!(one.pseudonyms.of("ann@example.com"), other.pseudonyms.of("ann@example.com"));
     }
 }

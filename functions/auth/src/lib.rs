@@ -1,38 +1,28 @@
-//! Users: who they are, how they log in, and how a forgotten password is replaced.
+//! Users: registration, login, password reset; and tokens for other programs.
 //!
 //! ```text
-//! api        routes and handlers
-//! registrar  who registers somebody else, where registration is closed
-//! service    use cases: load, decide, save
-//! throttle   attempts against one account, counted before they are made
-//! attempts   the rules of that: when an account is locked, and for how long
-//! access     the other rules: who may register whom, how often a reset may be asked for
-//! password   Argon2id
-//! secret     text that is never shown
-//! services   names and secrets of other programs
-//! user       what is known of a user
-//! ports      what a store promises; randomness
-//! store      the DynamoDB table
-//! config     settings and wiring
+//! domain               rules without async: registration, attempts, reset allowances, passwords, secrets
+//! service              use cases: load, decide, return a change
+//! throttle             attempts to guess a secret, counted before they are made
+//! password             hashing with Argon2id
+//! service_credentials  names and secrets of other programs
+//! registration_auth    the token of a user who registers others, where registration is closed
+//! randomness           the port for random bytes
+//! store                the DynamoDB table
+//! api                  routes and handlers
+//! config               settings
 //! ```
 //!
-//! The rule that is not obvious: what an account's owner may know and a stranger may not is told by nothing, not by
-//! the body, not by the status, not by the time. So every path does the same work whether or not there is an
-//! account, up to reading rows that are not there and hashing against nothing.
+//! Neither the body, the status nor the duration of a response reveals whether an account exists. Every path does the
+//! same work in both cases: it reads absent rows, writes rows of equal size and verifies against a dummy hash.
 
-pub mod access;
 pub mod api;
-pub mod attempts;
 pub mod config;
+pub mod domain;
 pub mod password;
-pub mod ports;
-pub mod registrar;
-pub mod secret;
+pub mod randomness;
+pub mod registration_auth;
 pub mod service;
-pub mod services;
+pub mod service_credentials;
 pub mod store;
 pub mod throttle;
-pub mod user;
-
-#[cfg(test)]
-mod tests;

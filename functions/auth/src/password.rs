@@ -1,7 +1,7 @@
-//! Passwords: Argon2id, as OWASP recommends it
+//! Password hashing: Argon2id with the parameters that OWASP recommends
 //! (<https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>).
 //!
-//! A hash takes tens of milliseconds of a processor by design, so it is made off the thread that serves requests.
+//! A hash takes tens of milliseconds of processor time by design, so it is computed off the thread that serves requests.
 
 use std::sync::Arc;
 
@@ -9,53 +9,53 @@ use argon2::password_hash::{self, phc};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use tokio::task::{JoinError, spawn_blocking};
 
-use crate::ports::{NoRandomness, Randomness};
-use crate::secret::{NewPassword, Secret};
+use crate::domain::{NewPassword, Secret};
+use crate::randomness::{Randomness, RandomnessError};
 
-/// 19 MiB, two passes, one lane. A wrong number does not compile.
+/// 19 MiB, two passes, one lane. Invalid parameters do not compile.
 const PARAMS: Params = match Params::new(19 * 1024, 2, 1, None) {
     Ok(params) => params,
-    Err(_) => panic!("no parameters of Argon2"),
+    Err(_) => panic!("invalid parameters of Argon2"),
 };
-/// What a password is compared with where there is no account: as much work, and no password fits it.
-const NOBODY: &str =
+/// The hash that a password is compared with if there is no account: the same work, and no password matches.
+const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const SALT_BYTES: usize = 16;
 
-/// Hashes and compares passwords.
+/// Hashes and verifies passwords.
 #[derive(Clone)]
 pub struct Passwords {
     randomness: Arc<dyn Randomness>,
 }
 
-/// A password could not be hashed or compared, which is a fault of ours.
+/// A password could not be hashed or verified.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// Argon2 refused, or a kept hash is none.
+    /// Argon2 failed.
     #[error("Argon2: {0}")]
     Hash(password_hash::Error),
-    /// A kept hash cannot be read.
-    #[error("a kept hash of a password cannot be read: {0}")]
-    Kept(phc::Error),
-    /// No salt.
+    /// A stored hash cannot be parsed.
+    #[error("a stored hash of a password cannot be parsed: {0}")]
+    StoredHash(phc::Error),
+    /// There is no salt.
     #[error(transparent)]
-    Salt(#[from] NoRandomness),
-    /// The thread that did it died.
+    Salt(#[from] RandomnessError),
+    /// The hashing thread panicked.
     #[error(transparent)]
     Thread(#[from] JoinError),
 }
 
 impl Passwords {
-    /// Salts come from this source.
+    /// Takes salts from this source.
     pub fn new(randomness: Arc<dyn Randomness>) -> Self {
         Self { randomness }
     }
 
-    /// The hash of a password, as a PHC string: it names its algorithm, parameters and salt.
+    /// Hashes a password. Returns a PHC string, which names algorithm, parameters and salt.
     ///
     /// # Errors
-    /// When there is no salt to be had.
-    pub async fn hash(&self, NewPassword(password): NewPassword) -> Result<Secret, PasswordError> {
+    /// If the source of randomness or Argon2 fails.
+    pub async fn hash(&self, password: NewPassword) -> Result<Secret, PasswordError> {
         let mut salt = [0; SALT_BYTES];
         self.randomness.fill(&mut salt)?;
         let hashed: Result<phc::PasswordHash, _> =
@@ -64,18 +64,18 @@ impl Passwords {
         Ok(Secret::new(hashed.map_err(PasswordError::Hash)?.to_string()))
     }
 
-    /// Whether a password is the one that was hashed. Without a hash it is not, and that takes as long to find out.
+    /// Returns whether a password is the hashed one. Without a hash it is not, after the same work.
     ///
     /// # Errors
-    /// When the hash is none.
+    /// If the hash cannot be parsed or Argon2 fails.
     pub async fn verify(&self, password: Secret, hash: Option<&Secret>) -> Result<bool, PasswordError> {
-        let known = hash.is_some();
-        let hash = hash.map_or(NOBODY, Secret::expose);
-        let hash = phc::PasswordHash::new(hash).map_err(PasswordError::Kept)?;
+        let has_account = hash.is_some();
+        let hash = hash.map_or(DUMMY_HASH, Secret::expose);
+        let hash = phc::PasswordHash::new(hash).map_err(PasswordError::StoredHash)?;
         let verified =
             spawn_blocking(move || argon2().verify_password(password.expose().as_bytes(), &hash)).await?;
         match verified {
-            Ok(()) => Ok(known),
+            Ok(()) => Ok(has_account),
             Err(password_hash::Error::PasswordInvalid) => Ok(false),
             Err(error) => Err(PasswordError::Hash(error)),
         }
@@ -89,10 +89,10 @@ fn argon2() -> Argon2<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::OsRandomness;
+    use crate::randomness::OsRandomness;
 
     #[tokio::test]
-    async fn a_password_is_known_again_and_no_other() {
+    async fn a_password_matches_its_own_hash_only() {
         let passwords = Passwords::new(Arc::new(OsRandomness));
         let password = NewPassword::parse("correct horse").unwrap();
         let hash = passwords.hash(password.clone()).await.unwrap();
@@ -104,12 +104,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn comparing_with_nobody_is_the_same_work_as_with_somebody() {
+    async fn verifying_without_an_account_is_the_same_work_as_with_one() {
         let passwords = Passwords::new(Arc::new(OsRandomness));
         let hash = passwords.hash(NewPassword::parse("correct horse").unwrap()).await.unwrap();
         let cost = |phc: &str| phc.rsplitn(3, '$').last().map(str::to_owned);
         assert_eq!(cost(hash.expose()).as_deref(), Some("$argon2id$v=19$m=19456,t=2,p=1"));
-        assert_eq!(cost(hash.expose()), cost(NOBODY));
-        assert_eq!(hash.expose().len(), NOBODY.len());
+        assert_eq!(cost(hash.expose()), cost(DUMMY_HASH));
+        assert_eq!(hash.expose().len(), DUMMY_HASH.len());
     }
 }

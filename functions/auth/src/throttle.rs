@@ -1,93 +1,139 @@
-//! Attempts against one secret, counted before they are made.
+//! Attempts to guess a secret, counted before they are made: see [`Attempts`](crate::domain::Attempts) for the rules.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use erp_contracts::StoreError;
-use erp_domain::Clock;
+use erp_aws::Transaction;
+use erp_domain::{Clock, EmailAddress};
+use erp_service::{Change, SaveError, ServiceError, retry_stale};
 
-use crate::attempts::{Admission, Attempts};
-use crate::ports::{AttemptStore, Moved, Target, Versioned};
-
-/// How often a place is asked for: with the pauses between, a few seconds.
-const ROUNDS: u32 = 40;
-/// Milliseconds of a pause.
-const PAUSE: std::ops::Range<u64> = 25..75;
+use crate::domain::{Admission, AuthError, Pseudonyms, SourceNetwork};
+use crate::store::{AuthStore, Counter};
 
 /// Decides whether a secret may be tried.
 #[derive(Clone)]
 pub struct Throttle {
-    /// Where attempts are counted.
-    pub store: Arc<dyn AttemptStore>,
-    /// When they happen.
+    /// Stores the counters.
+    pub store: AuthStore,
+    /// Time of the attempts.
     pub clock: Arc<dyn Clock>,
+    /// Names accounts in the log.
+    pub pseudonyms: Pseudonyms,
 }
 
-/// Not now, but after so many seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Locked(pub i64);
+/// An attempt that was admitted. [`Throttle::failed`] or [`Throttle::succeeded`] must settle it.
+#[derive(Debug)]
+#[must_use]
+pub struct Attempt {
+    account: String,
+    network: SourceNetwork,
+    counters: Vec<Counter>,
+}
 
 impl Throttle {
-    /// Takes a place for one attempt, which must be settled by [`Throttle::failed`] or [`Throttle::succeeded`].
-    ///
-    /// Where places are only taken by attempts that are being made, it waits a little: somebody who logs in with ten
-    /// browsers at once knows the password.
+    /// Begins a login.
     ///
     /// # Errors
-    /// [`Locked`].
-    pub async fn begin(&self, target: &Target) -> Result<(), StoreError<Locked>> {
-        for _ in 0..ROUNDS {
-            let Versioned { value, version } = self.load(target).await.map_err(StoreError::widen)?;
-            match value.begin(self.clock.now()) {
-                Admission::Locked(seconds) => return Err(StoreError::Conflict(Locked(seconds))),
-                Admission::Wait => {}
-                Admission::Go(begun) => match self.store.save_attempts(target, version, &begun).await {
-                    Ok(()) => return Ok(()),
-                    Err(StoreError::Conflict(Moved)) => {}
-                    Err(error) => return Err(error.map(|Moved| Locked(1))),
-                },
-            }
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(PAUSE))).await;
-        }
-        Err(StoreError::Conflict(Locked(1)))
+    /// [`AuthError::TooManyAttempts`], or if the table is unavailable.
+    pub async fn begin_login(
+        &self,
+        email: &EmailAddress,
+        network: &SourceNetwork,
+    ) -> Result<Attempt, ServiceError<AuthError>> {
+        let counters = [Counter::Login(email.clone(), network.clone()), Counter::Account(email.clone())];
+        self.begin(email.as_str(), network, &counters).await
     }
 
-    /// The attempt failed.
+    /// Begins a request for a service token.
     ///
     /// # Errors
-    /// When the store does not answer. The attempt counts as failed all the same, a little later.
-    pub async fn failed(&self, target: &Target) -> Result<(), StoreError> {
-        for _ in 0..ROUNDS {
-            let Versioned { value, version } = self.load(target).await?;
+    /// As [`Throttle::begin_login`].
+    pub async fn begin_service(
+        &self,
+        name: &str,
+        network: &SourceNetwork,
+    ) -> Result<Attempt, ServiceError<AuthError>> {
+        self.begin(name, network, &[Counter::Service(network.clone())]).await
+    }
+
+    /// Counts an attempt. While the budget is spent on attempts in flight, it waits for them with back-off: a user who
+    /// logs in from ten browsers at once knows the password.
+    async fn begin(
+        &self,
+        name: &str,
+        network: &SourceNetwork,
+        counters: &[Counter],
+    ) -> Result<Attempt, ServiceError<AuthError>> {
+        let attempt = async || {
             let now = self.clock.now();
-            let failed = value.fail(now);
-            match self.store.save_attempts(target, version, &failed).await {
-                Ok(()) => {
-                    if failed.is_locked(now) {
-                        // Whose it is stays out of the log.
-                        tracing::warn!(failures = failed.failures, "too many failed attempts, locked");
-                    }
-                    return Ok(());
+            let mut transaction = Transaction::new();
+            let mut counted = Vec::new();
+            let mut is_known = false;
+            for counter in counters {
+                let found = self.store.attempts(counter, now).await?;
+                if is_known {
+                    // The owner's network is not affected by what strangers do elsewhere.
+                    continue;
                 }
-                Err(StoreError::Conflict(Moved)) => {}
-                Err(error) => return Err(StoreError::unavailable(error)),
+                is_known = found.value.is_known(now);
+                match found.value.begin(counter.limits(), now) {
+                    Admission::Admitted(begun) => {
+                        self.store.save_attempts(&mut transaction, counter, found.version, &begun)?;
+                        counted.push(counter.clone());
+                    }
+                    Admission::Wait => return Err(SaveError::Stale),
+                    Admission::Locked(seconds) => {
+                        let rejection = AuthError::TooManyAttempts(seconds);
+                        return Err(SaveError::Failed(ServiceError::Rejected(rejection)));
+                    }
+                }
             }
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(PAUSE))).await;
+            Change::new(counted, transaction).save(self.store.table()).await
+        };
+        let counters = retry_stale(attempt).await.map_err(|error| match error {
+            ServiceError::Contended => ServiceError::Rejected(AuthError::TooManyAttempts(1)),
+            other => other,
+        })?;
+        Ok(Attempt { account: self.pseudonyms.of(name), network: network.clone(), counters })
+    }
+
+    /// Settles an attempt as failed.
+    ///
+    /// # Errors
+    /// If the table is unavailable. The attempt counts as failed all the same, some seconds later.
+    pub async fn failed(&self, attempt: Attempt) -> Result<(), ServiceError<AuthError>> {
+        let Attempt { account, network, counters } = attempt;
+        let settle = async || {
+            let now = self.clock.now();
+            let mut transaction = Transaction::new();
+            let mut locked = false;
+            for counter in &counters {
+                let found = self.store.attempts(counter, now).await?;
+                let failed = found.value.fail(counter.limits(), now);
+                locked |= failed.is_locked(counter.limits(), now);
+                self.store.save_attempts(&mut transaction, counter, found.version, &failed)?;
+            }
+            Change::<_, AuthError>::new(locked, transaction).save(self.store.table()).await
+        };
+        match retry_stale(settle).await {
+            Ok(false) => tracing::info!(account, %network, "login failed"),
+            Ok(true) => tracing::warn!(account, %network, "too many failed logins, locked"),
+            Err(ServiceError::Contended) => {
+                tracing::warn!(account, %network, "login failed; contended, so it is counted later");
+            }
+            Err(error) => return Err(error),
         }
-        tracing::warn!("an attempt was not settled; it will count as failed");
         Ok(())
     }
 
-    /// The attempt succeeded: nothing before it counts.
+    /// Settles an attempt as succeeded: earlier failures from its source network no longer count.
     ///
     /// # Errors
-    /// When the store does not answer.
-    pub async fn succeeded(&self, target: &Target) -> Result<(), StoreError> {
-        self.store.forget_attempts(target).await
-    }
-
-    async fn load(&self, target: &Target) -> Result<Versioned<Attempts>, StoreError> {
-        let found = self.store.attempts(target).await?;
-        Ok(found.unwrap_or_else(|| Versioned { value: Attempts::none(self.clock.now()), version: 0 }))
+    /// If the table is unavailable.
+    pub async fn succeeded(&self, attempt: Attempt) -> Result<(), ServiceError<AuthError>> {
+        let mut transaction = Transaction::<()>::new();
+        for counter in &attempt.counters {
+            self.store.settle_success(&mut transaction, (), counter, self.clock.now())?;
+        }
+        Ok(transaction.commit(self.store.table()).await.map_err(erp_aws::StoreError::from)?)
     }
 }

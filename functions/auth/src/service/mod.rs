@@ -1,4 +1,4 @@
-//! Use cases: load, decide, save.
+//! Use cases: load, decide, return a change.
 
 mod reset;
 
@@ -6,178 +6,132 @@ use std::sync::Arc;
 
 use erp_auth::Tokens;
 use erp_contracts::data::UserRegistered;
-use erp_contracts::{Answer, Event, EventKind, StoreError, Write};
-use erp_domain::identity::{Caller, Role};
-use erp_domain::{Clock, Email, Ids};
+use erp_contracts::{Cause, Event, EventKind};
+use erp_domain::identity::Caller;
+use erp_domain::{Clock, EmailAddress, Ids};
+use erp_service::{Change, ServiceError};
 
-use crate::access::{NotAllowed, Registration};
+use crate::domain::{Account, AuthError, NewUser, Registration, Secret, SourceNetwork, User};
 use crate::password::{PasswordError, Passwords};
-use crate::ports::{InsertConflict, NoRandomness, Randomness, ResetStore, Target, UserStore};
-use crate::secret::{NewPassword, Secret};
-use crate::services::ServiceCredentials;
-use crate::throttle::{Locked, Throttle};
-use crate::user::{Account, User};
+use crate::randomness::{Randomness, RandomnessError};
+use crate::service_credentials::ServiceCredentials;
+use crate::store::AuthStore;
+use crate::throttle::Throttle;
 
-/// Why a use case refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// Another user has the address.
-    EmailTaken,
-    /// Registration is closed, and nobody knows who asks.
-    NotLoggedIn,
-    /// Registration is closed to the one who asks.
-    NotAllowed,
-    /// No such user, or not their password: which of the two is not told.
-    WrongPassword,
-    /// No such service, or not its secret: which of the two is not told.
-    WrongServiceSecret,
-    /// Too many attempts; come back after so many seconds.
-    Locked(i64),
-    /// The reset token is not one, or not any more.
-    ResetToken,
-}
-
-/// Who somebody wants to be.
+/// A new access token.
 #[derive(Debug, Clone)]
-pub struct NewUser {
-    /// The address.
-    pub email: Email,
-    /// The password.
-    pub password: NewPassword,
-    /// The role.
-    pub role: Role,
-}
-
-/// A token that was just made.
-#[derive(Debug, Clone)]
-pub struct Issued {
+pub struct IssuedToken {
     /// The token.
     pub token: Secret,
-    /// Seconds that it is good for.
+    /// Lifetime in seconds.
     pub expires_in: i64,
 }
 
-/// Users and services.
+/// The use cases of users and services.
 #[derive(Clone)]
 pub struct Auth {
-    /// Where users are.
-    pub users: Arc<dyn UserStore>,
-    /// Where forgotten passwords are.
-    pub resets: Arc<dyn ResetStore>,
+    /// Stores users and resets.
+    pub store: AuthStore,
     /// Counts attempts.
     pub throttle: Throttle,
     /// Hashes passwords.
     pub passwords: Passwords,
-    /// Signs tokens.
+    /// Signs access tokens.
     pub tokens: Tokens,
-    /// The services there are.
+    /// The services that get tokens.
     pub services: ServiceCredentials,
-    /// Who may register.
+    /// The rule of registration.
     pub registration: Registration,
-    /// When things happen.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// What they are called.
+    /// The source of ids.
     pub ids: Arc<dyn Ids>,
-    /// What nobody can guess.
+    /// The source of reset tokens.
     pub randomness: Arc<dyn Randomness>,
 }
 
 impl Auth {
-    /// A new user. `registrar` is who asks, where registration is closed.
+    /// Registers a user. `registrar` is the authenticated caller, where registration is closed.
     ///
     /// # Errors
-    /// [`Refusal::NotLoggedIn`], [`Refusal::NotAllowed`], [`Refusal::EmailTaken`].
+    /// [`AuthError::NotLoggedIn`], [`AuthError::NotAllowed`]; [`AuthError::EmailTaken`] when the change is saved.
     pub async fn register(
         &self,
-        new: NewUser,
+        new: &NewUser,
         registrar: Option<&Caller>,
-        write: Write<User>,
-    ) -> Result<Answer, StoreError<Refusal>> {
-        let mut first = !self.users.has_users().await.map_err(StoreError::widen)?;
-        loop {
-            let role = self.registration.role(registrar, first, new.role).map_err(|reason| match reason {
-                NotAllowed::Unknown => StoreError::Conflict(Refusal::NotLoggedIn),
-                NotAllowed::Role => StoreError::Conflict(Refusal::NotAllowed),
-            })?;
-            let password_hash = self.passwords.hash(new.password.clone()).await?;
-            let now = self.clock.now();
-            let user = User {
-                id: self.ids.make(),
-                email: new.email.clone(),
-                role,
-                created_at: now,
-                updated_at: now,
-            };
-            let data = UserRegistered { user_id: user.id, email: user.email.clone(), role };
-            let kind = EventKind::UserRegistered;
-            let event = Event::new(self.ids.next(), kind, user.id, now, &write.cause, &data)?;
-            let (answer, along) = write.along(&user, Some(event), now)?;
-            match self.users.insert(&Account { user, password_hash }, first, &along).await {
-                Ok(()) => return Ok(answer),
-                // Somebody else was the first in the meantime: it is decided anew, once, as nobody can be first now.
-                Err(StoreError::Conflict(InsertConflict::NotFirst)) if first => first = false,
-                Err(error) => return Err(error.map(|_| Refusal::EmailTaken)),
-            }
-        }
+        cause: &Cause,
+    ) -> Result<Change<User, AuthError>, ServiceError<AuthError>> {
+        let first = !self.store.has_users().await?;
+        let role = self.registration.role(registrar, first, new.role).map_err(ServiceError::Rejected)?;
+        let password_hash = self.passwords.hash(new.password.clone()).await?;
+        let (id, now) = (self.ids.make(), self.clock.now());
+        let user = User { id, email: new.email.clone(), role, created_at: now, updated_at: now };
+        let data = UserRegistered { user_id: id, email: user.email.clone(), role };
+        let event = Event::new(self.ids.next(), EventKind::UserRegistered, id, now, cause, &data)?;
+        Ok(self.store.insert(&Account { user, password_hash }, first, &event)?)
     }
 
-    /// A token for a user who knows their password.
+    /// Issues a token for a user with the right password.
     ///
     /// # Errors
-    /// [`Refusal::WrongPassword`], [`Refusal::Locked`].
-    pub async fn login(&self, email: Email, password: Secret) -> Result<(Issued, User), StoreError<Refusal>> {
-        let account = self.users.find(&email).await.map_err(StoreError::widen)?;
-        let target = Target::User(email);
-        self.throttle.begin(&target).await.map_err(locked)?;
+    /// [`AuthError::WrongPassword`], [`AuthError::TooManyAttempts`].
+    pub async fn login(
+        &self,
+        email: &EmailAddress,
+        password: Secret,
+        network: &SourceNetwork,
+    ) -> Result<(IssuedToken, User), ServiceError<AuthError>> {
+        let account = self.store.find(email).await?;
+        let attempt = self.throttle.begin_login(email, network).await?;
         let hash = account.as_ref().map(|account| &account.password_hash);
-        let right = self.passwords.verify(password, hash).await?;
-        match account.filter(|_| right) {
+        let matches = self.passwords.verify(password, hash).await?;
+        match account.filter(|_| matches) {
             Some(Account { user, .. }) => {
-                self.throttle.succeeded(&target).await.map_err(StoreError::widen)?;
+                self.throttle.succeeded(attempt).await?;
                 Ok((self.issue(&user.caller())?, user))
             }
             None => {
-                self.throttle.failed(&target).await.map_err(StoreError::widen)?;
-                Err(StoreError::Conflict(Refusal::WrongPassword))
+                self.throttle.failed(attempt).await?;
+                Err(ServiceError::Rejected(AuthError::WrongPassword))
             }
         }
     }
 
-    /// A token for a service that knows its secret.
+    /// Issues a token for a service with the right secret.
     ///
     /// # Errors
-    /// [`Refusal::WrongServiceSecret`], [`Refusal::Locked`].
-    pub async fn service_token(&self, name: String, secret: &Secret) -> Result<Issued, StoreError<Refusal>> {
-        let target = Target::Service(name.clone());
-        self.throttle.begin(&target).await.map_err(locked)?;
+    /// [`AuthError::WrongServiceSecret`], [`AuthError::TooManyAttempts`].
+    pub async fn service_token(
+        &self,
+        name: String,
+        secret: &Secret,
+        network: &SourceNetwork,
+    ) -> Result<IssuedToken, ServiceError<AuthError>> {
+        let attempt = self.throttle.begin_service(&name, network).await?;
         if self.services.verify(&name, secret) {
-            self.throttle.succeeded(&target).await.map_err(StoreError::widen)?;
+            self.throttle.succeeded(attempt).await?;
             self.issue(&Caller::Service { name })
         } else {
-            self.throttle.failed(&target).await.map_err(StoreError::widen)?;
-            Err(StoreError::Conflict(Refusal::WrongServiceSecret))
+            self.throttle.failed(attempt).await?;
+            Err(ServiceError::Rejected(AuthError::WrongServiceSecret))
         }
     }
 
-    fn issue(&self, caller: &Caller) -> Result<Issued, StoreError<Refusal>> {
+    fn issue(&self, caller: &Caller) -> Result<IssuedToken, ServiceError<AuthError>> {
         let signed = self.tokens.sign(caller, self.ids.next(), self.clock.now());
-        let (token, expires_in) = signed.map_err(StoreError::unavailable)?;
-        Ok(Issued { token: Secret::new(token), expires_in })
+        let (token, expires_in) = signed.map_err(ServiceError::unavailable)?;
+        Ok(IssuedToken { token: Secret::new(token), expires_in })
     }
 }
 
-fn locked(error: StoreError<Locked>) -> StoreError<Refusal> {
-    error.map(|Locked(seconds)| Refusal::Locked(seconds))
-}
-
-impl From<PasswordError> for StoreError<Refusal> {
+impl From<PasswordError> for ServiceError<AuthError> {
     fn from(error: PasswordError) -> Self {
         Self::unavailable(error)
     }
 }
 
-impl From<NoRandomness> for StoreError<Refusal> {
-    fn from(error: NoRandomness) -> Self {
+impl From<RandomnessError> for ServiceError<AuthError> {
+    fn from(error: RandomnessError) -> Self {
         Self::unavailable(error)
     }
 }

@@ -1,87 +1,97 @@
-//! Forgotten passwords.
+//! Password resets.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use erp_contracts::data::PasswordResetRequested;
-use erp_contracts::{Along, Answer, Cause, Event, EventKind, StoreError, Write};
-use erp_domain::Email;
+use erp_contracts::{Cause, Event, EventKind};
+use erp_domain::EmailAddress;
+use erp_service::{Change, ServiceError, retry_stale};
 
-use super::{Auth, Refusal};
-use crate::access::{REQUESTS, RESET_SECONDS, Requests};
-use crate::ports::{Moved, ResetRequest, Spent, Versioned};
-use crate::secret::{NewPassword, Secret, TokenHash};
+use super::Auth;
+use crate::domain::{
+    Allowance, AuthError, NewPassword, RESET_SECONDS, RESETS_PER_ADDRESS, RESETS_PER_NETWORK, Secret,
+    SourceNetwork, TokenHash,
+};
+use crate::store::{Counter, ResetRequest, Versioned};
 
-/// Bytes of a reset token.
+/// Length of a reset token, in bytes.
 const TOKEN_BYTES: usize = 32;
 
 impl Auth {
-    /// A token that resets the password of the user with this address. If there is no such user, or too much was
-    /// asked for, it is good for nothing, and nothing tells: the same is read and written.
+    /// Makes a token that resets the password of the user with this address. If there is no such user, or the allowance
+    /// is used up, the token is worthless, and the result does not reveal it: the reads and writes are the same.
     ///
     /// # Errors
-    /// When the store does not answer.
-    pub async fn forgot_password(&self, email: Email, cause: &Cause) -> Result<Secret, StoreError<Refusal>> {
+    /// If the table is unavailable, or [`ServiceError::Contended`].
+    pub async fn forgot_password(
+        &self,
+        email: &EmailAddress,
+        network: &SourceNetwork,
+        cause: &Cause,
+    ) -> Result<Secret, ServiceError<AuthError>> {
         let mut bytes = [0; TOKEN_BYTES];
         self.randomness.fill(&mut bytes)?;
         let token = Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes));
-        let account = self.users.find(&email).await.map_err(StoreError::widen)?;
-        let user = account.map(|account| account.user.id);
-        // Each round that is lost is a request that was granted, and of those there are only so many.
-        for _ in 0..=REQUESTS {
+        let user = self.store.find(email).await?.map(|account| account.user);
+        let login = Counter::Login(email.clone(), network.clone());
+        let attempt = async || {
             let now = self.clock.now();
-            let known = self.resets.requests(&email).await.map_err(StoreError::widen)?;
-            let known = known.unwrap_or(Versioned { value: Requests::none(now), version: 0 });
-            let Some(requests) = known.value.one_more(now) else {
-                tracing::warn!("too many password resets asked for, not granted");
-                return Ok(token);
+            // Like the throttle: strangers elsewhere do not use up the allowance of a network that the owner uses.
+            let is_known = self.store.attempts(&login, now).await?.value.is_known(now);
+            let of_network = self.store.allowance(email, Some(network), now).await?;
+            let of_address = self.store.allowance(email, None, now).await?;
+            let more = |Versioned { value, version }: Versioned<Allowance>, limit| {
+                value.take(limit, now).map(|value| Versioned { value, version })
             };
+            let of_address =
+                if is_known { Some(None) } else { more(of_address, RESETS_PER_ADDRESS).map(Some) };
+            let (Some(of_network), Some(of_address)) = (more(of_network, RESETS_PER_NETWORK), of_address)
+            else {
+                let account = self.throttle.pseudonyms.of(email.as_str());
+                tracing::warn!(account, %network, "too many password resets requested, not granted");
+                return Ok(());
+            };
+            // Clocks differ: a token made after the last change of the password must not be older than the change.
+            let created_at = user.as_ref().map_or(now, |user| user.updated_at.max(now));
             let expires_at = now.plus_seconds(RESET_SECONDS);
-            let event = user
-                .map(|user_id| {
-                    let data = PasswordResetRequested { user_id, email: email.clone(), expires_at };
-                    let kind = EventKind::PasswordResetRequested;
-                    Event::new(self.ids.next(), kind, user_id, now, cause, &data)
-                })
-                .transpose()?;
+            let event = user.as_ref().map(|user| {
+                let data = PasswordResetRequested { user_id: user.id, email: email.clone(), expires_at };
+                Event::new(self.ids.next(), EventKind::PasswordResetRequested, user.id, now, cause, &data)
+            });
             let request = ResetRequest {
                 email: email.clone(),
-                user,
+                network: network.clone(),
+                user: user.as_ref().map(|user| user.id),
                 token: TokenHash::of(&token),
+                created_at,
                 expires_at,
-                requests,
             };
-            let along = Along { event, record: None };
-            match self.resets.save_request(&request, known.version, &along).await {
-                Ok(()) => return Ok(token),
-                Err(StoreError::Conflict(Moved)) => {}
-                Err(error) => return Err(error.map(|Moved| Refusal::Locked(1))),
-            }
-        }
+            let event = event.transpose()?;
+            let change =
+                self.store.save_request(&request, &of_network, of_address.as_ref(), event.as_ref())?;
+            change.save(self.store.table()).await
+        };
+        retry_stale(attempt).await?;
         Ok(token)
     }
 
-    /// Sets a new password for whoever the token was made for.
+    /// Sets a new password for the user of a reset token. A token is never throttled: it cannot be guessed.
     ///
     /// # Errors
-    /// [`Refusal::ResetToken`].
+    /// [`AuthError::ResetToken`], from here or when the change is saved.
     pub async fn reset_password(
         &self,
         token: &Secret,
-        password: NewPassword,
-        write: Write<()>,
-    ) -> Result<Answer, StoreError<Refusal>> {
+        password: &NewPassword,
+        network: &SourceNetwork,
+    ) -> Result<Change<(), AuthError>, ServiceError<AuthError>> {
         let now = self.clock.now();
-        let found = self.resets.find_token(&TokenHash::of(token)).await.map_err(StoreError::widen)?;
-        let good = found.filter(|token| token.expires_at > now);
-        let Some((token, user)) = good.and_then(|token| token.user.map(|user| (token, user))) else {
-            return Err(StoreError::Conflict(Refusal::ResetToken));
+        let found = self.store.find_request(&TokenHash::of(token)).await?;
+        let valid = found.filter(|request| request.expires_at > now);
+        let Some((request, user)) = valid.and_then(|request| request.user.map(|user| (request, user))) else {
+            return Err(ServiceError::Rejected(AuthError::ResetToken));
         };
-        let password_hash = self.passwords.hash(password).await?;
-        let (answer, along) = write.along(&(), None, now)?;
-        self.resets
-            .reset_password(&token, user, &password_hash, now, &along)
-            .await
-            .map_err(|error| error.map(|Spent| Refusal::ResetToken))?;
-        Ok(answer)
+        let password_hash = self.passwords.hash(password.clone()).await?;
+        Ok(self.store.reset_password(&request, user, &password_hash, network, now)?)
     }
 }

@@ -1,38 +1,39 @@
-//! Every key of the auth table. The test at the end prints them beside what they are for; it is their documentation.
+//! The keys of the auth table. The snapshot of the test documents them.
 
 use erp_aws::Key;
-use erp_domain::identity::User;
-use erp_domain::{Email, Id};
+use erp_domain::{EmailAddress, UserId};
 
-use crate::ports::Target;
-use crate::secret::TokenHash;
+use super::Counter;
+use crate::domain::{SourceNetwork, TokenHash};
 
-/// A user; their events stand in the same partition.
-pub(super) fn user(id: Id<User>) -> Key {
+/// A user; the user's events are in the same partition.
+pub(super) fn user(id: UserId) -> Key {
     Key::new(format!("USER#{id}"), "USER")
 }
 
-/// Holds an e-mail address for one user.
-pub(super) fn email(email: &Email) -> Key {
+/// Reserves an e-mail address for one user.
+pub(super) fn email(email: &EmailAddress) -> Key {
     Key::new(format!("EMAIL#{email}"), "EMAIL")
 }
 
-/// There once somebody was registered.
+/// Exists once a user was registered.
 pub(super) fn first_user() -> Key {
     Key::new("PLATFORM", "FIRST_USER")
 }
 
 /// Attempts to guess a secret.
-pub(super) fn attempts(target: &Target) -> Key {
-    match target {
-        Target::User(email) => Key::new(format!("LOGIN#{email}"), "FAILURES"),
-        Target::Service(name) => Key::new(format!("SERVICE_LOGIN#{name}"), "FAILURES"),
+pub(super) fn attempts(counter: &Counter) -> Key {
+    match counter {
+        Counter::Account(email) => Key::new(format!("LOGIN#{email}"), "FAILURES"),
+        Counter::Login(email, network) => Key::new(format!("LOGIN#{email}"), format!("FAILURES#{network}")),
+        Counter::Service(network) => Key::new(format!("SERVICE_LOGIN#{network}"), "FAILURES"),
     }
 }
 
-/// Resets asked for, for an address, and the newest token.
-pub(super) fn requests(email: &Email) -> Key {
-    Key::new(format!("RESET_REQUESTS#{email}"), "REQUESTS")
+/// Resets granted for an address: to one source network, with its newest token, or to all of them.
+pub(super) fn requests(email: &EmailAddress, network: Option<&SourceNetwork>) -> Key {
+    let sk = network.map_or("REQUESTS".to_owned(), |network| format!("REQUESTS#{network}"));
+    Key::new(format!("RESET_REQUESTS#{email}"), sk)
 }
 
 /// A reset token.
@@ -40,42 +41,49 @@ pub(super) fn reset(hash: &TokenHash) -> Key {
     Key::new(format!("RESET#{}", hash.as_str()), "RESET")
 }
 
-/// Stands where the event would stand if there were a user.
-pub(super) fn nobody(hash: &TokenHash) -> Key {
+/// Takes the place of the event if there is no user.
+pub(super) fn placeholder(hash: &TokenHash) -> Key {
     Key::new(format!("RESET#{}", hash.as_str()), "NOBODY")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use crate::domain::Secret;
 
     #[test]
     fn access_patterns() {
-        let id = Id::new("01890000-0000-7000-8000-000000000005".parse().unwrap());
-        let address = Email::parse("ann@example.com").unwrap();
+        let id = "01890000-0000-7000-8000-000000000005".parse().unwrap();
+        let address = EmailAddress::parse("ann@example.com").unwrap();
+        let network = SourceNetwork::of(Some("203.0.113.7"));
         let hash = TokenHash::of(&Secret::new("token"));
         let rows = [
-            ("a user by their id", user(id)),
-            ("a user by their e-mail address, and whether it is taken", email(&address)),
+            ("a user by id", user(id)),
+            ("a user by e-mail address, and whether it is taken", email(&address)),
             ("whether there is a user", first_user()),
-            ("failed logins", attempts(&Target::User(address.clone()))),
-            ("failed logins of a service", attempts(&Target::Service("reports".into()))),
-            ("resets asked for, and the newest token", requests(&address)),
+            ("failed logins", attempts(&Counter::Account(address.clone()))),
+            ("failed logins from a network", attempts(&Counter::Login(address.clone(), network.clone()))),
+            (
+                "failed requests for service tokens from a network",
+                attempts(&Counter::Service(network.clone())),
+            ),
+            ("resets granted", requests(&address, None)),
+            ("resets granted to a network, and the newest token", requests(&address, Some(&network))),
             ("a reset token", reset(&hash)),
-            ("in the place of an event, for nobody", nobody(&hash)),
+            ("takes the place of the event if there is no user", placeholder(&hash)),
         ];
         let table: String = rows.map(|(use_, key)| format!("{use_}: {} / {}\n", key.pk, key.sk)).concat();
-        assert_eq!(
-            table,
-            "a user by their id: USER#01890000-0000-7000-8000-000000000005 / USER\n\
-             a user by their e-mail address, and whether it is taken: EMAIL#ann@example.com / EMAIL\n\
-             whether there is a user: PLATFORM / FIRST_USER\n\
-             failed logins: LOGIN#ann@example.com / FAILURES\n\
-             failed logins of a service: SERVICE_LOGIN#reports / FAILURES\n\
-             resets asked for, and the newest token: RESET_REQUESTS#ann@example.com / REQUESTS\n\
-             a reset token: RESET#PEaenWxYddN6Q_NT1PiOYfz4EsZu7jRXRlpAsNpBU-A / RESET\n\
-             in the place of an event, for nobody: RESET#PEaenWxYddN6Q_NT1PiOYfz4EsZu7jRXRlpAsNpBU-A / NOBODY\n"
-        );
+        insta::assert_snapshot!(table, @r"
+        a user by id: USER#01890000-0000-7000-8000-000000000005 / USER
+        a user by e-mail address, and whether it is taken: EMAIL#ann@example.com / EMAIL
+        whether there is a user: PLATFORM / FIRST_USER
+        failed logins: LOGIN#ann@example.com / FAILURES
+        failed logins from a network: LOGIN#ann@example.com / FAILURES#203.0.113.0/24
+        failed requests for service tokens from a network: SERVICE_LOGIN#203.0.113.0/24 / FAILURES
+        resets granted: RESET_REQUESTS#ann@example.com / REQUESTS
+        resets granted to a network, and the newest token: RESET_REQUESTS#ann@example.com / REQUESTS#203.0.113.0/24
+        a reset token: RESET#PEaenWxYddN6Q_NT1PiOYfz4EsZu7jRXRlpAsNpBU-A / RESET
+        takes the place of the event if there is no user: RESET#PEaenWxYddN6Q_NT1PiOYfz4EsZu7jRXRlpAsNpBU-A / NOBODY
+        ");
     }
 }

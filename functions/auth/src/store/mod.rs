@@ -1,263 +1,321 @@
-//! The auth table.
+//! The auth table. Every read is by key and strongly consistent; every write has a condition.
 
 mod keys;
 mod row;
 
-use async_trait::async_trait;
 use erp_aws::outbox::EventRow;
-use erp_aws::table::{NOT_THERE, THERE};
+use erp_aws::table::{ABSENT, EXISTS};
 use erp_aws::transaction::{number, text};
-use erp_aws::{Change, Table, Transaction, TransactionError, answers};
-use erp_contracts::{Along, StoreError};
-use erp_domain::identity::User;
-use erp_domain::{Email, Id, Timestamp};
+use erp_aws::{Change as RowChange, StoreError, Table, Transaction};
+use erp_contracts::Event;
+use erp_domain::{EmailAddress, Timestamp, UserId};
+use erp_service::{Change, OnFailure};
 use uuid::Uuid;
 
-use crate::access::Requests;
-use crate::attempts::Attempts;
-use crate::ports::{
-    AttemptStore, InsertConflict, Moved, ResetRequest, ResetStore, ResetToken, Spent, Target, UserStore,
-    Versioned,
+use crate::domain::{
+    Account, Allowance, Attempts, AuthError, KNOWN_NETWORK_SECONDS, Limits, Secret, SourceNetwork, TokenHash,
+    User,
 };
-use crate::secret::{Secret, TokenHash};
-use crate::user::Account;
-use row::{AttemptsRow, GuardRow, NobodyRow, RequestsRow, ResetRow, UserRow};
+use row::{AttemptsRow, GuardRow, PlaceholderRow, RequestsRow, ResetRow, UserRow};
 
-/// What was read is still what is there.
+/// The row has the version that was loaded.
 const SAME_VERSION: &str = "#version = :version";
-/// The token was not used, or there would be no time to compare; and it has not expired, which TTL would tell too late.
-const GOOD_TOKEN: &str = "#expires_at > :now";
-/// The token is the newest one for its address, and not used.
+/// The row exists and has not expired; TTL deletes late.
+const NOT_EXPIRED: &str = "#expires_at > :now";
+/// The token is the newest one of its address and source network, and not used.
 const NEWEST_TOKEN: &str = "#token = :token";
-/// The row may be there or not; all that matters is that it is not there afterwards.
-const WHATEVER_IS_THERE: &str = "attribute_exists(pk) OR attribute_not_exists(pk)";
+/// The user exists, and the password was not changed after the token was made.
+const UNCHANGED_SINCE: &str = "#updated_at <= :made_at";
+/// Holds for any row, existing or not: only the new state matters.
+const ANY: &str = "attribute_exists(pk) OR attribute_not_exists(pk)";
+
+type Actions = Transaction<OnFailure<AuthError>>;
 
 /// Users, attempts and resets in DynamoDB.
 #[derive(Debug, Clone)]
-pub struct DynamoStore {
+pub struct AuthStore {
     table: Table,
 }
 
-/// The actions of a write, by what their conditions are about.
+/// A value with the version of its row; version 0 means that there is no row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    User,
-    Email,
-    FirstUser,
-    Attempts,
-    Requests,
-    Token,
-    Event,
-    Answer,
+pub struct Versioned<T> {
+    /// The value.
+    pub value: T,
+    /// The version.
+    pub version: u64,
 }
 
-impl DynamoStore {
-    /// Users in this table.
+/// Counts attempts to guess a secret, whether or not the account or service exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Counter {
+    /// Logins to an account from a source network.
+    Login(EmailAddress, SourceNetwork),
+    /// Logins to an account from all source networks that are not known.
+    Account(EmailAddress),
+    /// Requests for service tokens from a source network.
+    Service(SourceNetwork),
+}
+
+impl Counter {
+    /// Returns the limits of the counter.
+    pub const fn limits(&self) -> &'static Limits {
+        match self {
+            Self::Login(..) => &Limits::LOGIN,
+            Self::Account(_) => &Limits::ACCOUNT,
+            Self::Service(_) => &Limits::SERVICE,
+        }
+    }
+}
+
+/// A granted password reset and its token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResetRequest {
+    /// The requested address.
+    pub email: EmailAddress,
+    /// The source network of the request.
+    pub network: SourceNetwork,
+    /// The user with that address, if there is one.
+    pub user: Option<UserId>,
+    /// The hash of the token.
+    pub token: TokenHash,
+    /// Time of the request.
+    pub created_at: Timestamp,
+    /// Expiry of the token.
+    pub expires_at: Timestamp,
+}
+
+impl AuthStore {
+    /// Creates a store over the auth table.
     pub fn new(table: Table) -> Self {
         Self { table }
     }
 
-    /// The table.
+    /// Returns the table.
     pub fn table(&self) -> &Table {
         &self.table
     }
 
-    fn add_event<C>(
-        &self,
-        transaction: &mut Transaction<Action>,
-        user: Id<User>,
-        along: &Along,
-    ) -> Result<(), StoreError<C>> {
-        let Some(event) = &along.event else { return Ok(()) };
-        let row = EventRow::to_publish::<C>(&keys::user(user).pk, event)?;
-        transaction.put(Action::Event, &self.table, &row, NOT_THERE)
-    }
-
-    fn add_answer<C>(
-        &self,
-        transaction: &mut Transaction<Action>,
-        along: &Along,
-    ) -> Result<(), StoreError<C>> {
-        match &along.record {
-            Some(record) => answers::add(transaction, Action::Answer, &self.table, record),
-            None => Ok(()),
-        }
-    }
-
-    /// Writes a row over the version that was read.
-    fn put_over<C>(
-        &self,
-        transaction: &mut Transaction<Action>,
-        action: Action,
-        row: &impl serde::Serialize,
-        over: u64,
-    ) -> Result<(), StoreError<C>> {
-        match over {
-            0 => transaction.put(action, &self.table, row, NOT_THERE),
-            version => {
-                let values = vec![(":version", number(version))];
-                transaction.put_with(action, &self.table, row, SAME_VERSION, values)
-            }
-        }
-    }
-}
-
-/// What a failed commit means where the only condition that can fail is that of `action`.
-fn only<C>(error: TransactionError<Action>, action: Action, conflict: C) -> StoreError<C> {
-    if error.failed(&action) { StoreError::Conflict(conflict) } else { error.into() }
-}
-
-#[async_trait]
-impl UserStore for DynamoStore {
-    async fn find(&self, email: &Email) -> Result<Option<Account>, StoreError> {
+    /// Finds a user by address. Makes the same reads if there is none, so that the duration reveals nothing.
+    ///
+    /// # Errors
+    /// If the table is unavailable.
+    pub async fn find(&self, email: &EmailAddress) -> Result<Option<Account>, StoreError> {
         let guard: Option<GuardRow> = self.table.get(&keys::email(email)).await?;
-        // Who is not there is looked for all the same: the second read takes as long as the first.
-        let id = guard.map_or(Id::new(Uuid::nil()), |guard| guard.id);
+        let id = guard.map_or(UserId::new(Uuid::nil()), |guard| guard.id);
         let row: Option<UserRow> = self.table.get(&keys::user(id)).await?;
         Ok(row.map(Account::from))
     }
 
-    async fn has_users(&self) -> Result<bool, StoreError> {
+    /// Returns whether there is a user.
+    ///
+    /// # Errors
+    /// If the table is unavailable.
+    pub async fn has_users(&self) -> Result<bool, StoreError> {
         Ok(self.table.get::<GuardRow>(&keys::first_user()).await?.is_some())
     }
 
-    async fn insert(
+    /// Inserts a new user. Rejected with [`AuthError::EmailTaken`]; stale if the user is to be the `first` and is not.
+    ///
+    /// # Errors
+    /// If a row cannot be serialised.
+    pub fn insert(
         &self,
         account: &Account,
         first: bool,
-        along: &Along,
-    ) -> Result<(), StoreError<InsertConflict>> {
-        let id = account.user.id;
+        event: &Event,
+    ) -> Result<Change<User, AuthError>, StoreError> {
+        let user = &account.user;
         let mut transaction = Transaction::new();
-        transaction.put(Action::User, &self.table, &UserRow::from(account), NOT_THERE)?;
-        let email = GuardRow::new(keys::email(&account.user.email), id);
-        transaction.put(Action::Email, &self.table, &email, NOT_THERE)?;
+        transaction.put(OnFailure::Bug, &self.table, &UserRow::from(account), ABSENT)?;
+        let email = GuardRow::new(keys::email(&user.email), user.id);
+        transaction.put(OnFailure::Rejected(AuthError::EmailTaken), &self.table, &email, ABSENT)?;
         if first {
-            let guard = GuardRow::new(keys::first_user(), id);
-            transaction.put(Action::FirstUser, &self.table, &guard, NOT_THERE)?;
+            let guard = GuardRow::new(keys::first_user(), user.id);
+            transaction.put(OnFailure::Stale, &self.table, &guard, ABSENT)?;
         }
-        self.add_event(&mut transaction, id, along)?;
-        self.add_answer(&mut transaction, along)?;
-        transaction.commit(&self.table).await.map_err(|error| {
-            // The answer comes first: when it is there, this very request was carried out before, and that is why
-            // the others do not hold.
-            if error.failed(&Action::Answer) {
-                StoreError::Answered
-            } else if error.failed(&Action::FirstUser) {
-                StoreError::Conflict(InsertConflict::NotFirst)
-            } else {
-                only(error, Action::Email, InsertConflict::EmailTaken)
-            }
-        })
-    }
-}
-
-#[async_trait]
-impl AttemptStore for DynamoStore {
-    async fn attempts(&self, target: &Target) -> Result<Option<Versioned<Attempts>>, StoreError> {
-        let row: Option<AttemptsRow> = self.table.get(&keys::attempts(target)).await?;
-        Ok(row.map(Versioned::from))
+        Change::new(user.clone(), transaction).with_event(&self.table, &keys::user(user.id).pk, event)
     }
 
-    async fn save_attempts(
+    /// Reads a counter.
+    ///
+    /// # Errors
+    /// If the table is unavailable.
+    pub async fn attempts(
         &self,
-        target: &Target,
+        counter: &Counter,
+        now: Timestamp,
+    ) -> Result<Versioned<Attempts>, StoreError> {
+        let row: Option<AttemptsRow> = self.table.get(&keys::attempts(counter)).await?;
+        Ok(row.map_or(Versioned { value: Attempts::none(now), version: 0 }, Versioned::from))
+    }
+
+    /// Replaces a counter; stale if its row does not have the version `over`.
+    ///
+    /// # Errors
+    /// If the row cannot be serialised.
+    pub fn save_attempts(
+        &self,
+        transaction: &mut Actions,
+        counter: &Counter,
         over: u64,
         attempts: &Attempts,
-    ) -> Result<(), StoreError<Moved>> {
-        let mut transaction = Transaction::new();
-        let row = AttemptsRow::new(target, attempts, over + 1);
-        self.put_over(&mut transaction, Action::Attempts, &row, over)?;
-        transaction.commit(&self.table).await.map_err(|error| only(error, Action::Attempts, Moved))
+    ) -> Result<(), StoreError> {
+        self.put_over(transaction, &AttemptsRow::new(counter, attempts, over + 1), over)
     }
 
-    async fn forget_attempts(&self, target: &Target) -> Result<(), StoreError> {
-        let mut transaction = Transaction::new();
-        transaction.delete(Action::Attempts, &self.table, forgotten(target))?;
-        Ok(transaction.commit(&self.table).await?)
+    /// Settles an attempt as succeeded, whatever its counter contains: concurrent successes do not conflict. A source
+    /// network becomes known to the account, the account's own counter keeps its failures.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn settle_success<L: Clone>(
+        &self,
+        transaction: &mut Transaction<L>,
+        label: L,
+        counter: &Counter,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = keys::attempts(counter);
+        let (update, condition, values) = match counter {
+            Counter::Login(..) => (
+                "SET #failures = :zero, #in_flight = :zero, #failed_at = :now, #begun_at = :now, \
+                 #succeeded_at = :now, #expires_at = :expires_at, #version = if_not_exists(#version, :zero) + :one",
+                ANY,
+                vec![
+                    (":zero", number(0)),
+                    (":one", number(1)),
+                    (":now", text(now)),
+                    (":expires_at", number(now.plus_seconds(KNOWN_NETWORK_SECONDS).as_seconds())),
+                ],
+            ),
+            Counter::Account(_) => (
+                "SET #in_flight = #in_flight - :one, #version = #version + :one",
+                EXISTS,
+                vec![(":one", number(1))],
+            ),
+            Counter::Service(_) => {
+                let forget = RowChange { key, update: String::new(), condition: ANY, values: Vec::new() };
+                return transaction.delete(label, &self.table, forget);
+            }
+        };
+        let change = RowChange { key, update: update.to_owned(), condition, values };
+        transaction.update(label, &self.table, change)
     }
-}
 
-fn forgotten(target: &Target) -> Change {
-    Change {
-        key: keys::attempts(target),
-        update: String::new(),
-        condition: WHATEVER_IS_THERE,
-        values: Vec::new(),
-    }
-}
-
-#[async_trait]
-impl ResetStore for DynamoStore {
-    async fn requests(&self, email: &Email) -> Result<Option<Versioned<Requests>>, StoreError> {
-        let row: Option<RequestsRow> = self.table.get(&keys::requests(email)).await?;
-        Ok(row.map(Versioned::from))
+    /// Reads the resets granted for an address: to one source network, or to all of them.
+    ///
+    /// # Errors
+    /// If the table is unavailable.
+    pub async fn allowance(
+        &self,
+        email: &EmailAddress,
+        network: Option<&SourceNetwork>,
+        now: Timestamp,
+    ) -> Result<Versioned<Allowance>, StoreError> {
+        let row: Option<RequestsRow> = self.table.get(&keys::requests(email, network)).await?;
+        Ok(row.map_or(Versioned { value: Allowance::unused(now), version: 0 }, Versioned::from))
     }
 
-    async fn save_request(
+    /// Saves a granted reset: the new allowances over the versions that were read, the token, which replaces the older
+    /// one of the same source network, and the event, or a row of its size if there is no user.
+    ///
+    /// # Errors
+    /// If a row cannot be serialised.
+    pub fn save_request(
         &self,
         request: &ResetRequest,
-        over: u64,
-        along: &Along,
-    ) -> Result<(), StoreError<Moved>> {
+        of_network: &Versioned<Allowance>,
+        of_address: Option<&Versioned<Allowance>>,
+        event: Option<&Event>,
+    ) -> Result<Change<(), AuthError>, StoreError> {
         let mut transaction = Transaction::new();
-        let requests = RequestsRow::new(request, over + 1);
-        self.put_over(&mut transaction, Action::Requests, &requests, over)?;
-        transaction.put(Action::Token, &self.table, &ResetRow::from(request), NOT_THERE)?;
-        match request.user {
-            Some(user) => self.add_event(&mut transaction, user, along)?,
-            None => {
-                transaction.put(Action::Event, &self.table, &NobodyRow::new::<Moved>(request)?, NOT_THERE)?;
-            }
+        let key = keys::requests(&request.email, Some(&request.network));
+        let row = RequestsRow::new(request, key, of_network, Some(&request.token));
+        self.put_over(&mut transaction, &row, of_network.version)?;
+        if let Some(allowance) = of_address {
+            let row = RequestsRow::new(request, keys::requests(&request.email, None), allowance, None);
+            self.put_over(&mut transaction, &row, allowance.version)?;
         }
-        transaction.commit(&self.table).await.map_err(|error| only(error, Action::Requests, Moved))
+        transaction.put(OnFailure::Bug, &self.table, &ResetRow::from(request), ABSENT)?;
+        match (request.user, event) {
+            (Some(user), Some(event)) => {
+                let row = EventRow::to_publish(&keys::user(user).pk, event)?;
+                transaction.put(OnFailure::Bug, &self.table, &row, ABSENT)?;
+            }
+            _ => transaction.put(OnFailure::Bug, &self.table, &PlaceholderRow::from(request), ABSENT)?,
+        }
+        Ok(Change::new((), transaction))
     }
 
-    async fn find_token(&self, hash: &TokenHash) -> Result<Option<ResetToken>, StoreError> {
-        let row: Option<ResetRow> = self.table.get(&keys::reset(hash)).await?;
-        Ok(row.map(|row| row.into_token(hash)))
+    /// Finds a reset by its token, expired ones too.
+    ///
+    /// # Errors
+    /// If the table is unavailable.
+    pub async fn find_request(&self, token: &TokenHash) -> Result<Option<ResetRequest>, StoreError> {
+        let row: Option<ResetRow> = self.table.get(&keys::reset(token)).await?;
+        Ok(row.map(|row| row.into_request(token)))
     }
 
-    async fn reset_password(
+    /// Uses a token and replaces the user's password; the source network `network` becomes known to the account.
+    /// Rejected with [`AuthError::ResetToken`] if the token was used, has expired or was replaced, or the password was
+    /// changed since.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn reset_password(
         &self,
-        token: &ResetToken,
-        user: Id<User>,
+        request: &ResetRequest,
+        user: UserId,
         password_hash: &Secret,
+        network: &SourceNetwork,
         now: Timestamp,
-        along: &Along,
-    ) -> Result<(), StoreError<Spent>> {
+    ) -> Result<Change<(), AuthError>, StoreError> {
+        let rejected = OnFailure::Rejected(AuthError::ResetToken);
         let mut transaction = Transaction::new();
-        let used = Change {
-            key: keys::reset(&token.hash),
+        let used = RowChange {
+            key: keys::reset(&request.token),
             update: String::new(),
-            condition: GOOD_TOKEN,
+            condition: NOT_EXPIRED,
             values: vec![(":now", number(now.as_seconds()))],
         };
-        transaction.delete(Action::Token, &self.table, used)?;
-        let newest = Change {
-            key: keys::requests(&token.email),
+        transaction.delete(rejected, &self.table, used)?;
+        let newest = RowChange {
+            key: keys::requests(&request.email, Some(&request.network)),
             update: "REMOVE #token SET #version = #version + :one".to_owned(),
             condition: NEWEST_TOKEN,
-            values: vec![(":token", text(token.hash.as_str())), (":one", number(1))],
+            values: vec![(":token", text(request.token.as_str())), (":one", number(1))],
         };
-        transaction.update(Action::Requests, &self.table, newest)?;
-        let changed = Change {
+        transaction.update(rejected, &self.table, newest)?;
+        let changed = RowChange {
             key: keys::user(user),
             update: "SET #password_hash = :password_hash, #updated_at = :now".to_owned(),
-            condition: THERE,
-            values: vec![(":password_hash", text(password_hash.expose())), (":now", text(now))],
+            condition: UNCHANGED_SINCE,
+            values: vec![
+                (":password_hash", text(password_hash.expose())),
+                (":now", text(now)),
+                (":made_at", text(request.created_at)),
+            ],
         };
-        transaction.update(Action::User, &self.table, changed)?;
-        transaction.delete(Action::Attempts, &self.table, forgotten(&Target::User(token.email.clone())))?;
-        self.add_answer(&mut transaction, along)?;
-        transaction.commit(&self.table).await.map_err(|error| {
-            if error.failed(&Action::Answer) {
-                StoreError::Answered
-            } else if error.failed(&Action::Token) {
-                StoreError::Conflict(Spent)
-            } else {
-                only(error, Action::Requests, Spent)
+        transaction.update(rejected, &self.table, changed)?;
+        let counter = Counter::Login(request.email.clone(), network.clone());
+        self.settle_success(&mut transaction, OnFailure::Bug, &counter, now)?;
+        Ok(Change::new((), transaction))
+    }
+
+    /// Puts a row over the version that was read.
+    fn put_over(
+        &self,
+        transaction: &mut Actions,
+        row: &impl serde::Serialize,
+        over: u64,
+    ) -> Result<(), StoreError> {
+        match over {
+            0 => transaction.put(OnFailure::Stale, &self.table, row, ABSENT),
+            version => {
+                let values = vec![(":version", number(version))];
+                transaction.put_with(OnFailure::Stale, &self.table, row, SAME_VERSION, values)
             }
-        })
+        }
     }
 }

@@ -1,24 +1,19 @@
 //! Rows of the auth table.
 
 use erp_aws::Key;
-use erp_contracts::StoreError;
-use erp_domain::identity::{self, Role};
-use erp_domain::{Email, Id, Timestamp};
+use erp_domain::identity::Role;
+use erp_domain::{EmailAddress, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::keys;
-use crate::access::Requests;
-use crate::attempts::Attempts;
-use crate::ports::{ResetRequest, ResetToken, Target, Versioned};
-use crate::secret::{Secret, TokenHash};
-use crate::user::{Account, User};
+use super::{Counter, ResetRequest, Versioned, keys};
+use crate::domain::{Account, Allowance, Attempts, Secret, SourceNetwork, TokenHash, User};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct UserRow {
     pk: String,
     sk: String,
-    id: Id<identity::User>,
-    email: Email,
+    id: UserId,
+    email: EmailAddress,
     role: Role,
     password_hash: Secret,
     created_at: Timestamp,
@@ -41,16 +36,16 @@ impl From<UserRow> for Account {
     }
 }
 
-/// Holds a unique value for a user.
+/// Reserves a unique value for a user.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct GuardRow {
     pk: String,
     sk: String,
-    pub(super) id: Id<identity::User>,
+    pub(super) id: UserId,
 }
 
 impl GuardRow {
-    pub(super) fn new(key: Key, id: Id<identity::User>) -> Self {
+    pub(super) fn new(key: Key, id: UserId) -> Self {
         Self { pk: key.pk, sk: key.sk, id }
     }
 }
@@ -61,26 +56,31 @@ pub(super) struct AttemptsRow {
     sk: String,
     failures: u32,
     failed_at: Timestamp,
-    in_flight: u32,
+    /// Negative if an attempt was settled after it had been counted as failed.
+    in_flight: i64,
     begun_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    succeeded_at: Option<Timestamp>,
     version: u64,
-    /// Seconds since the epoch: the table's TTL attribute. What expires late does no harm, the rules ask the clock.
+    /// Seconds since the epoch: the table's TTL attribute. TTL deletes late; the rules compare the time themselves.
     expires_at: i64,
 }
 
 impl AttemptsRow {
-    pub(super) fn new(target: &Target, attempts: &Attempts, version: u64) -> Self {
-        let Key { pk, sk } = keys::attempts(target);
-        let &Attempts { failures, failed_at, in_flight, begun_at } = attempts;
-        let expires_at = attempts.forgotten_at().as_seconds();
-        Self { pk, sk, failures, failed_at, in_flight, begun_at, version, expires_at }
+    pub(super) fn new(counter: &Counter, attempts: &Attempts, version: u64) -> Self {
+        let Key { pk, sk } = keys::attempts(counter);
+        let &Attempts { failures, failed_at, in_flight, begun_at, succeeded_at } = attempts;
+        let expires_at = attempts.forgotten_at(counter.limits()).as_seconds();
+        let in_flight = i64::from(in_flight);
+        Self { pk, sk, failures, failed_at, in_flight, begun_at, succeeded_at, version, expires_at }
     }
 }
 
 impl From<AttemptsRow> for Versioned<Attempts> {
     fn from(row: AttemptsRow) -> Self {
-        let AttemptsRow { failures, failed_at, in_flight, begun_at, version, .. } = row;
-        Self { value: Attempts { failures, failed_at, in_flight, begun_at }, version }
+        let AttemptsRow { failures, failed_at, in_flight, begun_at, succeeded_at, version, .. } = row;
+        let in_flight = u32::try_from(in_flight).unwrap_or(0);
+        Self { value: Attempts { failures, failed_at, in_flight, begun_at, succeeded_at }, version }
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) struct RequestsRow {
     sk: String,
     count: u32,
     since: Timestamp,
-    /// The newest token, until it is used.
+    /// The newest token of the source network, until it is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<TokenHash>,
     version: u64,
@@ -99,23 +99,21 @@ pub(super) struct RequestsRow {
 }
 
 impl RequestsRow {
-    pub(super) fn new(request: &ResetRequest, version: u64) -> Self {
-        let Key { pk, sk } = keys::requests(&request.email);
-        Self {
-            pk,
-            sk,
-            count: request.requests.count,
-            since: request.requests.since,
-            token: Some(request.token.clone()),
-            version,
-            expires_at: request.expires_at.as_seconds(),
-        }
+    pub(super) fn new(
+        request: &ResetRequest,
+        key: Key,
+        allowance: &Versioned<Allowance>,
+        token: Option<&TokenHash>,
+    ) -> Self {
+        let Versioned { value: Allowance { count, since }, version } = *allowance;
+        let expires_at = request.expires_at.as_seconds();
+        Self { pk: key.pk, sk: key.sk, count, since, token: token.cloned(), version: version + 1, expires_at }
     }
 }
 
-impl From<RequestsRow> for Versioned<Requests> {
+impl From<RequestsRow> for Versioned<Allowance> {
     fn from(row: RequestsRow) -> Self {
-        Self { value: Requests { count: row.count, since: row.since }, version: row.version }
+        Self { value: Allowance { count: row.count, since: row.since }, version: row.version }
     }
 }
 
@@ -123,42 +121,45 @@ impl From<RequestsRow> for Versioned<Requests> {
 pub(super) struct ResetRow {
     pk: String,
     sk: String,
-    email: Email,
+    email: EmailAddress,
+    network: SourceNetwork,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    user_id: Option<Id<identity::User>>,
+    user_id: Option<UserId>,
+    created_at: Timestamp,
     expires_at: i64,
 }
 
 impl From<&ResetRequest> for ResetRow {
     fn from(request: &ResetRequest) -> Self {
-        let Key { pk, sk } = keys::reset(&request.token);
-        let expires_at = request.expires_at.as_seconds();
-        Self { pk, sk, email: request.email.clone(), user_id: request.user, expires_at }
+        let ResetRequest { email, network, user, token, created_at, expires_at } = request.clone();
+        let Key { pk, sk } = keys::reset(&token);
+        Self { pk, sk, email, network, user_id: user, created_at, expires_at: expires_at.as_seconds() }
     }
 }
 
 impl ResetRow {
-    pub(super) fn into_token(self, hash: &TokenHash) -> ResetToken {
-        let expires_at = Timestamp::from_millis(self.expires_at.saturating_mul(1000));
-        ResetToken { hash: hash.clone(), email: self.email, user: self.user_id, expires_at }
+    pub(super) fn into_request(self, token: &TokenHash) -> ResetRequest {
+        let Self { email, network, user_id: user, created_at, expires_at, .. } = self;
+        let expires_at = Timestamp::from_millis(expires_at.saturating_mul(1000));
+        ResetRequest { email, network, user, token: token.clone(), created_at, expires_at }
     }
 }
 
-/// As large as the event that is not there.
+/// A row of the size of the event that is not written.
 #[derive(Debug, Serialize)]
-pub(super) struct NobodyRow {
+pub(super) struct PlaceholderRow {
     pk: String,
     sk: String,
     event: String,
     expires_at: i64,
 }
 
-impl NobodyRow {
-    pub(super) fn new<C>(request: &ResetRequest) -> Result<Self, StoreError<C>> {
-        /// About the length of a `auth.password.reset_requested`, without the address.
+impl From<&ResetRequest> for PlaceholderRow {
+    fn from(request: &ResetRequest) -> Self {
+        /// Approximate length of an `auth.password.reset_requested` without the address.
         const EVENT_BYTES: usize = 480;
-        let Key { pk, sk } = keys::nobody(&request.token);
+        let Key { pk, sk } = keys::placeholder(&request.token);
         let event = "-".repeat(EVENT_BYTES + 2 * request.email.as_str().len());
-        Ok(Self { pk, sk, event, expires_at: request.expires_at.as_seconds() })
+        Self { pk, sk, event, expires_at: request.expires_at.as_seconds() }
     }
 }

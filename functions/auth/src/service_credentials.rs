@@ -1,52 +1,50 @@
-//! Other programs, by their names and secrets.
+//! Names and secrets of other programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use erp_domain::Invalid;
+use erp_domain::ValidationError;
+use erp_domain::text::single_line;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::secret::Secret;
+use crate::domain::Secret;
 
-/// The shortest secret accepted: it is not typed by people, so it need not be short.
+/// Minimum length of a secret, in bytes. Secrets are random and not typed by people.
 const MIN_SECRET_BYTES: usize = 16;
-/// The longest name of a service, in characters.
+/// Maximum length of a service name, in characters.
 pub const MAX_NAME_CHARACTERS: usize = 100;
 
-/// The services that get tokens. Only digests are kept, of names and secrets alike: they all have one length, so
-/// that comparing tells nothing by its time.
+/// The services that get tokens, as digests of names and secrets. All digests have one length, so the duration of a
+/// comparison reveals nothing.
 #[derive(Clone)]
 pub struct ServiceCredentials(Vec<([u8; 32], [u8; 32])>);
 
 impl ServiceCredentials {
-    /// Reads a JSON object of names and secrets.
+    /// Parses a JSON object of names and secrets.
     ///
     /// # Errors
-    /// When it is none, or a secret is too short. Tells names, never secrets.
-    pub fn from_json(json: &str) -> Result<Self, Invalid> {
-        // The parser's own words could quote the text.
+    /// If it is not such an object, a name is invalid or a secret too short. The error may contain names, never secrets.
+    pub fn from_json(json: &str) -> Result<Self, ValidationError> {
+        // The parser's message could quote the text.
         let services: BTreeMap<String, Secret> = serde_json::from_str(json)
-            .map_err(|_| Invalid::new("must be a JSON object of service names and secrets"))?;
+            .map_err(|_| ValidationError::new("must be a JSON object of service names and secrets"))?;
         let digests = services.into_iter().map(|(name, secret)| {
-            if name.is_empty() || name.chars().count() > MAX_NAME_CHARACTERS {
-                return Err(Invalid::new(format!(
-                    "has a service name that is empty or longer than {MAX_NAME_CHARACTERS} characters"
-                )));
-            }
+            let name = single_line(&name, 1, MAX_NAME_CHARACTERS)
+                .map_err(|error| ValidationError::new(format!("has a service name that {error}")))?;
             if secret.expose().len() < MIN_SECRET_BYTES {
                 let reason = format!("has a secret of less than {MIN_SECRET_BYTES} bytes, for {name}");
-                return Err(Invalid::new(reason));
+                return Err(ValidationError::new(reason));
             }
             Ok((Secret::new(name).digest(), secret.digest()))
         });
         Ok(Self(digests.collect::<Result<_, _>>()?))
     }
 
-    /// Whether this is the secret of that service. Every service is looked at, whatever is found.
+    /// Returns whether the secret is that of the service. Compares with every service, whatever matches.
     pub fn verify(&self, name: &str, secret: &Secret) -> bool {
         let given = (Secret::new(name).digest(), secret.digest());
-        let fits = |(name, secret): &([u8; 32], [u8; 32])| name.ct_eq(&given.0) & secret.ct_eq(&given.1);
-        self.0.iter().map(fits).fold(Choice::from(0), |found, fits| found | fits).into()
+        let matches = |(name, secret): &([u8; 32], [u8; 32])| name.ct_eq(&given.0) & secret.ct_eq(&given.1);
+        self.0.iter().map(matches).fold(Choice::from(0), |found, matches| found | matches).into()
     }
 }
 
@@ -61,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_is_known_by_its_own_secret_only() {
+    fn a_service_is_recognised_by_its_own_secret_only() {
         let json = r#"{"reports":"0123456789abcdef","shipping":"fedcba9876543210"}"#;
         let services = ServiceCredentials::from_json(json).unwrap();
         let verify = |name: &str, secret: &str| services.verify(name, &Secret::new(secret));
@@ -72,17 +70,17 @@ mod tests {
             ("reports", "0123456789abcde"),
             ("reports", ""),
             ("Reports", "0123456789abcdef"),
-            ("nobody", "0123456789abcdef"),
+            ("unknown", "0123456789abcdef"),
             ("", ""),
         ] {
             assert!(!verify(name, secret), "{name} {secret}");
         }
-        let nobody = ServiceCredentials::from_json("{}").unwrap();
-        assert!(!nobody.verify("", &Secret::new("")));
+        let none = ServiceCredentials::from_json("{}").unwrap();
+        assert!(!none.verify("", &Secret::new("")));
     }
 
     #[test]
-    fn a_refusal_never_shows_a_secret() {
+    fn an_error_never_shows_a_secret() {
         for json in
             ["hunter2", r#"["hunter2"]"#, r#"{"a":"hunter2"}"#, r#"{"a":["hunter2"]}"#, r#"{"":"hunter2"}"#]
         {

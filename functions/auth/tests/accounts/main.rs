@@ -1,41 +1,46 @@
-//! The service as API Gateway sees it, over an embedded DynamoDB.
+//! The service as API Gateway calls it, over an embedded DynamoDB.
 
 mod conditions;
 mod expired;
+mod lockout;
 mod login;
 mod register;
 mod reset;
 mod secrets;
 mod service_token;
+mod text;
 
 use std::sync::Arc;
 
+use auth::config::{Config, Dependencies, build};
+use auth::domain::Pseudonyms;
+use auth::randomness::OsRandomness;
+use auth::store::AuthStore;
 use axum::Router;
 use erp_auth::Tokens;
 use erp_aws::Table;
-use erp_domain::Clock;
 use erp_domain::identity::{Caller, Role};
-use erp_domain::ports::RandomIds;
-use erp_testkit::{ApiAnswer, ApiRequest, Dynamo, TestClock};
+use erp_domain::time::RandomIds;
+use erp_domain::{Clock, Settings};
+use erp_testkit::{ApiRequest, ApiResponse, Dynamo, TestClock};
 use serde_json::{Value, json};
-
-use crate::config::{Config, World, assemble};
-use crate::ports::OsRandomness;
-use crate::store::DynamoStore;
 
 const PASSWORD: &str = "correct horse";
 const SERVICE_SECRET: &str = "0123456789abcdef";
 
-/// One platform.
-struct Platform {
+/// The service with its table.
+struct TestService {
     dynamo: Dynamo,
     table: Table,
     clock: Arc<TestClock>,
     router: Router,
     tokens: Tokens,
+    pseudonyms: Pseudonyms,
+    /// The address that requests come from.
+    source_ip: String,
 }
 
-impl Platform {
+impl TestService {
     async fn open() -> Self {
         Self::start("open", "expose").await
     }
@@ -51,9 +56,23 @@ impl Platform {
         Self::over(dynamo, table, clock, registration, reset_tokens)
     }
 
-    /// The same platform, deployed again with other parameters.
+    /// The same service, deployed again with other parameters.
     fn redeployed(&self, registration: &str, reset_tokens: &str) -> Self {
         Self::over(self.dynamo.clone(), self.table.clone(), self.clock.clone(), registration, reset_tokens)
+    }
+
+    /// The same service, called from another address.
+    fn from(&self, source_ip: &str) -> Self {
+        let Self { dynamo, table, clock, router, tokens, pseudonyms, .. } = self;
+        Self {
+            dynamo: dynamo.clone(),
+            table: table.clone(),
+            clock: clock.clone(),
+            router: router.clone(),
+            tokens: tokens.clone(),
+            pseudonyms: pseudonyms.clone(),
+            source_ip: source_ip.to_owned(),
+        }
     }
 
     fn over(
@@ -63,7 +82,7 @@ impl Platform {
         registration: &str,
         reset_tokens: &str,
     ) -> Self {
-        let config = Config::read(|name| {
+        let settings = Settings::new(|name| {
             Some(match name {
                 "JWT_KEYS" => json!({"kid": "k1", "key": "k".repeat(40)}).to_string(),
                 "REGISTRATION" => registration.to_owned(),
@@ -72,45 +91,48 @@ impl Platform {
                 other => other.to_owned(),
             })
         });
-        let config = config.unwrap();
-        let tokens = config.tokens.clone();
-        let store = DynamoStore::new(table.clone());
-        let world =
-            World { clock: clock.clone(), ids: Arc::new(RandomIds), randomness: Arc::new(OsRandomness) };
-        let router = assemble(config, store, world).into_router();
-        Self { dynamo, table, clock, router, tokens }
+        let config = Config::read(&settings).unwrap();
+        let (tokens, pseudonyms) = (config.tokens.clone(), config.pseudonyms.clone());
+        let (ids, randomness) = (Arc::new(RandomIds), Arc::new(OsRandomness));
+        let dependencies = Dependencies { clock: clock.clone(), ids, randomness };
+        let router = build(config, AuthStore::new(table.clone()), dependencies).into_router();
+        Self { dynamo, table, clock, router, tokens, pseudonyms, source_ip: "127.0.0.1".to_owned() }
     }
 
-    async fn send(&self, request: ApiRequest) -> ApiAnswer {
-        request.send(&self.router).await
+    async fn send(&self, request: ApiRequest) -> ApiResponse {
+        request.from_address(&self.source_ip).send(&self.router).await
     }
 
-    async fn post(&self, what: &str, body: Value) -> ApiAnswer {
-        self.send(post(what, &body)).await
+    async fn post(&self, route: &str, body: Value) -> ApiResponse {
+        self.send(post(route, &body)).await
     }
 
-    async fn register(&self, email: &str) -> ApiAnswer {
+    async fn register(&self, email: &str) -> ApiResponse {
         self.post("register", new_user(email, "inventory_manager")).await
     }
 
-    async fn login(&self, email: &str, password: &str) -> ApiAnswer {
+    async fn login(&self, email: &str, password: &str) -> ApiResponse {
         self.post("login", json!({"email": email, "password": password})).await
     }
 
-    async fn forgot(&self, email: &str) -> ApiAnswer {
+    async fn forgot(&self, email: &str) -> ApiResponse {
         self.post("forgot-password", json!({"email": email})).await
     }
 
-    /// Asks for a reset and gives the token.
+    /// Requests a reset and returns the token.
     async fn reset_token(&self, email: &str) -> String {
         self.forgot(email).await.data()["reset_token"].as_str().unwrap().to_owned()
     }
 
-    async fn reset(&self, token: &str, password: &str) -> ApiAnswer {
+    async fn reset(&self, token: &str, password: &str) -> ApiResponse {
         self.post("reset-password", json!({"reset_token": token, "new_password": password})).await
     }
 
-    /// An `Authorization` header for a caller.
+    async fn service_token(&self, name: &str, secret: &str) -> ApiResponse {
+        self.post("service-token", json!({"service_name": name, "service_secret": secret})).await
+    }
+
+    /// Returns an `Authorization` header for a caller.
     fn bearer(&self, caller: &Caller) -> String {
         let (token, _) = self.tokens.sign(caller, uuid::Uuid::nil(), self.clock.now()).unwrap();
         format!("Bearer {token}")
@@ -120,13 +142,13 @@ impl Platform {
         self.bearer(&erp_testkit::request::user(role))
     }
 
-    /// Every row of the table, as text.
+    /// Returns every row of the table, as text.
     async fn dump(&self) -> Vec<String> {
         let scan = self.table.client.scan().table_name("auth").send().await.unwrap();
         scan.items.unwrap_or_default().iter().map(|row| format!("{row:?}")).collect()
     }
 
-    /// The events that wait to be published, oldest first.
+    /// Returns the events that are not published yet, oldest first.
     async fn events(&self) -> Vec<Value> {
         let scan = self.table.client.scan().table_name("auth").index_name("outbox").send().await.unwrap();
         let rows = scan.items.unwrap_or_default();
@@ -137,17 +159,17 @@ impl Platform {
     }
 }
 
-fn post(what: &str, body: &Value) -> ApiRequest {
-    ApiRequest::new("POST", &format!("/api/auth/{what}")).json(body)
+fn post(route: &str, body: &Value) -> ApiRequest {
+    ApiRequest::new("POST", &format!("/api/auth/{route}")).json(body)
 }
 
 fn new_user(email: &str, role: &str) -> Value {
     json!({"email": email, "password": PASSWORD, "role": role})
 }
 
-/// The statuses of answers, in order.
-fn statuses(answers: &[ApiAnswer]) -> Vec<u16> {
-    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+/// Returns the statuses of responses, sorted.
+fn statuses(responses: &[ApiResponse]) -> Vec<u16> {
+    let mut statuses: Vec<u16> = responses.iter().map(|response| response.status).collect();
     statuses.sort_unstable();
     statuses
 }

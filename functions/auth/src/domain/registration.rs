@@ -1,0 +1,73 @@
+//! Registration: who may register whom.
+
+use std::str::FromStr;
+
+use erp_domain::ValidationError;
+use erp_domain::identity::{Caller, Role};
+
+use super::AuthError;
+
+/// The deployment's rule of registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Anyone registers, with any role: for demonstrations.
+    Open,
+    /// The first user registers; after that only finance managers register others.
+    Closed,
+}
+
+impl FromStr for Registration {
+    type Err = ValidationError;
+    fn from_str(text: &str) -> Result<Self, ValidationError> {
+        match text {
+            "open" => Ok(Self::Open),
+            "closed" => Ok(Self::Closed),
+            _ => Err(ValidationError::new("must be open or closed")),
+        }
+    }
+}
+
+impl Registration {
+    /// Returns the role of the new user. `registrar` is the authenticated caller, `first` whether there is no user yet.
+    ///
+    /// # Errors
+    /// [`AuthError::NotLoggedIn`] or [`AuthError::NotAllowed`] if registration is closed to the caller.
+    pub fn role(self, registrar: Option<&Caller>, first: bool, requested: Role) -> Result<Role, AuthError> {
+        match (self, registrar.map(Caller::role)) {
+            (Self::Open, _) => Ok(requested),
+            // The first user must be able to register the others.
+            (Self::Closed, None) if first => Ok(Role::FinanceManager),
+            (Self::Closed, None) => Err(AuthError::NotLoggedIn),
+            (Self::Closed, Some(Some(Role::FinanceManager))) => Ok(requested),
+            (Self::Closed, Some(Some(Role::InventoryManager) | None)) => Err(AuthError::NotAllowed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closed_registration_admits_the_first_user_and_finance_managers() {
+        use Registration::{Closed, Open};
+        use Role::{FinanceManager, InventoryManager};
+        let finance = erp_testkit::request::user(FinanceManager);
+        let inventory = erp_testkit::request::user(InventoryManager);
+        let service = Caller::Service { name: "reports".into() };
+        for (registration, registrar, first, role) in [
+            (Open, None, true, Ok(InventoryManager)),
+            (Open, None, false, Ok(InventoryManager)),
+            (Closed, None, true, Ok(FinanceManager)),
+            (Closed, None, false, Err(AuthError::NotLoggedIn)),
+            (Closed, Some(&finance), false, Ok(InventoryManager)),
+            (Closed, Some(&inventory), false, Err(AuthError::NotAllowed)),
+            (Closed, Some(&inventory), true, Err(AuthError::NotAllowed)),
+            (Closed, Some(&service), false, Err(AuthError::NotAllowed)),
+            (Closed, Some(&service), true, Err(AuthError::NotAllowed)),
+        ] {
+            let found = registration.role(registrar, first, InventoryManager);
+            assert_eq!(found, role, "{registration:?} {registrar:?} first: {first}");
+        }
+    }
+}

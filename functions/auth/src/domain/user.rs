@@ -1,0 +1,48 @@
+//! Users and their accounts.
+
+use erp_domain::identity::{Caller, Role};
+use erp_domain::{EmailAddress, Timestamp, UserId};
+
+use super::{NewPassword, Secret};
+
+/// A user, without credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The user's id.
+    pub id: UserId,
+    /// Unique among users.
+    pub email: EmailAddress,
+    /// The user's role.
+    pub role: Role,
+    /// Time of registration.
+    pub created_at: Timestamp,
+    /// Time of the last change of the password.
+    pub updated_at: Timestamp,
+}
+
+impl User {
+    /// Returns the caller that the user's tokens identify.
+    pub fn caller(&self) -> Caller {
+        Caller::User { id: self.id, email: self.email.clone(), role: self.role }
+    }
+}
+
+/// A user with the hash of the password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The user.
+    pub user: User,
+    /// The hash of the password, as a PHC string.
+    pub password_hash: Secret,
+}
+
+/// A user to be registered.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// The e-mail address.
+    pub email: EmailAddress,
+    /// The password.
+    pub password: NewPassword,
+    /// The requested role.
+    pub role: Role,
+}
