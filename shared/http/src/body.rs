@@ -285,19 +285,7 @@ impl<'a, 'e> Fields<'a, 'e> {
             return Some(None);
         };
         let read = match value {
-            Json::Number(text) => match text.parse::<i64>() {
-                Ok(number) => read(number),
-                // An integer beyond `i64` is rejected by the bounds of its type.
-                Err(_) if text.bytes().all(|b| b.is_ascii_digit()) => read(i64::MAX),
-                Err(_)
-                    if text
-                        .strip_prefix('-')
-                        .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())) =>
-                {
-                    read(i64::MIN)
-                }
-                Err(_) => Err(ValidationError::new("must be a whole number, without decimals or exponent")),
-            },
+            Json::Number(text) => integer(text).and_then(read),
             other => Err(other.is_not("a whole number")),
         };
         self.note(name, read).map(Some)
@@ -369,6 +357,20 @@ impl<'a, 'e> Fields<'a, 'e> {
             .collect();
         read.into_iter().collect()
     }
+}
+
+/// Parses an integer as JSON Schema defines it: `20.0` is one, too. An integer beyond `i64` becomes the closest bound,
+/// which the bounds of its type reject.
+fn integer(text: &str) -> Result<i64, ValidationError> {
+    let text = match text.split_once('.') {
+        Some((integer, fraction)) if fraction.bytes().all(|b| b == b'0') => integer,
+        _ => text,
+    };
+    let (digits, bound) = text.strip_prefix('-').map_or((text, i64::MAX), |digits| (digits, i64::MIN));
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(ValidationError::new("must be a whole number, without decimals or exponent"));
+    }
+    Ok(text.parse().unwrap_or(bound))
 }
 
 fn child(pointer: &str, name: &str) -> String {
@@ -450,6 +452,18 @@ mod tests {
                 errors(&format!(r#"{{"name":"a","lines":[{{"quantity":1,"price":{price}}}]}}"#)).len(),
                 1
             );
+        }
+    }
+
+    #[test]
+    fn an_integer_may_have_a_zero_fraction_and_no_exponent() {
+        let quantity = |number: &str| format!(r#"{{"name":"a","lines":[{{"quantity":{number}}}]}}"#);
+        for number in ["20", "20.0", "20.000"] {
+            let form: Form = read(quantity(number).as_bytes()).unwrap();
+            assert_eq!(form.lines[0].quantity.get(), 20, "{number}");
+        }
+        for number in ["2e1", "20.5", "20.0e0", "-1.0", "-99999999999999999999"] {
+            assert_eq!(errors(&quantity(number)).len(), 1, "{number}");
         }
     }
 

@@ -6,7 +6,7 @@ use strum::VariantArray;
 use utoipa::PartialSchema;
 use utoipa::openapi::info::{Contact, License};
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::server::ServerBuilder;
 use utoipa::openapi::tag::TagBuilder;
@@ -117,15 +117,20 @@ fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<
         Some(Access::Public) => "Public: no token is needed.",
         None => "",
     };
-    {
-        let text = operation.description.take().unwrap_or_default();
-        operation.description = Some(format!("{text}\n\n{allowed}").trim().to_owned());
-    }
+    let description = format!("{}\n\n{allowed}", operation.description.as_deref().unwrap_or(""));
+    operation.description = Some(description.trim().to_owned());
     if !path.starts_with("/api/") {
         errors(operation, &[429]);
         return;
     }
     add_envelope(operation);
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        for content in body.content.values_mut() {
+            if let RefOr::T(content) = content {
+                content.schema = content.schema.take().map(without_null);
+            }
+        }
+    }
     let mut statuses = vec![400, 405, 429, 500, 503];
     if !public {
         statuses.extend([401, 403]);
@@ -140,13 +145,30 @@ fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<
         let text = "Repeating a request with its key returns the first response again, for 24 hours.";
         header(operation, "Idempotency-Key", text, key);
     }
-    if method == "PUT" || (method == "POST" && path.contains("{id}")) {
+    if ["PUT", "DELETE"].contains(&method) || (method == "POST" && path.contains("{id}")) {
         statuses.push(412);
         let tags = ObjectBuilder::new().schema_type(Type::String);
         let tags = tags.pattern(Some(r#"^(\*|"[0-9]+"(, ?"[0-9]+")*)$"#));
         header(operation, "If-Match", "The expected version, as in ETag; 412 if it is another.", tags);
     }
     errors(operation, &statuses);
+}
+
+/// The schema of a body that may be absent. utoipa documents it as "null or the object", but `null` is rejected.
+fn without_null(schema: RefOr<Schema>) -> RefOr<Schema> {
+    let is_null = |item: &RefOr<Schema>| {
+        matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null))
+    };
+    match schema {
+        RefOr::T(Schema::OneOf(mut one_of)) if one_of.items.iter().any(is_null) => {
+            one_of.items.retain(|item| !is_null(item));
+            match one_of.items.len() {
+                1 => one_of.items.remove(0),
+                _ => RefOr::T(Schema::OneOf(one_of)),
+            }
+        }
+        schema => schema,
+    }
 }
 
 fn errors(operation: &mut Operation, statuses: &[u16]) {
