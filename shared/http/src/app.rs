@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{ALLOW, CONTENT_LENGTH, LOCATION};
+use axum::http::header::{ALLOW, CONTENT_LENGTH, HOST, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +13,8 @@ use erp_auth::{Verified, context};
 use erp_aws::error_chain;
 use erp_contracts::Cause;
 use erp_domain::{Clock, Settings};
-use lambda_http::request::RequestContext;
+use lambda_http::LambdaEvent;
+use lambda_http::request::{LambdaRequest, RequestContext};
 use tracing::Instrument;
 
 use crate::body::{MAX_BODY_BYTES, too_large};
@@ -105,8 +106,24 @@ impl App {
     /// # Errors
     /// If the runtime fails.
     pub async fn run(self) -> Result<(), lambda_http::Error> {
-        lambda_http::run(self.into_router()).await
+        let service = lambda_http::Adapter::from(self.into_router());
+        let service = tower::util::MapRequest::new(service, |event: LambdaEvent<LambdaRequest>| {
+            LambdaEvent { payload: keep_repeated_headers(event.payload), ..event }
+        });
+        lambda_http::lambda_runtime::run(service).await
     }
+}
+
+/// Keeps all values of a repeated request header, so that the service sees what the client sent. `lambda_http` merges
+/// `headers`, which has only the last value, over `multiValueHeaders`.
+pub fn keep_repeated_headers(mut event: LambdaRequest) -> LambdaRequest {
+    if let LambdaRequest::ApiGatewayV1(request) = &mut event {
+        // `lambda_http` reads the host from `headers`.
+        for name in request.multi_value_headers.keys().filter(|name| **name != HOST) {
+            request.headers.remove(name);
+        }
+    }
+    event
 }
 
 /// Routes `/api/items/` as `/api/items`.

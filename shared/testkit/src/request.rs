@@ -5,7 +5,9 @@ use axum::http::HeaderMap;
 use erp_auth::{Verified, context};
 use erp_domain::identity::{Caller, Role};
 use erp_domain::{EmailAddress, Id, Timestamp};
+use erp_http::app::keep_repeated_headers;
 use http_body_util::BodyExt;
+use lambda_http::request::LambdaRequest;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -199,7 +201,8 @@ impl ApiRequest {
 
 /// Sends the event of a request to a router the way Lambda does.
 pub async fn send_event(event: &Value, router: &Router) -> ApiResponse {
-    let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+    let event: LambdaRequest = serde_json::from_str(&event.to_string()).unwrap();
+    let request: lambda_http::Request = keep_repeated_headers(event).into();
     let (parts, body) = request.into_parts();
     let request = axum::http::Request::from_parts(parts, axum::body::Body::new(body));
     let response = router.clone().oneshot(request).await.unwrap();

@@ -173,3 +173,33 @@ async fn a_response_is_stored_once_until_it_expires() {
     let expired = committer.commit(&write("b"), || decide("d@example.com"), render).await.unwrap();
     assert!(!expired.replayed);
 }
+
+/// Every attempt loads a version that a concurrent update replaces before the transaction.
+#[tokio::test]
+async fn a_change_that_loses_every_attempt_is_contended_and_binds_no_key() {
+    let store = store().await;
+    let contact = customer(Uuid::now_v7(), "a@example.com");
+    insert(&store, &contact, &new_event(&contact)).await.unwrap();
+    let committer = Committer::new(store.table().clone(), Arc::new(SystemClock), Arc::new([]));
+    let key = IdempotencyKey { key: "key".into(), scope: "scope".into(), request: "request".into() };
+    let write = WriteRequest { key: Some(key), ..WriteRequest::default() };
+    let render = |contact: &Contact| {
+        let body = contact.version().to_string();
+        Ok(StoredResponse { status: 200, body, etag: None, location: None })
+    };
+    let decide =
+        async |concurrent: bool| -> Result<Change<Contact, ContactError>, ServiceError<ContactError>> {
+            let old = store.find(contact.kind(), contact.id()).await?.unwrap();
+            let new = changed(&old, "a@example.com");
+            if concurrent {
+                replace(&store, &old, &new, &new_event(&new)).await.unwrap();
+            }
+            Ok(store.replace(&old, &new, &new_event(&new))?)
+        };
+    let lost = committer.commit(&write, || decide(true), render).await;
+    assert!(matches!(lost, Err(ServiceError::Contended)), "{lost:?}");
+    let attempts = store.find(contact.kind(), contact.id()).await.unwrap().unwrap().version() - 1;
+    assert_eq!(attempts, 8, "bounded");
+    let retried = committer.commit(&write, || decide(false), render).await.unwrap();
+    assert_eq!((retried.replayed, retried.response.body.as_str()), (false, "10"));
+}

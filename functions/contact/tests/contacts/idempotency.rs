@@ -79,7 +79,7 @@ async fn an_expired_response_is_not_replayed_while_its_row_still_exists() {
     let created = create().await;
     assert_eq!((created.status, created.header("idempotent-replayed")), (201, None));
     let replayed = create().await;
-    assert_eq!((replayed.text, replayed.header("idempotent-replayed")), (created.text, Some("true")));
+    assert_eq!((&replayed.text, replayed.header("idempotent-replayed")), (&created.text, Some("true")));
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn an_update_that_loses_against_concurrent_ones_is_a_503_and_succeeds_when
         let body = json!({"name": format!("n{n}"), "email": "orders@acme.example"});
         ApiRequest::inventory("PUT", &path).header("Idempotency-Key", n).json(&body)
     };
-    let mut pending: Vec<_> = (0..60).map(put).collect();
+    let mut pending: Vec<_> = (0..20).map(put).collect();
     while !pending.is_empty() {
         let responses =
             futures_util::future::join_all(pending.iter().map(|request| request.send(&router))).await;
@@ -179,5 +179,5 @@ async fn an_update_that_loses_against_concurrent_ones_is_a_503_and_succeeds_when
         pending = lost;
     }
     let current = ApiRequest::inventory("GET", &path).send(&router).await;
-    assert_eq!(current.data()["version"], 61, "every update has one effect");
+    assert_eq!(current.data()["version"], 21, "every update has one effect");
 }
