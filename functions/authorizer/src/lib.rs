@@ -1,10 +1,10 @@
-//! The authorizer: a bearer token becomes a policy and the caller's context.
+//! The Lambda authorizer: turns a bearer token into a policy and the caller's context.
 //!
-//! API Gateway asks it before any route that is not public, and may use an answer again for the same token on every
-//! route, so the policy names all routes of the caller (`erp_auth::policy`). It has no SDK and no router: it is on
-//! the path of every request, and all it needs is a key and a clock.
+//! API Gateway invokes it for every route that is not public and caches the response by token, so the policy names all
+//! routes of the caller (`erp_auth::policy`). It has no SDK and no router: it is part of every request, and needs only
+//! keys and a clock.
 //!
-//! Whatever is wrong with a token, the answer is [`Unauthorized`] and nothing more; the reason is in the log.
+//! The response to an invalid token is [`Unauthorized`], whatever is wrong with it; the reason is in the log.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,21 @@ use erp_domain::Clock;
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-pub mod config;
 #[cfg(test)]
 mod tests;
 
-/// What API Gateway asks a `TOKEN` authorizer. Fields may be missing: that is a refusal, not a failure. It has no
-/// `Debug`, since it holds a token.
+/// The event of a `TOKEN` authorizer. A missing field makes the token invalid, it is not a failure. There is no `Debug`,
+/// because it contains a token.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
     /// The `Authorization` header, as the client sent it.
     pub authorization_token: Option<String>,
-    /// The method that the client called: it tells the API and the stage.
+    /// The ARN of the called method, which contains API and stage.
     pub method_arn: Option<String>,
 }
 
-/// What API Gateway wants to hear
+/// The output of a Lambda authorizer
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,8 +38,7 @@ pub struct Response {
     context: BTreeMap<&'static str, String>,
 }
 
-/// The token is not good. This one word as the error's message is what makes API Gateway answer 401; any other
-/// would be a 500.
+/// The token is invalid. API Gateway responds with 401 to exactly this error message, and with 500 to any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Unauthorized")]
 pub struct Unauthorized;
@@ -51,21 +49,21 @@ impl From<Unauthorized> for Diagnostic {
     }
 }
 
-/// Decides who calls and what they may do.
+/// Verifies the token and returns the caller's policy.
 ///
 /// # Errors
-/// When there is no token of this platform that is good now.
+/// If there is no valid token of this platform.
 pub fn authorize(tokens: &Tokens, clock: &dyn Clock, request: &Request) -> Result<Response, Unauthorized> {
     let method_arn = request.method_arn.as_deref().unwrap_or_default();
     let authorization = request.authorization_token.as_deref().unwrap_or_default();
-    let refuse = |reason: &dyn std::fmt::Display| {
-        tracing::info!(method_arn, %reason, "token refused");
+    let reject = |reason: &dyn std::fmt::Display| {
+        tracing::info!(method_arn, %reason, "token rejected");
         Unauthorized
     };
-    let token = token::bearer(authorization).ok_or_else(|| refuse(&"no bearer token"))?;
-    let verified = tokens.verify(token, clock.now()).map_err(|error| refuse(&error))?;
+    let token = token::bearer(authorization).ok_or_else(|| reject(&"no bearer token"))?;
+    let verified = tokens.verify(token, clock.now()).map_err(|error| reject(&error))?;
     let policy_document = policy::for_caller(method_arn, &verified.caller)
-        .ok_or_else(|| refuse(&"the method's ARN cannot be read"))?;
+        .ok_or_else(|| reject(&"the method's ARN is invalid"))?;
     Ok(Response {
         principal_id: verified.caller.subject(),
         policy_document,

@@ -1,8 +1,8 @@
-//! The authorizer as API Gateway sees it: JSON in, JSON out.
+//! The authorizer as API Gateway invokes it: JSON in, JSON out.
 
 use erp_auth::{Keyring, Tokens};
 use erp_domain::identity::{Caller, Role};
-use erp_domain::{Clock, Email, Id, Timestamp};
+use erp_domain::{Clock, EmailAddress, Id, Timestamp};
 use lambda_runtime::Diagnostic;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -12,8 +12,8 @@ use crate::{Request, Response, Unauthorized, authorize};
 const NOW: i64 = 1_800_000_000_000;
 const ARN: &str = "arn:aws:execute-api:us-east-1:123456789012:api/dev/GET/api/items";
 
-struct At(i64);
-impl Clock for At {
+struct FixedClock(i64);
+impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0)
     }
@@ -25,7 +25,7 @@ fn tokens(key: &str) -> Tokens {
 }
 
 fn user(role: Role) -> Caller {
-    Caller::User { id: Id::new(Uuid::nil()), email: Email::parse("ann@example.com").unwrap(), role }
+    Caller::User { id: Id::new(Uuid::nil()), email: EmailAddress::parse("ann@example.com").unwrap(), role }
 }
 
 fn token(tokens: &Tokens, caller: &Caller) -> String {
@@ -33,24 +33,24 @@ fn token(tokens: &Tokens, caller: &Caller) -> String {
     token
 }
 
-fn ask(header: &str, now: i64) -> Result<Value, Unauthorized> {
+fn authorize_header(header: &str, now: i64) -> Result<Value, Unauthorized> {
     let event = json!({"type": "TOKEN", "authorizationToken": header, "methodArn": ARN});
-    answer(event, now)
+    authorize_event(event, now)
 }
 
-fn answer(event: Value, now: i64) -> Result<Value, Unauthorized> {
+fn authorize_event(event: Value, now: i64) -> Result<Value, Unauthorized> {
     let request: Request = serde_json::from_value(event).unwrap();
-    let response: Response = authorize(&tokens("a"), &At(now), &request)?;
+    let response: Response = authorize(&tokens("a"), &FixedClock(now), &request)?;
     Ok(serde_json::to_value(response).unwrap())
 }
 
 #[test]
-fn a_good_token_becomes_a_policy_and_the_callers_context() {
-    let good = token(&tokens("a"), &user(Role::InventoryManager));
-    let answer = ask(&format!("bearer {good}"), NOW).unwrap();
-    assert_eq!(answer["principalId"], Uuid::nil().to_string());
-    assert_eq!(answer["policyDocument"]["Version"], "2012-10-17");
-    let statement = &answer["policyDocument"]["Statement"][0];
+fn a_valid_token_becomes_a_policy_and_the_callers_context() {
+    let valid = token(&tokens("a"), &user(Role::InventoryManager));
+    let response = authorize_header(&format!("bearer {valid}"), NOW).unwrap();
+    assert_eq!(response["principalId"], Uuid::nil().to_string());
+    assert_eq!(response["policyDocument"]["Version"], "2012-10-17");
+    let statement = &response["policyDocument"]["Statement"][0];
     assert_eq!(statement["Effect"], "Allow");
     assert_eq!(statement["Action"], "execute-api:Invoke");
     let resources = statement["Resource"].as_array().unwrap();
@@ -58,7 +58,7 @@ fn a_good_token_becomes_a_policy_and_the_callers_context() {
     assert!(resources.contains(&json!(format!("{prefix}/POST/api/items"))), "other routes too");
     assert!(!resources.contains(&json!(format!("{prefix}/DELETE/api/items/*"))));
     assert_eq!(
-        answer["context"],
+        response["context"],
         json!({
             "type": "user",
             "sub": Uuid::nil().to_string(),
@@ -70,59 +70,62 @@ fn a_good_token_becomes_a_policy_and_the_callers_context() {
 }
 
 #[test]
-fn a_service_is_named_as_one() {
+fn a_service_is_identified_as_one() {
     let service = Caller::Service { name: "reports".into() };
-    let good = token(&tokens("a"), &service);
-    let answer = ask(&format!("Bearer {good}"), NOW).unwrap();
-    assert_eq!(answer["principalId"], "service:reports");
-    assert_eq!(answer["context"]["type"], "service");
-    assert_eq!(answer["context"].get("role"), None);
+    let valid = token(&tokens("a"), &service);
+    let response = authorize_header(&format!("Bearer {valid}"), NOW).unwrap();
+    assert_eq!(response["principalId"], "service:reports");
+    assert_eq!(response["context"]["type"], "service");
+    assert_eq!(response["context"].get("role"), None);
 }
 
 #[test]
-fn whatever_is_wrong_with_a_token_is_unauthorized() {
-    let good = token(&tokens("a"), &user(Role::FinanceManager));
+fn any_invalid_token_is_unauthorized() {
+    let valid = token(&tokens("a"), &user(Role::FinanceManager));
     let forged = token(&tokens("b"), &user(Role::FinanceManager));
     for header in [
         String::new(),
         "Bearer".into(),
         "Bearer ".into(),
-        good.clone(),
-        format!("Basic {good}"),
+        valid.clone(),
+        format!("Basic {valid}"),
         format!("Bearer {forged}"),
-        format!("Bearer {}", &good[..good.len() - 4]),
-        format!("Bearer {good} {good}"),
+        format!("Bearer {}", &valid[..valid.len() - 4]),
+        format!("Bearer {valid} {valid}"),
         format!("Bearer {}", "a".repeat(100_000)),
     ] {
-        assert_eq!(ask(&header, NOW), Err(Unauthorized), "{header:.60}");
+        assert_eq!(authorize_header(&header, NOW), Err(Unauthorized), "{header:.60}");
     }
     let day = 86_400_000;
-    assert_eq!(ask(&format!("Bearer {good}"), NOW + day), Err(Unauthorized), "expired");
-    assert_eq!(ask(&format!("Bearer {good}"), NOW - day), Err(Unauthorized), "early");
+    assert_eq!(authorize_header(&format!("Bearer {valid}"), NOW + day), Err(Unauthorized), "expired");
+    assert_eq!(authorize_header(&format!("Bearer {valid}"), NOW - day), Err(Unauthorized), "early");
     for event in [
         json!({}),
         json!({"authorizationToken": null, "methodArn": ARN}),
-        json!({"authorizationToken": format!("Bearer {good}"), "methodArn": "elsewhere"}),
+        json!({"authorizationToken": format!("Bearer {valid}"), "methodArn": "not an ARN"}),
     ] {
-        assert_eq!(answer(event, NOW), Err(Unauthorized));
+        assert_eq!(authorize_event(event, NOW), Err(Unauthorized));
     }
 }
 
 #[test]
-fn a_token_is_good_from_a_minute_before_it_was_made_until_the_second_it_ends() {
+fn a_token_is_valid_from_a_minute_before_it_was_issued_until_the_second_it_expires() {
     let header = format!("Bearer {}", token(&tokens("a"), &user(Role::FinanceManager)));
-    let at = |millis: i64| ask(&header, NOW + millis).is_ok();
-    // Clocks of two machines may differ by so much; a token from further in the future was made by nobody honest.
+    let at = |millis: i64| authorize_header(&header, NOW + millis).is_ok();
+    // Tolerated clock skew.
     assert_eq!((at(-60_001), at(-60_000), at(-1), at(0)), (false, true, true, true));
-    // It ends when it says, with nothing added: whoever made it knew the same clock.
+    // No skew is tolerated at the expiry.
     assert_eq!((at(86_399_999), at(86_400_000), at(86_400_001)), (true, false, false));
     let service = Caller::Service { name: "reports".into() };
     let header = format!("Bearer {}", token(&tokens("a"), &service));
-    assert!(ask(&header, NOW + 3_599_999).is_ok() && ask(&header, NOW + 3_600_000).is_err());
+    assert!(
+        authorize_header(&header, NOW + 3_599_999).is_ok()
+            && authorize_header(&header, NOW + 3_600_000).is_err()
+    );
 }
 
 #[test]
-fn the_error_is_the_one_word_that_api_gateway_answers_401_to() {
+fn the_error_is_the_message_that_api_gateway_maps_to_401() {
     let diagnostic = serde_json::to_value(Diagnostic::from(Unauthorized)).unwrap();
     assert_eq!(diagnostic, json!({"errorType": "Unauthorized", "errorMessage": "Unauthorized"}));
 }

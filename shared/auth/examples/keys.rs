@@ -4,8 +4,7 @@
 //! cargo run -q -p erp-auth --example keys -- introduce | promote | retire
 //! ```
 //!
-//! docs/runbook.md has the lines around it. A program and not a line of `jq`: it refuses a step out of turn, and what it
-//! writes is read once more the way the functions will read it.
+//! See docs/runbook.md. It rejects a step out of order, and parses its output as the functions will.
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};
@@ -28,12 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sorts by time, so that whoever looks at two of them sees which is newer.
+/// Returns a key id that sorts by creation time.
 fn key_id() -> String {
     format!("k{}", &Uuid::now_v7().simple().to_string()[..12])
 }
 
-/// Twice the random bits of a UUID, which come from the operating system: 244.
+/// Returns a key of 244 random bits from the operating system, the random bits of two UUIDs.
 fn key() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }

@@ -1,23 +1,23 @@
-//! Every route of the API and who may call it. The one table: the authorizer's policy is made from it, the tests
-//! compare it with `template.yaml`, with the routers, and with what the running platform answers to each role.
+//! The access rule of every route of the API. The authorizer's policy is made from this table; tests compare it with
+//! `template.yaml`, with the routers, and with the responses of the running platform to each role.
 
 use erp_domain::identity::{Caller, Role};
 
-/// Who may call a route.
+/// The callers that a route admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Anyone, without a token.
+    /// Everyone, without a token.
     Public,
-    /// Any user, and services.
+    /// Users of any role, and services.
     Reader,
-    /// Any user.
+    /// Users of any role.
     Manager,
-    /// Only a finance manager.
+    /// Finance managers.
     FinanceManager,
 }
 
 impl Access {
-    /// Whether the caller may.
+    /// Returns whether the caller is admitted.
     pub fn allows(self, caller: &Caller) -> bool {
         match (self, caller.role()) {
             (Self::Public | Self::Reader, _) => true,
@@ -29,14 +29,14 @@ impl Access {
     }
 }
 
-/// A method of a path, with its rule.
+/// The access rule of a method of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
-    /// With the parameters' names in braces, as in `template.yaml`.
+    /// The path with parameter names in braces, as in `template.yaml`.
     pub path: &'static str,
-    /// Who may.
+    /// The callers that the route admits.
     pub access: Access,
 }
 
@@ -44,7 +44,7 @@ const fn rule(method: &'static str, path: &'static str, access: Access) -> Rule 
     Rule { method, path, access }
 }
 
-/// The rules. A route that is not here is denied.
+/// The rules. A route without a rule is denied.
 pub const RULES: &[Rule] = &[
     rule("POST", "/api/auth/register", Access::Public),
     rule("POST", "/api/auth/login", Access::Public),

@@ -1,5 +1,5 @@
-//! The caller as API Gateway carries it from the authorizer to a service: flat text fields, since the context of a
-//! Lambda authorizer holds nothing else.
+//! The caller in the authorizer context, which API Gateway passes from the authorizer to a service: flat text fields,
+//! because the context of a Lambda authorizer may contain nothing else.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ const EMAIL: &str = "email";
 const ROLE: &str = "role";
 const EXPIRES: &str = "exp";
 
-/// The fields for a verified token. The expiry travels too: the gateway may use an authorizer's answer again for
-/// minutes after the token ended, and the service then refuses.
+/// Returns the fields of a verified token. They include the expiry, because the gateway caches the authorizer's response
+/// for minutes, and the service rejects a token that expired meanwhile.
 pub fn to_fields(verified: &Verified) -> BTreeMap<&'static str, String> {
     let mut fields = BTreeMap::from([(EXPIRES, verified.expires_at.as_seconds().to_string())]);
     match &verified.caller {
@@ -33,7 +33,7 @@ pub fn to_fields(verified: &Verified) -> BTreeMap<&'static str, String> {
     fields
 }
 
-/// The verified token that the fields tell of; none if they tell of none. `field` looks one up.
+/// Parses the fields; `field` looks one up. `None` if one is missing or invalid.
 pub fn from_fields<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Verified> {
     let subject = field(SUBJECT)?;
     let caller = match field(TYPE)? {
@@ -55,7 +55,7 @@ mod tests {
     use erp_domain::identity::Role;
 
     #[test]
-    fn a_caller_arrives_as_it_was_sent_and_half_a_caller_does_not() {
+    fn a_caller_round_trips_and_an_incomplete_one_is_rejected() {
         let expires_at = Timestamp::from_millis(5_000);
         for caller in [
             Caller::Service { name: "reports".into() },
@@ -69,8 +69,8 @@ mod tests {
             let fields = to_fields(&verified);
             assert_eq!(from_fields(|name| fields.get(name).map(String::as_str)), Some(verified));
             for missing in fields.keys() {
-                let found = |name: &str| fields.get(name).filter(|_| name != *missing).map(String::as_str);
-                assert_eq!(from_fields(found), None, "without {missing}");
+                let lookup = |name: &str| fields.get(name).filter(|_| name != *missing).map(String::as_str);
+                assert_eq!(from_fields(lookup), None, "without {missing}");
             }
         }
     }

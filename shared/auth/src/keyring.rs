@@ -4,15 +4,15 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// The shortest key accepted, in bytes: RFC 7518 section 3.2 asks for one as long as the hash.
+/// Minimum length of a key, in bytes: RFC 7518 section 3.2 requires the length of the hash.
 pub const MIN_KEY_BYTES: usize = 32;
 
-/// One current key that signs, and perhaps one previous key that still verifies.
+/// A current key that signs, and optionally a previous key that only verifies.
 ///
-/// Made from the JSON of the secret: `{"kid", "key", "previous_kid", "previous_key"}`, of which the last two may
-/// be empty. A token names its key (`kid`, RFC 7515 section 4.1.4), so a key can be rotated and nobody is logged out:
-/// [`crate::rotation`] has the steps. The previous pair is the one that does not sign; in the first of the steps it is
-/// the newer of the two.
+/// Parsed from the JSON of the secret: `{"kid", "key", "previous_kid", "previous_key"}`, of which the last two may be
+/// empty. A token names its key (`kid`, RFC 7515 section 4.1.4), so a key can be rotated without logging users out: see
+/// [`crate::rotation`]. The previous pair is the one that does not sign; in the first step of a rotation it is the newer
+/// of the two.
 #[derive(Clone)]
 pub struct Keyring {
     pub(crate) current: Key,
@@ -25,25 +25,25 @@ pub(crate) struct Key {
     pub(crate) secret: String,
 }
 
-/// A secret that is no keyring. Says what is wrong and never what the key is.
+/// The reason why a secret is not a keyring. Never contains a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
-    /// Not the JSON it should be.
+    /// It is not JSON of the expected shape.
     #[error("the keys must be a JSON object with kid, key, previous_kid and previous_key")]
     Shape,
-    /// A key id is missing, or both are the same.
+    /// A key id is missing, or both are equal.
     #[error("kid must not be empty, and previous_kid must be another")]
     KeyId,
-    /// Too short.
+    /// The key with this id is too short.
     #[error("the key {0} must have at least {MIN_KEY_BYTES} bytes")]
     Short(String),
 }
 
 impl Keyring {
-    /// Reads the secret.
+    /// Parses the secret.
     ///
     /// # Errors
-    /// When it has another shape, or a key is too short to be safe.
+    /// If it has another shape, or a key is too short to be safe.
     pub fn from_json(json: &str) -> Result<Self, KeyringError> {
         #[derive(Deserialize)]
         struct Secret {

@@ -1,16 +1,16 @@
-//! Who may do what: tokens, the access rules, and how the authorizer's answer travels to a service.
+//! Authentication and authorisation: tokens, access rules, and the authorizer's response as it reaches a service.
 //!
 //! ```text
-//! keyring  the keys that sign and verify, with their ids, so that a key can be rotated
-//! rotation the steps of that
-//! token    claims; sign and verify (JWT, HS256)
-//! access   every route of the API and who may call it: the one table
-//! context  the caller as API Gateway carries it from the authorizer to a service
-//! policy   the policy that the authorizer answers with
+//! keyring   the keys that sign and verify tokens, by key id
+//! rotation  key rotation
+//! token     claims; signing and verification (JWT, HS256)
+//! access    the access rule of every route
+//! context   the caller in the authorizer context
+//! policy    the policy that the authorizer returns
 //! ```
 //!
-//! Only the `auth` function and the authorizer hold the keys. Services trust the context that API Gateway adds,
-//! and nothing else: a request without one has no caller.
+//! Only the `auth` function and the authorizer hold the keys. Services trust the context that API Gateway adds and
+//! nothing else: a request without it has no caller.
 
 pub mod access;
 pub mod context;

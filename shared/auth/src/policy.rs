@@ -1,8 +1,8 @@
-//! The policy that the authorizer answers with
+//! The policy that the authorizer returns
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>).
 //!
-//! API Gateway keeps the answer for a token and uses it for every route, so the policy names every route that the
-//! caller may use, not the one that was asked for. What it does not name is denied.
+//! API Gateway caches the response by token and uses it for every route, so the policy names every route that the caller
+//! may use, not only the called one. A route that it does not name is denied.
 
 use erp_domain::identity::Caller;
 use serde::Serialize;
@@ -25,14 +25,12 @@ struct Statement {
     resource: Vec<String>,
 }
 
-/// What the caller may do on the API and stage of a method's ARN
-/// (`arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH`).
+/// Returns the policy of a caller for the API and stage of a method's ARN
+/// (`arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH`); `None` if `method_arn` is not such an ARN.
 ///
-/// `*` in a policy also spans `/`, so a path with a parameter allows longer paths too, and is no wider for that
-/// only where those have the same rule. Where they have not (`POST …/{id}/pay`), the longer path's own last word
-/// keeps them apart; the services check each route again.
-///
-/// None when the text is not such an ARN.
+/// `*` in a policy also matches `/`, so a path that ends with a parameter permits longer paths too. That is harmless
+/// where the longer paths have the same rule; paths with another rule (`POST …/{id}/pay`) have no prefix that ends with
+/// a parameter and the same method. The services check each route again.
 pub fn for_caller(method_arn: &str, caller: &Caller) -> Option<Policy> {
     let mut parts = method_arn.splitn(3, '/');
     let (api, stage) = (parts.next()?, parts.next()?);
@@ -87,13 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_fits_into_what_api_gateway_takes() {
+    fn a_policy_does_not_exceed_the_limit_of_api_gateway() {
         let policy = for_caller(ARN, &user(Role::FinanceManager)).unwrap();
         assert!(serde_json::to_string(&policy).unwrap().len() < 8192, "an authorizer's policy may have 8 KB");
     }
 
     #[test]
-    fn what_is_no_arn_gets_no_policy() {
+    fn an_invalid_arn_gets_no_policy() {
         for text in ["", "arn:aws:execute-api:r:a:api", "x/dev/GET/", "arn:a//GET"] {
             assert!(for_caller(text, &user(Role::FinanceManager)).is_none(), "{text}");
         }

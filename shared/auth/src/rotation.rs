@@ -1,49 +1,49 @@
-//! The steps of a rotation, each from one secret to the next.
+//! Key rotation in three steps, each from one secret to the next.
 //!
 //! ```text
 //!               signs  verifies
-//! introduce     old    old, new    everybody learns the new key before anybody signs with it
-//! promote       new    new, old    tokens of the old key live as long as they were made to
-//! retire        new    new         when the last of them has expired
+//! introduce     old    old, new    every function knows the new key before one signs with it
+//! promote       new    new, old    tokens of the old key stay valid until they expire
+//! retire        new    new         once the last of them has expired
 //! ```
 //!
-//! Functions learn of a step one after the other, at a canary deployment minutes apart. That is why there are three:
-//! of two neighbouring steps, each verifies what the other signs.
+//! Functions see a step one after the other, in a canary deployment minutes apart. In every two consecutive steps, each
+//! verifies what the other signs, so no valid token is rejected meanwhile.
 
 use serde_json::{Value, json};
 
 use crate::Keyring;
 use crate::keyring::KeyringError;
 
-/// What happens to the keys.
+/// A step of a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// A new key verifies beside the one that signs.
+    /// Adds a new key that verifies, besides the one that signs.
     Introduce,
-    /// The key that only verified signs from now on, and the one that signed only verifies.
+    /// Swaps the keys: the one that only verified signs, the one that signed only verifies.
     Promote,
-    /// The key that only verifies is forgotten.
+    /// Removes the key that only verifies.
     Retire,
 }
 
-/// Why a step is not taken. Never says what a key is.
+/// The reason why a step is rejected. Never contains a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RotationError {
-    /// What there is, or what came out, is no keyring.
+    /// The secret, or the next one, is not a keyring.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// There is a second key already.
-    #[error("{0} verifies already: promote or retire it before another one is introduced")]
+    /// There already is a second key.
+    #[error("there already is a second key, {0}: promote or retire it first")]
     Second(String),
     /// There is only one key.
     #[error("there is no second key: introduce one first")]
     Only,
 }
 
-/// The secret after a step; `new` is the id and the key to introduce.
+/// Returns the secret after a step; `new` is the id and the key to introduce.
 ///
 /// # Errors
-/// When the secret is no keyring, or is not where the step begins.
+/// If the secret is not a keyring, or the step is out of order.
 pub fn after(step: Step, secret: &str, new: (&str, &str)) -> Result<String, RotationError> {
     let keyring = Keyring::from_json(secret)?;
     let current = (keyring.current.kid.as_str(), keyring.current.secret.as_str());
@@ -77,7 +77,7 @@ mod tests {
     const NEW: (&str, &str) = ("k2", "a new key that has at least thirty-two bytes too");
 
     fn first() -> String {
-        // As Secrets Manager makes it from the template.
+        // As Secrets Manager generates it from the template.
         json!({"kid": "k1", "key": OLD, "previous_kid": "", "previous_key": ""}).to_string()
     }
 
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_that_are_one_step_apart_accept_each_others_tokens() {
+    fn functions_that_are_one_step_apart_accept_tokens_of_each_other() {
         let now = time::Clock::now(&time::SystemClock);
         let caller = Caller::Service { name: "reports".into() };
         let last = steps().len() - 1;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_the_old_key_lives_until_the_key_is_retired() {
+    fn a_token_of_the_old_key_is_valid_until_the_key_is_retired() {
         let now = Timestamp::from_millis(1_800_000_000_000);
         let caller = Caller::Service { name: "reports".into() };
         let [first, introduced, promoted, retired] = steps().map(|secret| tokens(&secret));
@@ -118,12 +118,12 @@ mod tests {
         }
         assert!(retired.verify(&old, now).is_err());
         let (new, _) = promoted.sign(&caller, Uuid::nil(), now).unwrap();
-        assert!(first.verify(&new, now).is_err(), "only who knows the new key takes its tokens");
+        assert!(first.verify(&new, now).is_err(), "a function without the new key rejects its tokens");
         assert!(retired.verify(&new, now).is_ok());
     }
 
     #[test]
-    fn a_step_out_of_turn_is_refused_and_shows_no_key() {
+    fn a_step_out_of_order_is_rejected_and_shows_no_key() {
         let [first, introduced, promoted, retired] = steps();
         for (step, secret, new) in [
             (Step::Promote, &first, NEW),
@@ -140,7 +140,7 @@ mod tests {
                 assert!(!error.contains(key), "{error}");
             }
         }
-        // What was introduced and never signed can be given up again.
+        // A key that was introduced and has not signed can be removed again.
         assert_eq!(after(Step::Retire, &introduced, NEW).unwrap(), first);
     }
 }

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use erp_domain::identity::{Caller, Role};
-use erp_domain::{EmailAddress, Id, Timestamp};
+use erp_domain::{EmailAddress, Id, SettingError, Settings, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -86,6 +86,17 @@ impl Tokens {
     /// Creates an instance for a keyring, an issuer (`iss`) and an audience (`aud`).
     pub fn new(keyring: Keyring, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self { keyring, issuer: issuer.into(), audience: audience.into() }
+    }
+
+    /// Reads keyring, issuer and audience from `JWT_KEYS`, `JWT_ISSUER` and `JWT_AUDIENCE`.
+    ///
+    /// # Errors
+    /// If one of them is not set, or the keys are invalid.
+    pub fn from_settings(settings: &Settings<'_>) -> Result<Self, SettingError> {
+        let keyring = settings.parsed("JWT_KEYS", |json| {
+            Keyring::from_json(json).map_err(|error| format!("cannot be used: {error}"))
+        })?;
+        Ok(Self::new(keyring, settings.required("JWT_ISSUER")?, settings.required("JWT_AUDIENCE")?))
     }
 
     /// Signs a token for a caller and returns it with its lifetime in seconds.
@@ -300,6 +311,28 @@ mod tests {
         let critical =
             serde_json::json!({"alg": "HS256", "typ": "JWT", "kid": "a", "crit": ["b64"], "b64": true});
         assert!(matches!(tokens.verify(&signed(&critical, |_| {}), now), Err(TokenError::Invalid(_))));
+    }
+
+    #[test]
+    fn every_setting_is_required_and_an_unusable_key_is_not_shown() {
+        let with = |name: &str, value: &str| {
+            Tokens::from_settings(&Settings::new(|variable| {
+                Some(match variable {
+                    other if other == name => value.to_owned(),
+                    "JWT_KEYS" => serde_json::json!({"kid": "k1", "key": "k".repeat(40)}).to_string(),
+                    other => other.to_owned(),
+                })
+            }))
+        };
+        assert!(with("-", "").is_ok());
+        for name in ["JWT_KEYS", "JWT_ISSUER", "JWT_AUDIENCE"] {
+            let error = with(name, "").unwrap_err().to_string();
+            assert_eq!(error, format!("the environment variable {name} must be set"));
+        }
+        for keys in ["hunter2", r#"{"kid":"k1","key":"hunter2"}"#] {
+            let error = with("JWT_KEYS", keys).unwrap_err().to_string();
+            assert!(error.contains("JWT_KEYS") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -100,10 +100,10 @@ async fn where_registration_is_closed_only_a_good_token_of_a_finance_manager_ope
     let service = TestService::closed().await;
     // Also while there is no user: a caller with a token is not the first user.
     let bob = post("register", &new_user("bob@example.com", "inventory_manager"));
-    let service = service.bearer(&Caller::Service { name: "reports".into() });
+    let program = service.bearer(&Caller::Service { name: "reports".into() });
     for (header, status) in [
         (service.bearer_of(Role::InventoryManager), 403),
-        (service, 403),
+        (program, 403),
         (service.bearer_of(Role::FinanceManager).replace("Bearer", "Basic"), 401),
         ("Bearer nonsense".into(), 401),
         ("Bearer".into(), 401),
