@@ -11,9 +11,9 @@ use erp_domain::{Clock as _, Email, Id};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::check;
-use crate::shop::{each, send, unique};
-use crate::site::{Site, tokens};
+use crate::assertions;
+use crate::fixture::{concurrently, send, unique};
+use crate::target::{Target, tokens};
 
 /// What a request comes with instead of a token.
 struct Credential {
@@ -32,8 +32,8 @@ enum Verdict {
 }
 
 impl Verdict {
-    fn of(answer: &Response) -> Self {
-        match answer.status {
+    fn of(response: &Response) -> Self {
+        match response.status {
             401 => Self::Unauthorized,
             403 => Self::Forbidden,
             _ => Self::Passed,
@@ -61,14 +61,16 @@ fn service() -> Caller {
 }
 
 /// Everything a request can come with; somewhere else, only what can be had without the platform's key.
-async fn credentials(site: &Site) -> Vec<Credential> {
-    let client = site.client();
+async fn credentials(target: &Target) -> Vec<Credential> {
+    let client = target.client();
     let with = |name, token: String, caller| Credential { name, client: client.with_token(token), caller };
     let signed = |tokens: &Tokens, caller: &Caller, ago: i64| {
         tokens.sign(caller, Uuid::now_v7(), SystemClock.now().plus_seconds(-ago)).unwrap().0
     };
     let log_in = async |role| {
-        let client = erp_client::walkthrough::register_and_log_in(&client, role, &mut erp_client::walkthrough::Silent).await;
+        let client =
+            erp_client::walkthrough::register_and_log_in(&client, role, &mut erp_client::walkthrough::Silent)
+                .await;
         client.unwrap_or_else(|error| panic!("{error}"))
     };
     let forger = Keyring::from_json(&json!({"kid": "k1", "key": unique().repeat(2)}).to_string()).unwrap();
@@ -89,7 +91,7 @@ async fn credentials(site: &Site) -> Vec<Credential> {
             caller: Some(finance.clone()),
         },
     ];
-    if let Some(platform) = site.platform_or_skip("access with an expired token and with a service's") {
+    if let Some(platform) = target.platform_or_skip("access with an expired token and with a service's") {
         let tokens = tokens(platform);
         all.push(with("an expired token", signed(&tokens, &finance, 86_401), None));
         all.push(with("a service's token", service_token(&client, platform).await, Some(service())));
@@ -103,7 +105,7 @@ async fn service_token(client: &Client, platform: &erp_local::platform::Platform
     let secrets = functions.iter().find_map(|function| function.environment.get("SERVICE_CREDENTIALS"));
     let secrets: BTreeMap<String, String> = serde_json::from_str(secrets.unwrap()).unwrap();
     let body = json!({"service_name": "integration", "service_secret": secrets["integration"]});
-    check::success(&send(client, "POST", "/api/auth/service-token", Some(&body)).await, 200);
+    assertions::success(&send(client, "POST", "/api/auth/service-token", Some(&body)).await, 200);
     send(client, "POST", "/api/auth/service-token", Some(&body)).await.text_at("/token")
 }
 
@@ -116,18 +118,18 @@ async fn ask(credential: &Credential, rule: &Rule) -> Response {
 
 #[tokio::test]
 async fn every_route_lets_in_who_its_rule_names_and_nobody_else() {
-    let site = Site::shared();
-    let credentials = credentials(&site).await;
+    let target = Target::shared();
+    let credentials = credentials(&target).await;
     let all = RULES.iter().flat_map(|rule| credentials.iter().map(move |credential| (rule, credential)));
-    let wrong = each(all, async |(rule, credential)| {
-        let answer = ask(credential, rule).await;
+    let wrong = concurrently(all, async |(rule, credential)| {
+        let response = ask(credential, rule).await;
         let (found, expected) =
-            (Verdict::of(&answer), Verdict::expected(rule.access, credential.caller.as_ref()));
+            (Verdict::of(&response), Verdict::expected(rule.access, credential.caller.as_ref()));
         match found {
-            Verdict::Unauthorized => drop(check::problem(&answer, 401, "unauthorized")),
-            Verdict::Forbidden => drop(check::problem(&answer, 403, "forbidden")),
-            Verdict::Passed if answer.status >= 500 => panic!("{}: {}", answer.request, answer.text),
-            Verdict::Passed => check::common(&answer),
+            Verdict::Unauthorized => drop(assertions::problem(&response, 401, "unauthorized")),
+            Verdict::Forbidden => drop(assertions::problem(&response, 403, "forbidden")),
+            Verdict::Passed if response.status >= 500 => panic!("{}: {}", response.request, response.text),
+            Verdict::Passed => assertions::common(&response),
         }
         let Rule { method, path, access } = rule;
         let name = credential.name;
@@ -154,11 +156,11 @@ fn the_rules_are_these_many_of_each_kind() {
 
 #[tokio::test]
 async fn a_token_is_taken_in_a_bearer_header_and_nowhere_else() {
-    let site = Site::shared();
-    let Some(platform) = site.platform_or_skip("where a token may stand") else { return };
+    let target = Target::shared();
+    let Some(platform) = target.platform_or_skip("where a token may stand") else { return };
     let caller = user(Role::InventoryManager);
     let (token, _) = tokens(platform).sign(&caller, Uuid::now_v7(), SystemClock.now()).unwrap();
-    let client = site.client();
+    let client = target.client();
     for (header, status) in [
         (format!("Bearer {token}"), 200),
         (format!("bearer {token}"), 200),
@@ -169,10 +171,10 @@ async fn a_token_is_taken_in_a_bearer_header_and_nowhere_else() {
         ("Bearer".to_owned(), 401),
         (String::new(), 401),
     ] {
-        let answer =
-            crate::shop::send_bare(&client, "GET", "/api/items", &[("authorization", &header)]).await;
-        assert_eq!(answer.status, status, "{header:?}: {}", answer.text);
+        let response =
+            crate::fixture::send_bare(&client, "GET", "/api/items", &[("authorization", &header)]).await;
+        assert_eq!(response.status, status, "{header:?}: {}", response.text);
     }
-    let answer = send(&client, "GET", &format!("/api/items?access_token={token}"), None).await;
-    check::problem(&answer, 401, "unauthorized");
+    let response = send(&client, "GET", &format!("/api/items?access_token={token}"), None).await;
+    assertions::problem(&response, 401, "unauthorized");
 }

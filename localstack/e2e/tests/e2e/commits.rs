@@ -1,4 +1,4 @@
-//! One `Idempotency-Key` while the database fails at the worst moment: the effect and the answer to it are both there,
+//! One `Idempotency-Key` while the database fails at the worst moment: the effect and the response to it are both there,
 //! or neither is.
 
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use erp_local::dynamodb::{Call, Fault, Intercept};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::check;
-use crate::shop::{Shop, contact, create, send, unique};
-use crate::site::Site;
+use crate::assertions;
+use crate::fixture::{Fixture, contact, create, send, unique};
+use crate::target::Target;
 
-/// When a commit that keeps an answer breaks off.
+/// When a commit that keeps an response breaks off.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
     /// Nothing was written.
@@ -22,7 +22,7 @@ enum When {
     After,
 }
 
-/// Breaks off every transaction that keeps an answer.
+/// Breaks off every transaction that keeps an response.
 struct BreakOff {
     when: When,
     broken: AtomicUsize,
@@ -68,7 +68,7 @@ struct Change {
     body: Option<Value>,
     key: String,
     status: u16,
-    /// In the answer's body.
+    /// In the response's body.
     says: (&'static str, Value),
 }
 
@@ -98,29 +98,29 @@ impl Change {
         sent.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// It was done, once; says whether the answer is a kept one.
+    /// It was done, once; says whether the response is a kept one.
     #[track_caller]
-    fn once(&self, answer: &Response) -> bool {
-        check::success(answer, self.status);
+    fn once(&self, response: &Response) -> bool {
+        assertions::success(response, self.status);
         let (pointer, wanted) = &self.says;
-        assert_eq!(answer.json().pointer(pointer), Some(wanted), "{}: {}", answer.request, answer.text);
-        answer.header("idempotent-replayed").is_some()
+        assert_eq!(response.json().pointer(pointer), Some(wanted), "{}: {}", response.request, response.text);
+        response.header("idempotent-replayed").is_some()
     }
 }
 
-/// One of each kind of change that keeps an answer: doing it twice is another version, another quantity, or a refusal.
-async fn changes(site: &Site, shop: &Shop) -> Vec<Change> {
-    let client = site.client();
-    let (finance, inventory) = (&shop.finance, &shop.inventory);
-    let item = shop.item("1.00", 10).await;
+/// One of each kind of change that keeps an response: doing it twice is another version, another quantity, or a refusal.
+async fn changes(target: &Target, fixture: &Fixture) -> Vec<Change> {
+    let client = target.client();
+    let (finance, inventory) = (&fixture.finance, &fixture.inventory);
+    let item = fixture.create_item("1.00", 10).await;
     let lines = json!([{"item_id": item, "quantity": 1}]);
-    let sale = json!({"customer_id": shop.customer, "items": lines});
-    let purchase = json!({"vendor_id": shop.vendor, "items": lines});
+    let sale = json!({"customer_id": fixture.customer, "items": lines});
+    let purchase = json!({"vendor_id": fixture.vendor, "items": lines});
     let customer = create(inventory, "/api/customers", &contact("Acme")).await.text_at("/id");
-    let draft = async || shop.order(&[(&item, 1)]).await;
-    let bought = async || shop.purchase(&[(&item, 1)]).await;
+    let draft = async || fixture.create_sales_order(&[(&item, 1)]).await;
+    let bought = async || fixture.create_purchase_order(&[(&item, 1)]).await;
     let paid = draft().await;
-    shop.transition(&paid, "confirm").await;
+    fixture.transition(&paid, "confirm").await;
 
     let email = format!("{}@example.com", unique());
     let user = |email: &str| json!({"email": email, "password": "correct horse battery", "role": "inventory_manager"});
@@ -149,17 +149,17 @@ async fn changes(site: &Site, shop: &Shop) -> Vec<Change> {
             200,
             (version, json!(2)),
         ),
-        Change::new(inventory, ("POST", "/api/items"), crate::shop::item("1.00"), 201, (version, first())),
+        Change::new(inventory, ("POST", "/api/items"), crate::fixture::item("1.00"), 201, (version, first())),
         Change::new(
             inventory,
             ("PUT", format!("/api/items/{item}")),
-            crate::shop::item("2.00"),
+            crate::fixture::item("2.00"),
             200,
             (version, json!(2)),
         ),
         Change::new(
             inventory,
-            ("PUT", format!("/api/items/{}/stock", shop.item("1.00", 3).await)),
+            ("PUT", format!("/api/items/{}/stock", fixture.create_item("1.00", 3).await)),
             json!({"quantity": 4}),
             200,
             ("/data/quantity", json!(7)),
@@ -178,25 +178,25 @@ async fn changes(site: &Site, shop: &Shop) -> Vec<Change> {
 
 #[tokio::test]
 async fn an_effect_and_its_answer_are_both_there_or_neither_is() {
-    let site = Site::own().await;
-    let Some(platform) = site.platform_or_skip("commits that break off") else { return };
+    let target = Target::own().await;
+    let Some(platform) = target.platform_or_skip("commits that break off") else { return };
     for when in [When::Before, When::After] {
-        let shop = Shop::open(&site).await;
-        let changes = changes(&site, &shop).await;
+        let fixture = Fixture::new(&target).await;
+        let changes = changes(&target, &fixture).await;
         let [sales, purchases] = [
-            format!("/api/sales/orders?customer_id={}", shop.customer),
-            format!("/api/purchase/orders?vendor_id={}", shop.vendor),
+            format!("/api/sales/orders?customer_id={}", fixture.customer),
+            format!("/api/purchase/orders?vendor_id={}", fixture.vendor),
         ];
-        let there = (shop.pages(&sales).await.len(), shop.pages(&purchases).await.len());
+        let there = (fixture.pages(&sales).await.len(), fixture.pages(&purchases).await.len());
 
         let broken = Arc::new(BreakOff { when, broken: AtomicUsize::new(0) });
         platform.dynamodb().set_intercept(Some(broken.clone()));
         for change in &changes {
             // Whatever happened, the client is told that it may ask again, and not that it failed.
-            check::problem(&change.send().await, 503, "service_unavailable");
+            assertions::problem(&change.send().await, 503, "service_unavailable");
         }
         platform.dynamodb().set_intercept(None);
-        assert_eq!(broken.broken.load(Ordering::SeqCst), changes.len(), "each answer goes with its effect");
+        assert_eq!(broken.broken.load(Ordering::SeqCst), changes.len(), "each response goes with its effect");
 
         for change in &changes {
             let again = change.send().await;
@@ -204,7 +204,7 @@ async fn an_effect_and_its_answer_are_both_there_or_neither_is() {
             let last = change.send().await;
             assert!(change.once(&last) && last.text == again.text, "{}: {}", last.request, last.text);
         }
-        let now = (shop.pages(&sales).await.len(), shop.pages(&purchases).await.len());
+        let now = (fixture.pages(&sales).await.len(), fixture.pages(&purchases).await.len());
         assert_eq!(now, (there.0 + 1, there.1 + 1), "one order of each was created");
     }
 }

@@ -14,9 +14,9 @@ use erp_local::platform::Platform;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::books::{add_up, quiet};
-use crate::shop::{SOON, Shop, random};
-use crate::site::{Site, credentials};
+use crate::fixture::{DEADLINE, Fixture, random};
+use crate::ledger::{add_up, quiet};
+use crate::target::{Target, credentials};
 
 /// Somebody with access to the queues.
 struct Meddler {
@@ -70,35 +70,38 @@ fn queue(event: &Value) -> &'static str {
 
 #[tokio::test]
 async fn events_that_come_again_in_any_order_change_nothing() {
-    let site = Site::own().await;
-    let Some(platform) = site.platform_or_skip("events that come again") else { return };
-    let shop = Shop::open(&site).await;
+    let target = Target::own().await;
+    let Some(platform) = target.platform_or_skip("events that come again") else { return };
+    let fixture = Fixture::new(&target).await;
     let mut random = random("events_that_come_again_in_any_order_change_nothing");
-    let item = shop.item("1.00", 10).await;
+    let item = fixture.create_item("1.00", 10).await;
 
     // One order has been through everything, one holds stock, one was cancelled before it was confirmed.
-    let (long, holds, draft) =
-        (shop.order(&[(&item, 12)]).await, shop.order(&[(&item, 4)]).await, shop.order(&[(&item, 1)]).await);
-    shop.transition(&long, "confirm").await;
-    shop.wait_for_stock_status(&long, "backordered").await;
-    let purchase = shop.purchase(&[(&item, 5)]).await;
-    shop.transition(&purchase, "receive").await;
-    shop.wait_for_stock_status(&long, "allocated").await;
-    shop.transition(&long, "cancel").await;
-    shop.wait_for_stock_status(&long, "released").await;
-    shop.transition(&holds, "confirm").await;
-    shop.wait_for_stock_status(&holds, "allocated").await;
-    shop.transition(&draft, "cancel").await;
+    let (long, holds, draft) = (
+        fixture.create_sales_order(&[(&item, 12)]).await,
+        fixture.create_sales_order(&[(&item, 4)]).await,
+        fixture.create_sales_order(&[(&item, 1)]).await,
+    );
+    fixture.transition(&long, "confirm").await;
+    fixture.wait_for_stock_status(&long, "backordered").await;
+    let purchase = fixture.create_purchase_order(&[(&item, 5)]).await;
+    fixture.transition(&purchase, "receive").await;
+    fixture.wait_for_stock_status(&long, "allocated").await;
+    fixture.transition(&long, "cancel").await;
+    fixture.wait_for_stock_status(&long, "released").await;
+    fixture.transition(&holds, "confirm").await;
+    fixture.wait_for_stock_status(&holds, "allocated").await;
+    fixture.transition(&draft, "cancel").await;
 
     let orders = [long, holds, draft, purchase];
     let sales = &orders[..3];
     let brought = BTreeMap::from([(item.clone(), 15)]);
-    add_up(&site, &shop, &brought, sales).await;
+    add_up(&target, &fixture, &brought, sales).await;
     let mut before = Vec::new();
     for order in &orders {
-        before.push((shop.read(order).await, shop.history(order).await));
+        before.push((fixture.read(order).await, fixture.history(order).await));
     }
-    let movements = shop.pages(&format!("/api/items/{item}/movements")).await;
+    let movements = fixture.pages(&format!("/api/items/{item}/movements")).await;
 
     let meddler = Meddler::at(platform);
     let published: Vec<_> = before.iter().flat_map(|(_, history)| history.clone()).collect();
@@ -112,22 +115,22 @@ async fn events_that_come_again_in_any_order_change_nothing() {
             meddler.send("erp-stock-queue", event.to_string()).await;
         }
     }
-    add_up(&site, &shop, &brought, sales).await;
+    add_up(&target, &fixture, &brought, sales).await;
     for (order, before) in orders.iter().zip(before) {
-        assert_eq!((shop.read(order).await, shop.history(order).await), before, "{order}");
+        assert_eq!((fixture.read(order).await, fixture.history(order).await), before, "{order}");
     }
-    assert_eq!(shop.pages(&format!("/api/items/{item}/movements")).await, movements);
+    assert_eq!(fixture.pages(&format!("/api/items/{item}/movements")).await, movements);
 }
 
 #[tokio::test]
 async fn a_poison_message_fails_alone() {
-    let site = Site::own().await;
-    let Some(platform) = site.platform_or_skip("messages that are nonsense") else { return };
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 20).await;
+    let target = Target::own().await;
+    let Some(platform) = target.platform_or_skip("messages that are nonsense") else { return };
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 20).await;
     let mut orders = Vec::new();
     for _ in 0..10 {
-        orders.push(shop.order(&[(&item, 2)]).await);
+        orders.push(fixture.create_sales_order(&[(&item, 2)]).await);
     }
     let meddler = Meddler::at(platform);
     let poison = ["nonsense", "{}", "[]", "null", r#"{"type":"sales.order.confirmed"}"#];
@@ -135,15 +138,15 @@ async fn a_poison_message_fails_alone() {
         for queue in ["erp-stock-queue", "erp-order-status-queue"] {
             meddler.send(queue, poison[index % poison.len()]).await;
         }
-        shop.transition(order, "confirm").await;
+        fixture.transition(order, "confirm").await;
     }
     for order in &orders {
-        shop.wait_for_stock_status(order, "allocated").await;
+        fixture.wait_for_stock_status(order, "allocated").await;
     }
-    if let Err(busy) = platform.quiet(SOON).await {
+    if let Err(busy) = platform.quiet(DEADLINE).await {
         panic!("{busy}");
     }
-    assert_eq!(shop.stock(&item).await, 0);
+    assert_eq!(fixture.stock(&item).await, 0);
     // Each landed where somebody looks at it, and nothing else did.
     for depth in platform.broker().depths().unwrap() {
         let expected = if depth.name.ends_with("-dlq") { 10 } else { 0 };
@@ -158,35 +161,35 @@ async fn a_poison_message_fails_alone() {
 
 #[tokio::test]
 async fn what_was_given_up_is_kept_and_comes_back_by_a_redrive() {
-    let site = Site::own().await;
-    let Some(platform) = site.platform_or_skip("messages that are given up") else { return };
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 5).await;
+    let target = Target::own().await;
+    let Some(platform) = target.platform_or_skip("messages that are given up") else { return };
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 5).await;
     let mut orders = Vec::new();
     for _ in 0..5 {
-        orders.push(shop.order(&[(&item, 1)]).await);
+        orders.push(fixture.create_sales_order(&[(&item, 1)]).await);
     }
     quiet(platform).await;
     platform.dynamodb().set_intercept(Some(Arc::new(Stuck)));
     for order in &orders {
-        shop.transition(order, "confirm").await;
+        fixture.transition(order, "confirm").await;
     }
-    if let Err(busy) = platform.quiet(SOON).await {
+    if let Err(busy) = platform.quiet(DEADLINE).await {
         panic!("{busy}");
     }
     let given_up = |depth: &QueueDepth| if depth.name == "erp-stock-queue-dlq" { 5 } else { 0 };
     for depth in platform.broker().depths().unwrap() {
         assert_eq!(depth.visible, given_up(&depth), "{}", depth.name);
     }
-    let so = |answer: &Response| answer.json()["status"] == "degraded";
-    let noticed = site.client().wait_for("somebody to be told", "/health", SOON, so).await;
+    let so = |response: &Response| response.json()["status"] == "degraded";
+    let noticed = target.client().wait_for("somebody to be told", "/health", DEADLINE, so).await;
     noticed.unwrap_or_else(|error| panic!("{error}"));
 
     platform.dynamodb().set_intercept(None);
     let source = arn::queue("erp-stock-queue-dlq");
     Meddler::at(platform).sqs.start_message_move_task().source_arn(source).send().await.unwrap();
     for order in &orders {
-        shop.wait_for_stock_status(order, "allocated").await;
+        fixture.wait_for_stock_status(order, "allocated").await;
     }
-    add_up(&site, &shop, &BTreeMap::from([(item, 5)]), &orders).await;
+    add_up(&target, &fixture, &BTreeMap::from([(item, 5)]), &orders).await;
 }

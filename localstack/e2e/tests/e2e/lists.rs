@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::check;
-use crate::shop::{Shop, send};
-use crate::site::Site;
+use crate::assertions;
+use crate::fixture::{Fixture, send};
+use crate::target::Target;
 
 const LISTS: [&str; 5] =
     ["/api/customers", "/api/vendors", "/api/items", "/api/sales/orders", "/api/purchase/orders"];
 
 #[tokio::test]
 async fn a_query_that_makes_no_sense_names_its_parameters() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
     for list in LISTS {
         for (query, parameters) in [
             ("limit=0", vec!["limit"]),
@@ -28,8 +28,8 @@ async fn a_query_that_makes_no_sense_names_its_parameters() {
             ("limit=1&limit=2", vec!["limit"]),
             ("page=1&offset=1", vec!["page"]),
         ] {
-            let answer = send(&shop.inventory, "GET", &format!("{list}?{query}"), None).await;
-            check::faults(&answer, &parameters);
+            let response = send(&fixture.inventory, "GET", &format!("{list}?{query}"), None).await;
+            assertions::validation_errors(&response, &parameters);
         }
     }
     for (query, parameter) in [
@@ -41,29 +41,29 @@ async fn a_query_that_makes_no_sense_names_its_parameters() {
         ("purchase/orders?vendor_id=x", "vendor_id"),
         ("sales/orders?vendor_id=x", "vendor_id"),
     ] {
-        let answer = send(&shop.inventory, "GET", &format!("/api/{query}"), None).await;
-        check::faults(&answer, &[parameter]);
+        let response = send(&fixture.inventory, "GET", &format!("/api/{query}"), None).await;
+        assertions::validation_errors(&response, &[parameter]);
     }
 }
 
 #[tokio::test]
 async fn a_list_is_read_in_three_ways_newest_first() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 0).await;
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 0).await;
     let mut newest_first = Vec::new();
     for _ in 0..12 {
-        let order = shop.order(&[(&item, 1)]).await;
+        let order = fixture.create_sales_order(&[(&item, 1)]).await;
         newest_first.insert(0, order.rsplit('/').next().unwrap().to_owned());
     }
-    let base = format!("/api/sales/orders?customer_id={}", shop.customer);
+    let base = format!("/api/sales/orders?customer_id={}", fixture.customer);
     let get = async |query: &str| {
-        let answer = send(&shop.inventory, "GET", &format!("{base}{query}"), None).await;
-        check::success(&answer, 200);
-        let rows = answer.data().as_array().cloned().unwrap_or_default();
+        let response = send(&fixture.inventory, "GET", &format!("{base}{query}"), None).await;
+        assertions::success(&response, 200);
+        let rows = response.data().as_array().cloned().unwrap_or_default();
         let ids: Vec<_> = rows.iter().map(|row| row["id"].as_str().unwrap_or_default().to_owned()).collect();
-        assert!(rows.iter().all(|row| row.get("items").is_none()), "{}", answer.text);
-        (ids, answer.json()["meta"].clone())
+        assert!(rows.iter().all(|row| row.get("items").is_none()), "{}", response.text);
+        (ids, response.json()["meta"].clone())
     };
     let meta = |meta: &Value| {
         [&meta["limit"], &meta["offset"], &meta["count"]].map(|number| number.as_u64().unwrap_or(999))
@@ -82,12 +82,12 @@ async fn a_list_is_read_in_three_ways_newest_first() {
 
     // What is created while somebody reads does not move what they read.
     let (ids, about) = get("&limit=4").await;
-    shop.order(&[(&item, 1)]).await;
+    fixture.create_sales_order(&[(&item, 1)]).await;
     let (next, _) = get(&format!("&limit=4&cursor={}", about["next_cursor"].as_str().unwrap())).await;
     assert_eq!([ids, next].concat(), newest_first[..8]);
 
     let cancelled = format!("/api/sales/orders/{}", newest_first[3]);
-    shop.transition(&cancelled, "cancel").await;
+    fixture.transition(&cancelled, "cancel").await;
     assert_eq!(get("&status=cancelled").await.0, [newest_first[3].clone()]);
     assert_eq!(get("&status=draft&limit=100").await.0.len(), 12);
     assert_eq!(get("&status=paid").await.0.len(), 0);
@@ -95,19 +95,19 @@ async fn a_list_is_read_in_three_ways_newest_first() {
 
 #[tokio::test]
 async fn every_list_shows_what_was_just_created_once() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 0).await;
-    let sale = shop.order(&[(&item, 1)]).await;
-    let purchase = shop.purchase(&[(&item, 1)]).await;
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 0).await;
+    let sale = fixture.create_sales_order(&[(&item, 1)]).await;
+    let purchase = fixture.create_purchase_order(&[(&item, 1)]).await;
     for (list, id) in [
-        ("/api/customers", shop.customer.as_str()),
-        ("/api/vendors", &shop.vendor),
+        ("/api/customers", fixture.customer.as_str()),
+        ("/api/vendors", &fixture.vendor),
         ("/api/items", &item),
         ("/api/sales/orders", sale.rsplit('/').next().unwrap()),
         ("/api/purchase/orders", purchase.rsplit('/').next().unwrap()),
     ] {
-        let rows = shop.pages(list).await;
+        let rows = fixture.pages(list).await;
         let ids: Vec<_> = rows.iter().filter_map(|row| row["id"].as_str()).collect();
         assert_eq!(ids.iter().filter(|found| **found == id).count(), 1, "{list}");
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{list} shows something twice");

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::books::{add_up, settle};
-use crate::check;
-use crate::shop::{Shop, each, persist, random, send, unique};
-use crate::site::Site;
+use crate::assertions;
+use crate::fixture::{Fixture, concurrently, random, send, send_until_accepted, unique};
+use crate::ledger::{add_up, settle};
+use crate::target::Target;
 
 const SALES: usize = 60;
 const CANCELLATIONS: usize = 15;
@@ -19,13 +19,13 @@ const ADJUSTMENTS: usize = 6;
 
 #[tokio::test]
 async fn sales_receipts_and_cancellations_at_once_add_up() {
-    let site = Site::own().await;
-    let shop = Shop::open(&site).await;
+    let target = Target::own().await;
+    let fixture = Fixture::new(&target).await;
     let mut random = random("sales_receipts_and_cancellations_at_once_add_up");
     let mut brought = BTreeMap::new();
     for _ in 0..5 {
         let stock = random.i64(0..30);
-        brought.insert(shop.item("1.00", stock).await, stock);
+        brought.insert(fixture.create_item("1.00", stock).await, stock);
     }
     let items: Vec<String> = brought.keys().cloned().collect();
 
@@ -39,8 +39,9 @@ async fn sales_receipts_and_cancellations_at_once_add_up() {
     for (item, quantity) in receipts.iter().flatten().chain(&adjustments) {
         *brought.entry(item.clone()).or_default() += quantity;
     }
-    let orders = each(&sales, async |lines| shop.order(&borrowed(lines)).await).await;
-    let receipts = each(&receipts, async |lines| shop.purchase(&borrowed(lines)).await).await;
+    let orders = concurrently(&sales, async |lines| fixture.create_sales_order(&borrowed(lines)).await).await;
+    let receipts =
+        concurrently(&receipts, async |lines| fixture.create_purchase_order(&borrowed(lines)).await).await;
 
     let mut requests: Vec<(String, &str)> = orders.iter().map(|order| (order.clone(), "confirm")).collect();
     let cancelled = random.choose_multiple(&orders, CANCELLATIONS);
@@ -49,22 +50,24 @@ async fn sales_receipts_and_cancellations_at_once_add_up() {
     requests.extend(adjustments.iter().map(|(item, _)| (item.clone(), "adjust")));
     random.shuffle(&mut requests);
     let adjustments = Mutex::new(adjustments);
-    each(requests, async |(what, transition)| {
+    concurrently(requests, async |(what, transition)| {
         if transition == "adjust" {
             let next = adjustments.lock().unwrap().pop();
             let (item, change) = next.unwrap();
-            return shop.adjust(&item, change).await;
+            return fixture.adjust(&item, change).await;
         }
-        let answer = send(&shop.inventory, "POST", &format!("{what}/{transition}"), None).await;
+        let response = send(&fixture.inventory, "POST", &format!("{what}/{transition}"), None).await;
         // What was cancelled before it was confirmed cannot be confirmed.
-        if !(transition == "confirm" && answer.status == 409 && answer.json()["status_found"] == "cancelled")
+        if !(transition == "confirm"
+            && response.status == 409
+            && response.json()["status_found"] == "cancelled")
         {
-            check::success(&answer, 200);
+            assertions::success(&response, 200);
         }
     })
     .await;
 
-    let outcomes = add_up(&site, &shop, &brought, &orders).await;
+    let outcomes = add_up(&target, &fixture, &brought, &orders).await;
     let count = |status: &str| outcomes.iter().filter(|outcome| outcome.status == status).count();
     assert_eq!((count("confirmed"), count("cancelled")), (SALES - CANCELLATIONS, CANCELLATIONS));
 }
@@ -86,29 +89,27 @@ async fn the_last_one_is_sold_once_to_a_thousand_who_want_it() {
 
 /// So many confirm an order for the only one there is, all at once.
 async fn sell_the_last_one(buyers: usize) {
-    let site = Site::own().await;
+    let target = Target::own().await;
     more_files();
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 1).await;
-    let orders = each(0..buyers, async |_| shop.order(&[(&item, 1)]).await).await;
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 1).await;
+    let orders = concurrently(0..buyers, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
 
     // Every request is on its way before the first is answered. Who is told to come back does, with the same key.
     let began = Instant::now();
-    let confirmed = join_all(
-        orders
-            .iter()
-            .map(async |order| persist(&shop.inventory, &format!("{order}/confirm"), &unique(), None).await),
-    );
-    for answer in confirmed.await {
-        check::success(&answer, 200);
+    let confirmed = join_all(orders.iter().map(async |order| {
+        send_until_accepted(&fixture.inventory, &format!("{order}/confirm"), &unique(), None).await
+    }));
+    for response in confirmed.await {
+        assertions::success(&response, 200);
     }
     eprintln!("{buyers} confirmations answered within {:?}", began.elapsed());
 
-    let outcomes = add_up(&site, &shop, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
+    let outcomes = add_up(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
     let count = |status: &str| outcomes.iter().filter(|outcome| outcome.stock_status == status).count();
     assert_eq!((count("allocated"), count("backordered")), (1, buyers - 1));
-    assert_eq!(shop.stock(&item).await, 0);
-    let movements = shop.pages(&format!("/api/items/{item}/movements")).await;
+    assert_eq!(fixture.stock(&item).await, 0);
+    let movements = fixture.pages(&format!("/api/items/{item}/movements")).await;
     let changes: Vec<_> = movements.iter().map(|movement| movement["change"].as_i64()).collect();
     assert_eq!(changes, [Some(-1), Some(1)], "one was brought, and one was sold, once");
     eprintln!("{buyers} orders settled within {:?}", began.elapsed());
@@ -132,38 +133,41 @@ fn more_files() {
 
 #[tokio::test]
 async fn who_waits_longest_is_served_next() {
-    let site = Site::own().await;
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 1).await;
-    let orders = each(0..30, async |_| shop.order(&[(&item, 1)]).await).await;
-    join_all(orders.iter().map(|order| shop.transition(order, "confirm"))).await;
-    let outcomes = add_up(&site, &shop, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
+    let target = Target::own().await;
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 1).await;
+    let orders = concurrently(0..30, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
+    join_all(orders.iter().map(|order| fixture.transition(order, "confirm"))).await;
+    let outcomes = add_up(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
     let waiting: Vec<_> = outcomes.iter().filter(|outcome| outcome.stock_status == "backordered").collect();
     assert_eq!(waiting.len(), 29);
 
     // One more goes to who waits longest.
     let confirmed = async |order: &str| -> String {
-        let history = shop.history(order).await;
+        let history = fixture.history(order).await;
         let event = history.iter().find(|event| event["type"] == "sales.order.confirmed");
         event.and_then(|event| event["time"].as_str()).unwrap_or_default().to_owned()
     };
-    let since = each(waiting, async |outcome| (confirmed(&outcome.order).await, outcome.order.clone())).await;
+    let since =
+        concurrently(waiting, async |outcome| (confirmed(&outcome.order).await, outcome.order.clone())).await;
     let longest = since.iter().map(|(time, _)| time.clone()).min().unwrap();
-    shop.adjust(&item, 1).await;
+    fixture.adjust(&item, 1).await;
     let before: Vec<String> = since.iter().map(|(_, order)| order.clone()).collect();
-    let served = wait_until_one_is_served(&site, &shop, &before).await;
+    let served = wait_until_one_is_served(&target, &fixture, &before).await;
     assert_eq!(confirmed(&served).await, longest);
 }
 
 /// The one order of these that is allocated.
-async fn wait_until_one_is_served(site: &Site, shop: &Shop, orders: &[String]) -> String {
+async fn wait_until_one_is_served(target: &Target, fixture: &Fixture, orders: &[String]) -> String {
     let began = Instant::now();
     loop {
-        let outcomes = settle(site, shop, orders).await;
+        let outcomes = settle(target, fixture, orders).await;
         let served: Vec<_> = outcomes.iter().filter(|outcome| outcome.stock_status == "allocated").collect();
         match served.as_slice() {
             [one] => return one.order.clone(),
-            [] if began.elapsed() < crate::shop::SOON => tokio::time::sleep(Duration::from_millis(100)).await,
+            [] if began.elapsed() < crate::fixture::DEADLINE => {
+                tokio::time::sleep(Duration::from_millis(100)).await
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -171,24 +175,25 @@ async fn wait_until_one_is_served(site: &Site, shop: &Shop, orders: &[String]) -
 
 #[tokio::test]
 async fn a_receipt_serves_those_it_is_enough_for_and_a_cancellation_the_next() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 0).await;
-    let (large, small) = (shop.order(&[(&item, 7)]).await, shop.order(&[(&item, 3)]).await);
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 0).await;
+    let (large, small) =
+        (fixture.create_sales_order(&[(&item, 7)]).await, fixture.create_sales_order(&[(&item, 3)]).await);
     for order in [&large, &small] {
-        shop.transition(order, "confirm").await;
-        shop.wait_for_stock_status(order, "backordered").await;
+        fixture.transition(order, "confirm").await;
+        fixture.wait_for_stock_status(order, "backordered").await;
     }
     // Too little for who waits longest does not hold up the next.
-    let purchase = shop.purchase(&[(&item, 5)]).await;
-    shop.transition(&purchase, "receive").await;
-    shop.wait_for_stock_status(&small, "allocated").await;
-    assert_eq!(shop.read(&large).await["order"]["stock_status"], Value::from("backordered"));
-    shop.adjust(&item, 3).await;
-    let still = shop.read(&large).await;
+    let purchase = fixture.create_purchase_order(&[(&item, 5)]).await;
+    fixture.transition(&purchase, "receive").await;
+    fixture.wait_for_stock_status(&small, "allocated").await;
+    assert_eq!(fixture.read(&large).await["order"]["stock_status"], Value::from("backordered"));
+    fixture.adjust(&item, 3).await;
+    let still = fixture.read(&large).await;
     assert_eq!(still["order"]["stock_status"], "backordered");
-    shop.transition(&small, "cancel").await;
-    shop.wait_for_stock_status(&large, "allocated").await;
-    shop.wait_for_stock_status(&small, "released").await;
-    assert_eq!(shop.stock(&item).await, 1);
+    fixture.transition(&small, "cancel").await;
+    fixture.wait_for_stock_status(&large, "allocated").await;
+    fixture.wait_for_stock_status(&small, "released").await;
+    assert_eq!(fixture.stock(&item).await, 1);
 }

@@ -1,29 +1,30 @@
-//! The whole platform, from the outside: every function as its real binary, behind the real gateway, over the real
-//! streams, topics and queues of this machine. With `ERP_BASE_URL` set, what needs nothing but HTTP runs against
-//! that URL instead, and the rest says that it was left out.
+//! End-to-end tests: every function as its real binary, behind the gateway, over the streams, topics and queues of the
+//! local platform. With `ERP_BASE_URL` set, the tests that need only HTTP run against that URL, and the others are skipped
+//! with a message.
 //!
 //! ```text
-//! site     a platform to test: one shared by the tests of the moment, or one of a test's own
-//! check    what is true of every answer
-//! shop     people, contacts, items and orders to test with
-//! books    what must add up when all is quiet
-//! program  the `localstack` program as a child process
+//! target      the platform under test: shared, or exclusive to a test
+//! fixture     users, contacts, items and orders of a test, and requests
+//! assertions  what holds for every response
+//! ledger      what must add up once all events are processed
+//! program     the `erp-local` program as a child process
 //! ```
-#![expect(clippy::unwrap_used, reason = "tests: there a panic is the report")]
+#![expect(clippy::unwrap_used, reason = "tests: a panic is the failure report")]
 
 mod access;
-mod books;
-mod check;
+mod assertions;
 #[cfg(unix)]
 mod cli;
 mod commits;
 mod conflicts;
 mod cost;
+#[cfg(unix)]
+mod crashes;
 mod deliveries;
+mod fixture;
 mod headers;
 mod idempotency;
-#[cfg(unix)]
-mod kills;
+mod ledger;
 mod lists;
 mod load;
 mod operator;
@@ -33,19 +34,18 @@ mod problems;
 mod program;
 mod restart;
 mod rotation;
-mod shop;
-mod site;
+mod target;
 mod trace;
 mod values;
 
 use erp_client::walkthrough::{Silent, walkthrough};
 
-use crate::site::Site;
+use crate::target::Target;
 
 #[tokio::test]
 async fn the_walk_that_must_work_works() {
-    let site = Site::shared();
-    if let Err(error) = walkthrough(&site.client(), &mut Silent).await {
+    let target = Target::shared();
+    if let Err(error) = walkthrough(&target.client(), &mut Silent).await {
         panic!("{error}");
     }
 }

@@ -11,10 +11,10 @@ use erp_local::platform::Platform;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::books::quiet;
 use crate::deliveries::Stuck;
-use crate::shop::{SOON, Shop, each};
-use crate::site::{Site, credentials, executables};
+use crate::fixture::{DEADLINE, Fixture, concurrently};
+use crate::ledger::quiet;
+use crate::target::{Target, credentials, executables};
 
 /// Runs `erp` in a folder, with the platform's access key in its environment.
 async fn erp(platform: &Platform, folder: &Path, line: &str) -> Output {
@@ -45,24 +45,24 @@ async fn send(platform: &Platform, queue: &str, body: &str) {
 
 #[tokio::test]
 async fn an_operator_finds_explains_and_settles_what_was_given_up() {
-    let site = Site::own().await;
-    let Some(platform) = site.platform_or_skip("the operator's program") else { return };
+    let target = Target::own().await;
+    let Some(platform) = target.platform_or_skip("the operator's program") else { return };
     let folder = tempfile::tempdir().unwrap();
     let erp = async |line: &str| said(&erp(platform, folder.path(), line).await);
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 5).await;
-    let order = shop.order(&[(&item, 2)]).await;
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 5).await;
+    let order = fixture.create_sales_order(&[(&item, 2)]).await;
     let id = order.rsplit('/').next().unwrap();
     quiet(platform).await;
     let (text, code) = erp("reconcile --second-look 0").await;
-    assert!(code == Some(0) && text.contains("The books are right."), "{text}");
+    assert!(code == Some(0) && text.contains("The ledger are right."), "{text}");
     let (text, code) = erp("--stack nobody dlq list").await;
     assert!(code == Some(2) && text.contains("the stack nobody is not there"), "{text}");
 
     platform.dynamodb().set_intercept(Some(Arc::new(Stuck)));
-    shop.transition(&order, "confirm").await;
+    fixture.transition(&order, "confirm").await;
     send(platform, "erp-order-status-queue", "nonsense").await;
-    if let Err(busy) = platform.quiet(SOON).await {
+    if let Err(busy) = platform.quiet(DEADLINE).await {
         panic!("{busy}");
     }
     platform.dynamodb().set_intercept(None);
@@ -90,7 +90,7 @@ async fn an_operator_finds_explains_and_settles_what_was_given_up() {
     assert!(code == Some(1) && text.contains("0 sent back"), "{text}");
     let (text, code) = erp("dlq redrive --all").await;
     assert!(code == Some(0) && text.contains("erp-stock-queue-dlq: 1 sent back"), "{text}");
-    shop.wait_for_stock_status(&order, "allocated").await;
+    fixture.wait_for_stock_status(&order, "allocated").await;
     quiet(platform).await;
 
     // Later than everything that happened, and still right; then not.
@@ -106,16 +106,16 @@ async fn an_operator_finds_explains_and_settles_what_was_given_up() {
 
 #[tokio::test]
 async fn books_that_are_being_written_are_not_called_wrong() {
-    let site = Site::own().await;
-    let Some(platform) = site.platform_or_skip("the operator's program on a busy platform") else { return };
+    let target = Target::own().await;
+    let Some(platform) = target.platform_or_skip("the operator's program on a busy platform") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let shop = Shop::open(&site).await;
+    let fixture = Fixture::new(&target).await;
     // Half of them get it, half wait; some give it back, which serves some of those that wait.
-    let item = shop.item("1.00", 30).await;
-    let orders = each(0..60, async |_| shop.order(&[(&item, 1)]).await).await;
+    let item = fixture.create_item("1.00", 30).await;
+    let orders = concurrently(0..60, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
     let busy = async {
-        each(&orders, async |order| shop.transition(order, "confirm").await).await;
-        each(&orders[..20], async |order| shop.transition(order, "cancel").await).await;
+        concurrently(&orders, async |order| fixture.transition(order, "confirm").await).await;
+        concurrently(&orders[..20], async |order| fixture.transition(order, "cancel").await).await;
     };
     let looks = async {
         let mut in_flight = 0;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use axum::Router;
-use erp_aws::answers::Answers;
+use erp_aws::responses::Answers;
 use erp_aws::table::Row;
 use erp_contracts::{Event, EventKind};
 use erp_domain::contact::ContactKind;
@@ -26,7 +26,7 @@ use relay::sweep::{DynamoUnpublished, Sweep};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::shop::random;
+use crate::fixture::random;
 
 const TABLES: [&str; 2] = ["sales", "inventory"];
 const HOUR: i64 = 3600;
@@ -108,8 +108,8 @@ impl House {
             ids: ids.clone(),
             currency: "USD".to_owned(),
         };
-        let answers = Arc::new(Answers { table, clock: clock.clone() });
-        let sales = Service { orders: use_cases, answers }.app(sales::api::router).into_router();
+        let responses = Arc::new(Answers { table, clock: clock.clone() });
+        let sales = Service { orders: use_cases, responses }.app(sales::api::router).into_router();
         let outbox = Arc::new(DynamoOutbox { client: dynamo.client.clone() });
         Self {
             worker: Allocations { store: Arc::new(stock), clock: clock.clone(), ids },
@@ -128,9 +128,9 @@ impl House {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Value {
-        let answer = ApiRequest::finance("POST", path).json(body).send(&self.sales).await;
-        assert!(answer.status < 300, "{path}: {}", answer.text);
-        answer.data()
+        let response = ApiRequest::finance("POST", path).json(body).send(&self.sales).await;
+        assert!(response.status < 300, "{path}: {}", response.text);
+        response.data()
     }
 
     /// A new order that is confirmed.
@@ -228,9 +228,9 @@ impl House {
     }
 
     async fn get(&self, router: &Router, path: &str) -> Value {
-        let answer = ApiRequest::finance("GET", path).send(router).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-        answer.data()
+        let response = ApiRequest::finance("GET", path).send(router).await;
+        assert_eq!(response.status, 200, "{path}: {}", response.text);
+        response.data()
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::site::{executables, workspace};
+use crate::target::{executables, workspace};
 
 /// How long the program may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);

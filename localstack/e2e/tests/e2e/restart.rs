@@ -2,45 +2,45 @@
 
 use std::collections::BTreeMap;
 
-use crate::books::add_up;
-use crate::check;
-use crate::shop::{Shop, each, log_in, persist, register, send, unique};
-use crate::site::{Local, Site, turn};
+use crate::assertions;
+use crate::fixture::{Fixture, concurrently, log_in, register, send, send_until_accepted, unique};
+use crate::ledger::add_up;
+use crate::target::{LocalPlatform, Target, slot};
 
 #[tokio::test]
 async fn a_platform_that_was_stopped_goes_on_where_it_was() {
-    let Some(turn) = turn("a platform that is stopped and started").await else { return };
+    let Some(slot) = slot("a platform that is stopped and started").await else { return };
     let folder = tempfile::tempdir().unwrap();
-    let local = Local::start(Some(folder.path()));
+    let local = LocalPlatform::start(Some(folder.path()));
     let client = local.client();
     let (email, token) = register(&client, "finance_manager").await;
     let finance = client.with_token(&token);
-    let shop = Shop::with(finance.clone(), finance).await;
-    let item = shop.item("1.00", 50).await;
-    let done = shop.order(&[(&item, 10)]).await;
+    let fixture = Fixture::with_users(finance.clone(), finance).await;
+    let item = fixture.create_item("1.00", 50).await;
+    let done = fixture.create_sales_order(&[(&item, 10)]).await;
     let key = unique();
-    let confirmed = persist(&shop.finance, &format!("{done}/confirm"), &key, None).await;
-    check::success(&confirmed, 200);
-    shop.wait_for_stock_status(&done, "allocated").await;
-    let before = (shop.read(&done).await, shop.history(&done).await);
+    let confirmed = send_until_accepted(&fixture.finance, &format!("{done}/confirm"), &key, None).await;
+    assertions::success(&confirmed, 200);
+    fixture.wait_for_stock_status(&done, "allocated").await;
+    let before = (fixture.read(&done).await, fixture.history(&done).await);
 
     // A burst, and the end right behind it: what the confirmations set going has hardly begun.
-    let burst = each(0..45, async |_| shop.order(&[(&item, 1)]).await).await;
-    each(&burst, async |order| shop.transition(order, "confirm").await).await;
+    let burst = concurrently(0..45, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
+    concurrently(&burst, async |order| fixture.transition(order, "confirm").await).await;
     drop(local);
 
-    let local = Local::start(Some(folder.path()));
-    let site = Site::here(local, turn);
-    let finance = site.client().with_token(&token);
-    let shop = Shop { finance: finance.clone(), inventory: finance, ..shop };
-    check::success(&send(&shop.finance, "GET", "/api/items", None).await, 200);
-    assert_ne!(log_in(&site.client(), &email).await, token);
-    assert_eq!((shop.read(&done).await, shop.history(&done).await), before);
-    let again = persist(&shop.finance, &format!("{done}/confirm"), &key, None).await;
-    assert_eq!((again.text, again.status), (confirmed.text, 200), "the key has its answer");
+    let local = LocalPlatform::start(Some(folder.path()));
+    let target = Target::here(local, slot);
+    let finance = target.client().with_token(&token);
+    let fixture = Fixture { finance: finance.clone(), inventory: finance, ..fixture };
+    assertions::success(&send(&fixture.finance, "GET", "/api/items", None).await, 200);
+    assert_ne!(log_in(&target.client(), &email).await, token);
+    assert_eq!((fixture.read(&done).await, fixture.history(&done).await), before);
+    let again = send_until_accepted(&fixture.finance, &format!("{done}/confirm"), &key, None).await;
+    assert_eq!((again.text, again.status), (confirmed.text, 200), "the key has its response");
 
     let orders = [vec![done], burst].concat();
-    let outcomes = add_up(&site, &shop, &BTreeMap::from([(item, 50)]), &orders).await;
+    let outcomes = add_up(&target, &fixture, &BTreeMap::from([(item, 50)]), &orders).await;
     let allocated = outcomes.iter().filter(|outcome| outcome.stock_status == "allocated").count();
     assert_eq!(allocated, 41, "fifty, less the ten of the first order");
 }

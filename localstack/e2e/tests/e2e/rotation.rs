@@ -7,8 +7,8 @@ use erp_auth::rotation::{Step, after};
 use erp_client::Client;
 use serde_json::Value;
 
-use crate::shop::{log_in, register, send};
-use crate::site::{Local, turn};
+use crate::fixture::{log_in, register, send};
+use crate::target::{LocalPlatform, slot};
 
 /// Where the platform keeps what the template has it generate; the stack is called `erp`.
 const SECRET: &str = "erp-JwtKeys";
@@ -30,15 +30,15 @@ async fn status(client: &Client, token: &str) -> u16 {
 
 #[tokio::test]
 async fn a_key_is_rotated_and_nobody_is_logged_out() {
-    let Some(_turn) = turn("a rotation of the keys").await else { return };
+    let Some(_slot) = slot("a rotation of the keys").await else { return };
     let folder = tempfile::tempdir().unwrap();
-    let local = Local::start(Some(folder.path()));
+    let local = LocalPlatform::start(Some(folder.path()));
     let (email, old) = register(&local.client(), "finance_manager").await;
     assert_eq!(status(&local.client(), &old).await, 200);
     drop(local);
 
     take(Step::Introduce, folder.path());
-    let local = Local::start(Some(folder.path()));
+    let local = LocalPlatform::start(Some(folder.path()));
     let still_old = log_in(&local.client(), &email).await;
     for token in [&old, &still_old] {
         assert_eq!(status(&local.client(), token).await, 200);
@@ -46,7 +46,7 @@ async fn a_key_is_rotated_and_nobody_is_logged_out() {
     drop(local);
 
     take(Step::Promote, folder.path());
-    let local = Local::start(Some(folder.path()));
+    let local = LocalPlatform::start(Some(folder.path()));
     let new = log_in(&local.client(), &email).await;
     for token in [&old, &still_old, &new] {
         assert_eq!(status(&local.client(), token).await, 200);
@@ -54,7 +54,7 @@ async fn a_key_is_rotated_and_nobody_is_logged_out() {
     drop(local);
 
     take(Step::Retire, folder.path());
-    let local = Local::start(Some(folder.path()));
+    let local = LocalPlatform::start(Some(folder.path()));
     for (token, expected) in [(&old, 401), (&still_old, 401), (&new, 200)] {
         assert_eq!(status(&local.client(), token).await, expected);
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::shop::{SOON, Shop, send};
-use crate::site::Site;
+use crate::fixture::{DEADLINE, Fixture, send};
+use crate::target::Target;
 
 /// What the functions say on the way: function, message, and where the line names the order.
 const WAY: [(&str, &str, &str); 8] = [
@@ -56,17 +56,17 @@ fn untold(logs: &Path, request_id: &str, order_id: &str) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn an_order_is_followed_from_its_request_to_the_stock_by_one_id() {
-    let site = Site::shared();
-    let Some(platform) = site.platform_or_skip("following an order through the logs") else { return };
+    let target = Target::shared();
+    let Some(platform) = target.platform_or_skip("following an order through the logs") else { return };
     let logs = platform.logs();
-    let shop = Shop::open(&site).await;
-    let item = shop.item("10.00", 5).await;
-    let order = shop.order(&[(&item, 2)]).await;
-    let confirmed = send(&shop.inventory, "POST", &format!("{order}/confirm"), None).await;
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("10.00", 5).await;
+    let order = fixture.create_sales_order(&[(&item, 2)]).await;
+    let confirmed = send(&fixture.inventory, "POST", &format!("{order}/confirm"), None).await;
     assert_eq!(confirmed.status, 200, "{}", confirmed.text);
     let request_id = confirmed.headers["x-request-id"].to_str().unwrap().to_owned();
     let order_id = order.rsplit('/').next().unwrap();
-    shop.wait_for_stock_status(&order, "allocated").await;
+    fixture.wait_for_stock_status(&order, "allocated").await;
 
     let began = Instant::now();
     loop {
@@ -74,7 +74,7 @@ async fn an_order_is_followed_from_its_request_to_the_stock_by_one_id() {
         if untold.is_empty() {
             break;
         }
-        assert!(began.elapsed() < SOON, "the logs do not name {request_id} and {order_id} at {untold:?}");
+        assert!(began.elapsed() < DEADLINE, "the logs do not name {request_id} and {order_id} at {untold:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 

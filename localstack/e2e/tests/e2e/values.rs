@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::check;
-use crate::shop::{Shop, contact, create, send, send_text, unique};
-use crate::site::Site;
+use crate::assertions;
+use crate::fixture::{Fixture, contact, create, send, send_text, unique};
+use crate::target::Target;
 
 /// Every amount of a raw text has exactly two decimals.
 #[track_caller]
@@ -26,12 +26,13 @@ fn exact_money(text: &str) {
 
 #[tokio::test]
 async fn a_quantity_is_a_whole_number_from_one() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 0).await;
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 0).await;
     let line = |quantity: &str| format!(r#"{{"item_id":"{item}","quantity":{quantity}}}"#);
-    let order =
-        |lines: &[String]| format!(r#"{{"customer_id":"{}","items":[{}]}}"#, shop.customer, lines.join(","));
+    let order = |lines: &[String]| {
+        format!(r#"{{"customer_id":"{}","items":[{}]}}"#, fixture.customer, lines.join(","))
+    };
     let bad = [
         "0",
         "-1",
@@ -47,13 +48,13 @@ async fn a_quantity_is_a_whole_number_from_one() {
     ];
     let lines: Vec<_> = bad.iter().map(|quantity| line(quantity)).collect();
     let pointers: Vec<_> = (0..bad.len()).map(|index| format!("/items/{index}/quantity")).collect();
-    let answer = send_text(&shop.inventory, "POST", "/api/sales/orders", &[], &order(&lines)).await;
-    check::faults(&answer, &pointers.iter().map(String::as_str).collect::<Vec<_>>());
+    let response = send_text(&fixture.inventory, "POST", "/api/sales/orders", &[], &order(&lines)).await;
+    assertions::validation_errors(&response, &pointers.iter().map(String::as_str).collect::<Vec<_>>());
     for good in ["1", "1000000000"] {
-        let answer =
-            send_text(&shop.inventory, "POST", "/api/sales/orders", &[], &order(&[line(good)])).await;
-        check::success(&answer, 201);
-        exact_money(&answer.text);
+        let response =
+            send_text(&fixture.inventory, "POST", "/api/sales/orders", &[], &order(&[line(good)])).await;
+        assertions::success(&response, 201);
+        exact_money(&response.text);
     }
 
     let stock = format!("/api/items/{item}/stock");
@@ -67,15 +68,18 @@ async fn a_quantity_is_a_whole_number_from_one() {
         (r#"{"quantity": 1, "set_to": 1}"#, "/set_to"),
         ("{}", "/quantity"),
     ] {
-        check::faults(&send_text(&shop.inventory, "PUT", &stock, &[], body).await, &[pointer]);
+        assertions::validation_errors(
+            &send_text(&fixture.inventory, "PUT", &stock, &[], body).await,
+            &[pointer],
+        );
     }
-    assert_eq!(shop.stock(&item).await, 0);
+    assert_eq!(fixture.stock(&item).await, 0);
 }
 
 #[tokio::test]
 async fn a_price_is_exact_or_refused_and_never_rounded() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
     let body = |price: &str| format!(r#"{{"name":"x","sku":"{}","unit_price":{price}}}"#, unique());
     for (price, shown) in [
         ("0", "0.00"),
@@ -87,10 +91,10 @@ async fn a_price_is_exact_or_refused_and_never_rounded() {
         ("1.15", "1.15"),
         ("9999999999999.99", "9999999999999.99"),
     ] {
-        let answer = send_text(&shop.inventory, "POST", "/api/items", &[], &body(price)).await;
-        check::success(&answer, 201);
-        assert!(answer.text.contains(&format!("\"unit_price\":{shown},")), "{price}: {}", answer.text);
-        let again = send(&shop.inventory, "GET", answer.header("location").unwrap(), None).await;
+        let response = send_text(&fixture.inventory, "POST", "/api/items", &[], &body(price)).await;
+        assertions::success(&response, 201);
+        assert!(response.text.contains(&format!("\"unit_price\":{shown},")), "{price}: {}", response.text);
+        let again = send(&fixture.inventory, "GET", response.header("location").unwrap(), None).await;
         assert!(again.text.contains(&format!("\"unit_price\":{shown},")), "{price}: {}", again.text);
     }
     for price in [
@@ -109,8 +113,8 @@ async fn a_price_is_exact_or_refused_and_never_rounded() {
         "null",
         "[]",
     ] {
-        check::faults(
-            &send_text(&shop.inventory, "POST", "/api/items", &[], &body(price)).await,
+        assertions::validation_errors(
+            &send_text(&fixture.inventory, "POST", "/api/items", &[], &body(price)).await,
             &["/unit_price"],
         );
     }
@@ -118,128 +122,156 @@ async fn a_price_is_exact_or_refused_and_never_rounded() {
 
 #[tokio::test]
 async fn totals_are_exact() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
-    let (dime, free, dear) =
-        (shop.item("0.1", 0).await, shop.item("0", 0).await, shop.item("9999999999999.99", 0).await);
-    let order = json!({"customer_id": shop.customer, "items": [
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let (dime, free, dear) = (
+        fixture.create_item("0.1", 0).await,
+        fixture.create_item("0", 0).await,
+        fixture.create_item("9999999999999.99", 0).await,
+    );
+    let order = json!({"customer_id": fixture.customer, "items": [
         {"item_id": dime, "quantity": 3},
         {"item_id": free, "quantity": 1_000_000_000},
         {"item_id": dime, "quantity": 7, "unit_price": "0.07"},
         {"item_id": free, "quantity": 1, "unit_price": 0},
     ]});
-    let created = create(&shop.inventory, "/api/sales/orders", &order).await;
+    let created = create(&fixture.inventory, "/api/sales/orders", &order).await;
     let order = created.header("location").unwrap().to_owned();
-    let list = format!("/api/sales/orders?customer_id={}", shop.customer);
+    let list = format!("/api/sales/orders?customer_id={}", fixture.customer);
     for path in [order.as_str(), &list] {
-        let answer = send(&shop.inventory, "GET", path, None).await;
-        exact_money(&answer.text);
-        assert!(answer.text.contains("\"total_amount\":0.79,"), "{}", answer.text);
+        let response = send(&fixture.inventory, "GET", path, None).await;
+        exact_money(&response.text);
+        assert!(response.text.contains("\"total_amount\":0.79,"), "{}", response.text);
     }
     let subtotals: Vec<_> =
         created.text.split("\"subtotal\":").skip(1).filter_map(|rest| rest.split('}').next()).collect();
     assert_eq!(subtotals, ["0.30", "0.00", "0.49", "0.00"], "in the order of the lines");
 
     // What does not fit is refused with its place, line by line, and then as a sum.
-    let over = shop.sale(&[(&dear, 2), (&dime, 1), (&dear, 1_000_000_000)]);
-    let answer = send(&shop.inventory, "POST", "/api/sales/orders", Some(&over)).await;
-    check::faults(&answer, &["/items/0/quantity", "/items/2/quantity"]);
-    let over = shop.sale(&[(&dear, 1), (&dime, 1)]);
-    check::faults(&send(&shop.inventory, "POST", "/api/sales/orders", Some(&over)).await, &["/items"]);
-    create(&shop.inventory, "/api/sales/orders", &shop.sale(&[(&dear, 1), (&free, 1)])).await;
+    let over = fixture.sales_order_request(&[(&dear, 2), (&dime, 1), (&dear, 1_000_000_000)]);
+    let response = send(&fixture.inventory, "POST", "/api/sales/orders", Some(&over)).await;
+    assertions::validation_errors(&response, &["/items/0/quantity", "/items/2/quantity"]);
+    let over = fixture.sales_order_request(&[(&dear, 1), (&dime, 1)]);
+    assertions::validation_errors(
+        &send(&fixture.inventory, "POST", "/api/sales/orders", Some(&over)).await,
+        &["/items"],
+    );
+    create(&fixture.inventory, "/api/sales/orders", &fixture.sales_order_request(&[(&dear, 1), (&free, 1)]))
+        .await;
 }
 
 #[tokio::test]
 async fn an_order_has_one_to_ninety_nine_lines_in_their_order() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
     let mut items = Vec::new();
     for _ in 0..99 {
-        items.push(shop.item("1.00", 0).await);
+        items.push(fixture.create_item("1.00", 0).await);
     }
     let lines: Vec<_> = items.iter().map(|item| (item.as_str(), 2)).collect();
-    let order = shop.order(&lines).await;
+    let order = fixture.create_sales_order(&lines).await;
     let ids = |data: &Value| -> Vec<String> {
         let lines = data["items"].as_array().into_iter().flatten();
         lines.map(|line| line["item_id"].as_str().unwrap_or_default().to_owned()).collect()
     };
-    assert_eq!(ids(&shop.read(&order).await), items);
+    assert_eq!(ids(&fixture.read(&order).await), items);
     let hundred = [lines.clone(), vec![(items[0].as_str(), 1)]].concat();
-    for bad in [shop.sale(&hundred), shop.sale(&[]), json!({"customer_id": shop.customer})] {
-        check::faults(&send(&shop.inventory, "POST", "/api/sales/orders", Some(&bad)).await, &["/items"]);
+    for bad in [
+        fixture.sales_order_request(&hundred),
+        fixture.sales_order_request(&[]),
+        json!({"customer_id": fixture.customer}),
+    ] {
+        assertions::validation_errors(
+            &send(&fixture.inventory, "POST", "/api/sales/orders", Some(&bad)).await,
+            &["/items"],
+        );
     }
 
     // All of it is received and sold in one go: 99 items and what is kept of the order fill one transaction.
-    let purchase = shop.purchase(&lines).await;
-    shop.transition(&purchase, "receive").await;
-    shop.transition(&order, "confirm").await;
-    shop.wait_for_stock_status(&order, "allocated").await;
+    let purchase = fixture.create_purchase_order(&lines).await;
+    fixture.transition(&purchase, "receive").await;
+    fixture.transition(&order, "confirm").await;
+    fixture.wait_for_stock_status(&order, "allocated").await;
     for item in [&items[0], &items[50], &items[98]] {
         let path = format!("/api/items/{item}/movements");
-        let so = |answer: &erp_client::Response| answer.json()["meta"]["count"] == 2;
-        let movements = shop.inventory.wait_for("two movements", &path, crate::shop::SOON, so).await;
+        let so = |response: &erp_client::Response| response.json()["meta"]["count"] == 2;
+        let movements =
+            fixture.inventory.wait_for("two movements", &path, crate::fixture::DEADLINE, so).await;
         let movements = movements.unwrap_or_else(|error| panic!("{error}")).data();
         assert_eq!(
             movements[0]["change"].as_i64().zip(movements[1]["change"].as_i64()),
             Some((-2, 2)),
             "{movements}"
         );
-        assert_eq!(shop.stock(item).await, 0);
+        assert_eq!(fixture.stock(item).await, 0);
     }
 }
 
 #[tokio::test]
 async fn two_lines_may_name_one_item_and_are_taken_together() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 5).await;
-    let enough = shop.order(&[(&item, 2), (&item, 1)]).await;
-    let short = shop.order(&[(&item, 2), (&item, 2)]).await;
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 5).await;
+    let enough = fixture.create_sales_order(&[(&item, 2), (&item, 1)]).await;
+    let short = fixture.create_sales_order(&[(&item, 2), (&item, 2)]).await;
     for (order, stock_status) in [(&enough, "allocated"), (&short, "backordered")] {
-        shop.transition(order, "confirm").await;
-        shop.wait_for_stock_status(order, stock_status).await;
+        fixture.transition(order, "confirm").await;
+        fixture.wait_for_stock_status(order, stock_status).await;
     }
-    assert_eq!(shop.stock(&item).await, 2, "one of both was taken as a whole, and the other not at all");
+    assert_eq!(fixture.stock(&item).await, 2, "one of both was taken as a whole, and the other not at all");
     let path = format!("/api/items/{item}/movements");
-    let so = |answer: &erp_client::Response| answer.json()["meta"]["count"] == 2;
+    let so = |response: &erp_client::Response| response.json()["meta"]["count"] == 2;
     let movements =
-        shop.inventory.wait_for("one movement for both lines", &path, crate::shop::SOON, so).await;
+        fixture.inventory.wait_for("one movement for both lines", &path, crate::fixture::DEADLINE, so).await;
     assert_eq!(movements.unwrap_or_else(|error| panic!("{error}")).data()[0]["change"], -3);
 }
 
 #[tokio::test]
 async fn whatever_an_order_names_and_is_not_there_is_told_at_once() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
-    let item = shop.item("1.00", 0).await;
-    let gone = shop.item("1.00", 0).await;
-    check::success(&send(&shop.finance, "DELETE", &format!("/api/items/{gone}"), None).await, 200);
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 0).await;
+    let gone = fixture.create_item("1.00", 0).await;
+    assertions::success(&send(&fixture.finance, "DELETE", &format!("/api/items/{gone}"), None).await, 200);
     for (path, party) in [("/api/sales/orders", "customer_id"), ("/api/purchase/orders", "vendor_id")] {
         let lines = [Uuid::now_v7().to_string(), item.clone(), gone.clone()];
         let lines: Value = lines.iter().map(|item| json!({"item_id": item, "quantity": 1})).collect();
         let body = json!({party: Uuid::now_v7(), "items": lines});
         let pointer = format!("/{party}");
-        let answer = send(&shop.inventory, "POST", path, Some(&body)).await;
-        check::faults(&answer, &[&pointer, "/items/0/item_id", "/items/2/item_id"]);
+        let response = send(&fixture.inventory, "POST", path, Some(&body)).await;
+        assertions::validation_errors(&response, &[&pointer, "/items/0/item_id", "/items/2/item_id"]);
     }
     // A vendor is no customer, and a deleted customer is none any more.
-    let mut sale = shop.sale(&[(&item, 1)]);
-    sale["customer_id"] = json!(shop.vendor);
-    check::faults(&send(&shop.inventory, "POST", "/api/sales/orders", Some(&sale)).await, &["/customer_id"]);
-    let order = shop.order(&[(&item, 1)]).await;
-    check::success(
-        &send(&shop.finance, "DELETE", &format!("/api/customers/{}", shop.customer), None).await,
+    let mut sale = fixture.sales_order_request(&[(&item, 1)]);
+    sale["customer_id"] = json!(fixture.vendor);
+    assertions::validation_errors(
+        &send(&fixture.inventory, "POST", "/api/sales/orders", Some(&sale)).await,
+        &["/customer_id"],
+    );
+    let order = fixture.create_sales_order(&[(&item, 1)]).await;
+    assertions::success(
+        &send(&fixture.finance, "DELETE", &format!("/api/customers/{}", fixture.customer), None).await,
         200,
     );
-    let again = send(&shop.inventory, "POST", "/api/sales/orders", Some(&shop.sale(&[(&item, 1)]))).await;
-    check::faults(&again, &["/customer_id"]);
-    assert_eq!(shop.read(&order).await["order"]["customer_id"], shop.customer, "the order keeps its data");
+    let again = send(
+        &fixture.inventory,
+        "POST",
+        "/api/sales/orders",
+        Some(&fixture.sales_order_request(&[(&item, 1)])),
+    )
+    .await;
+    assertions::validation_errors(&again, &["/customer_id"]);
+    assert_eq!(
+        fixture.read(&order).await["order"]["customer_id"],
+        fixture.customer,
+        "the order keeps its data"
+    );
 }
 
 #[tokio::test]
 async fn texts_are_measured_in_characters_and_come_back_as_they_were() {
-    let site = Site::shared();
-    let shop = Shop::open(&site).await;
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
     let with = |name: &str, value: String| {
         let mut body = contact("Acme");
         body[name] = json!(value);
@@ -247,29 +279,36 @@ async fn texts_are_measured_in_characters_and_come_back_as_they_were() {
     };
     for (field, most) in [("name", 255), ("phone", 50), ("address", 500)] {
         for letter in ["a", "é", "漢", "🦀"] {
-            let created = create(&shop.inventory, "/api/customers", &with(field, letter.repeat(most))).await;
+            let created =
+                create(&fixture.inventory, "/api/customers", &with(field, letter.repeat(most))).await;
             assert_eq!(created.data()[field], letter.repeat(most));
             let over = with(field, letter.repeat(most + 1));
             let pointer = format!("/{field}");
-            check::faults(&send(&shop.inventory, "POST", "/api/customers", Some(&over)).await, &[&pointer]);
+            assertions::validation_errors(
+                &send(&fixture.inventory, "POST", "/api/customers", Some(&over)).await,
+                &[&pointer],
+            );
         }
     }
     let odd = "  Ünï \"quoted\" \\ 'x' </script> \u{200d}\u{202e} {{7*7}} %s é ";
-    let created = create(&shop.inventory, "/api/customers", &with("name", odd.to_owned())).await;
-    let found = send(&shop.inventory, "GET", created.header("location").unwrap(), None).await;
+    let created = create(&fixture.inventory, "/api/customers", &with("name", odd.to_owned())).await;
+    let found = send(&fixture.inventory, "GET", created.header("location").unwrap(), None).await;
     assert_eq!(found.text_at("/name"), odd.trim());
     for bad in ["", "   ", "a\u{7}b", "\u{0}"] {
-        let answer =
-            send(&shop.inventory, "POST", "/api/customers", Some(&with("name", bad.to_owned()))).await;
-        check::faults(&answer, &["/name"]);
+        let response =
+            send(&fixture.inventory, "POST", "/api/customers", Some(&with("name", bad.to_owned()))).await;
+        assertions::validation_errors(&response, &["/name"]);
     }
 
     let sku = |sku: String| json!({"name": "x", "sku": sku, "unit_price": 0});
     let tail = unique();
     let longest = format!("{}{tail}", "ä".repeat(100 - tail.len()));
-    let created = create(&shop.inventory, "/api/items", &sku(format!(" {longest} "))).await;
+    let created = create(&fixture.inventory, "/api/items", &sku(format!(" {longest} "))).await;
     assert_eq!(created.text_at("/sku"), longest.to_uppercase());
     for bad in [format!("x{longest}"), String::new(), "  ".to_owned()] {
-        check::faults(&send(&shop.inventory, "POST", "/api/items", Some(&sku(bad))).await, &["/sku"]);
+        assertions::validation_errors(
+            &send(&fixture.inventory, "POST", "/api/items", Some(&sku(bad))).await,
+            &["/sku"],
+        );
     }
 }

@@ -15,25 +15,25 @@ use std::time::Duration;
 use erp_client::Client;
 use erp_local::platform::{Platform, Used};
 
-use crate::site::Site;
+use crate::target::Target;
 use operations::{Operation, Ready, Scene};
 use page::{Row, check_or_write};
 use price::{dollars, queue_requests};
 
-const SOON: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 /// A regular event in between, or a function that had to be started: then it is measured again.
 const ATTEMPTS: usize = 8;
 
 /// Sends a request, and says what was used until all is quiet.
 async fn measure(platform: &Platform, method: &str, ready: &Ready) -> (Used, f64) {
-    platform.quiet(SOON).await.unwrap_or_else(|busy| panic!("{busy}"));
+    platform.quiet(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
     let (before, key) = (logged(platform), ready.key.as_deref().map(|key| ("idempotency-key", key)));
     platform.usage().begin();
     let body = ready.body.as_ref().map(ToString::to_string);
-    let answer = ready.client.send_with(method, &ready.path, key.as_slice(), body).await;
-    let answer = answer.unwrap_or_else(|error| panic!("{error}"));
-    assert!(answer.status < 400, "{}: {}", answer.request, answer.text);
-    platform.quiet(SOON).await.unwrap_or_else(|busy| panic!("{busy}"));
+    let response = ready.client.send_with(method, &ready.path, key.as_slice(), body).await;
+    let response = response.unwrap_or_else(|error| panic!("{error}"));
+    assert!(response.status < 400, "{}: {}", response.request, response.text);
+    platform.quiet(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
     (platform.usage().end(), logged(platform) - before)
 }
 
@@ -64,8 +64,8 @@ fn row(platform: &Platform, operation: &Operation, used: &Used, logged: f64) -> 
 
 #[tokio::test]
 async fn the_runbook_says_what_an_operation_costs() {
-    let site = Site::own().await;
-    let Some(platform) = site.platform_or_skip("what an operation costs") else { return };
+    let target = Target::own().await;
+    let Some(platform) = target.platform_or_skip("what an operation costs") else { return };
     let scene = Scene::open(platform).await;
     let mut rows = Vec::new();
     for operation in Operation::all() {
@@ -98,13 +98,17 @@ async fn sweep(platform: &Platform) -> Row {
     let mut used = Used::default();
     // The first one may start the function, which reads ahead of time.
     for _ in 0..2 {
-        platform.quiet(SOON).await.unwrap_or_else(|busy| panic!("{busy}"));
+        platform.quiet(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
         platform.usage().begin();
-        let answer =
+        let response =
             client.send_with("POST", &path, &[("authorization", &signature)], Some("{}".to_owned())).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{error}"));
-        assert!(answer.status == 200 && answer.header("x-amz-function-error").is_none(), "{}", answer.text);
-        platform.quiet(SOON).await.unwrap_or_else(|busy| panic!("{busy}"));
+        let response = response.unwrap_or_else(|error| panic!("{error}"));
+        assert!(
+            response.status == 200 && response.header("x-amz-function-error").is_none(),
+            "{}",
+            response.text
+        );
+        platform.quiet(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
         used = platform.usage().end();
     }
     used.invocations.insert(name.clone(), 1);

@@ -7,7 +7,7 @@ use erp_client::Client;
 use erp_local::platform::Platform;
 use serde_json::{Value, json};
 
-use crate::shop::{Shop, contact, create, each, item, log_in, register, send, unique};
+use crate::fixture::{Fixture, concurrently, contact, create, item, log_in, register, send, unique};
 
 /// Rows in each list: more than a page in every shard, so that every shard reads a whole page.
 const LISTED: usize = 120;
@@ -79,28 +79,28 @@ impl Operation {
 
 /// What the requests need.
 pub(super) struct Scene {
-    shop: Shop,
+    fixture: Fixture,
     anybody: Client,
     services: BTreeMap<String, String>,
 }
 
 impl Scene {
-    /// Opens a shop and fills its lists.
+    /// Opens a fixture and fills its lists.
     pub(super) async fn open(platform: &Platform) -> Self {
         let anybody = Client::new(platform.base_url());
-        let shop = Shop::at(&anybody).await;
+        let fixture = Fixture::with_client(&anybody).await;
         let functions = &platform.deployment().functions;
         let services = functions.iter().find_map(|function| function.environment.get("SERVICE_CREDENTIALS"));
-        let item = shop.item("12.50", 0).await;
-        each(0..LISTED, async |_| {
-            create(&shop.inventory, "/api/customers", &contact("Acme")).await;
-            create(&shop.inventory, "/api/vendors", &contact("Globex")).await;
-            shop.item("12.50", 0).await;
-            shop.order(&[(&item, 1)]).await;
-            shop.purchase(&[(&item, 1)]).await;
+        let item = fixture.create_item("12.50", 0).await;
+        concurrently(0..LISTED, async |_| {
+            create(&fixture.inventory, "/api/customers", &contact("Acme")).await;
+            create(&fixture.inventory, "/api/vendors", &contact("Globex")).await;
+            fixture.create_item("12.50", 0).await;
+            fixture.create_sales_order(&[(&item, 1)]).await;
+            fixture.create_purchase_order(&[(&item, 1)]).await;
         })
         .await;
-        Self { shop, anybody, services: serde_json::from_str(services.unwrap()).unwrap() }
+        Self { fixture, anybody, services: serde_json::from_str(services.unwrap()).unwrap() }
     }
 
     /// Makes an operation ready.
@@ -115,7 +115,7 @@ impl Scene {
         let client = match operation.how {
             How::NewToken => self.anybody.with_token(register(&self.anybody, "inventory_manager").await.1),
             _ if path.starts_with("/api/auth/") => self.anybody.clone(),
-            _ => self.shop.finance.clone(),
+            _ => self.fixture.finance.clone(),
         };
         Ready { client, path, body, key: (operation.how == How::Key).then(unique) }
     }
@@ -146,7 +146,7 @@ impl Scene {
 
     async fn business(&self, operation: &Operation) -> (String, Option<Value>) {
         let (method, path) = (operation.rule.method, operation.rule.path);
-        let shop = &self.shop;
+        let fixture = &self.fixture;
         if path.starts_with("/api/sales/") || path.starts_with("/api/purchase/") {
             return self.order(operation).await;
         }
@@ -155,7 +155,7 @@ impl Scene {
             return (path.to_owned(), (method == "POST").then_some(new));
         }
         let collection = path.split("/{id}").next().unwrap();
-        let id = create(&shop.inventory, collection, &new).await.text_at("/id");
+        let id = create(&fixture.inventory, collection, &new).await.text_at("/id");
         let body = match (method, path) {
             ("PUT", "/api/items/{id}/stock") => Some(json!({"quantity": 5})),
             ("PUT", _) => {
@@ -165,7 +165,7 @@ impl Scene {
             }
             (_, "/api/items/{id}/movements") => {
                 for _ in 0..10 {
-                    shop.adjust(&id, 1).await;
+                    fixture.adjust(&id, 1).await;
                 }
                 None
             }
@@ -176,33 +176,37 @@ impl Scene {
 
     async fn order(&self, operation: &Operation) -> (String, Option<Value>) {
         let (method, path) = (operation.rule.method, operation.rule.path);
-        let (shop, sales) = (&self.shop, path.starts_with("/api/sales/"));
+        let (fixture, sales) = (&self.fixture, path.starts_with("/api/sales/"));
         let count = if let How::Lines(lines) = operation.how { lines } else { 1 };
         if (method, path.contains("{id}")) == ("GET", false) {
             return (path.to_owned(), None);
         }
         let mut items = Vec::new();
         for _ in 0..count {
-            items.push(shop.item("12.50", 10).await);
+            items.push(fixture.create_item("12.50", 10).await);
         }
         let lines: Vec<(&str, i64)> = items.iter().map(|item| (item.as_str(), 2)).collect();
         let body = if sales {
-            shop.sale(&lines)
+            fixture.sales_order_request(&lines)
         } else {
             let items: Vec<_> = items.iter().map(|item| json!({"item_id": item, "quantity": 2})).collect();
-            json!({"vendor_id": shop.vendor, "items": items})
+            json!({"vendor_id": fixture.vendor, "items": items})
         };
         if !path.contains("{id}") {
             return (path.to_owned(), Some(body));
         }
-        let order = if sales { shop.order(&lines).await } else { shop.purchase(&lines).await };
+        let order = if sales {
+            fixture.create_sales_order(&lines).await
+        } else {
+            fixture.create_purchase_order(&lines).await
+        };
         // What must have happened: a confirmed sale can be paid and has stock to give back.
         match (path.rsplit('/').next(), sales) {
             (Some("pay" | "cancel" | "events"), true) => {
-                shop.transition(&order, "confirm").await;
-                shop.wait_for_stock_status(&order, "allocated").await;
+                fixture.transition(&order, "confirm").await;
+                fixture.wait_for_stock_status(&order, "allocated").await;
             }
-            (Some("pay" | "events"), false) => shop.transition(&order, "receive").await,
+            (Some("pay" | "events"), false) => fixture.transition(&order, "receive").await,
             _ => {}
         }
         let suffix = path.split("{id}").nth(1).unwrap_or_default();

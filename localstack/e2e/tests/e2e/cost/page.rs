@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::price::PRICES_OF;
-use crate::site::workspace;
+use crate::target::workspace;
 
 const BEGIN: &str =
     "<!-- cost: measured by `cargo test -p erp-e2e --test e2e cost`; UPDATE=1 writes it anew -->\n";

@@ -1,4 +1,4 @@
-//! A platform to test.
+//! The platform under test: in this process, or behind the URL in `ERP_BASE_URL`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,116 +7,118 @@ use std::thread;
 
 use erp_auth::{Keyring, Tokens};
 use erp_client::Client;
+use erp_domain::Settings;
 use erp_local::platform::{Options, Platform};
 use erp_local::samconfig;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The platform of the tests that run at this moment; the last of them stops it.
-static SHARED: Mutex<Weak<Local>> = Mutex::new(Weak::new());
-/// Two: most of these tests wait for time-outs most of the time, and more of them would wait for processors.
-static TURNS: Semaphore = Semaphore::const_new(2);
+/// The platform that the running tests share. The last of them stops it.
+static SHARED: Mutex<Weak<LocalPlatform>> = Mutex::new(Weak::new());
+/// Platforms of a single test that may run at once. These tests mostly wait for time-outs; more of them would compete for
+/// processors.
+static SLOTS: Semaphore = Semaphore::const_new(2);
 
-/// Held by a test with a platform of its own, so that there are few of them at a time.
-pub(crate) struct Turn {
+/// A permit to run a platform of one's own; the number of permits is limited.
+pub(crate) struct Slot {
     _permit: SemaphorePermit<'static>,
 }
 
-impl Turn {
+impl Slot {
     async fn take() -> Self {
-        Self { _permit: TURNS.acquire().await.unwrap() }
+        Self { _permit: SLOTS.acquire().await.unwrap() }
     }
 }
 
-/// Where a test plays.
-pub(crate) enum Site {
-    /// On this machine, and for nobody else if it has the turn.
+/// The platform under test.
+pub(crate) enum Target {
+    /// On this machine; exclusive to the test if there is a slot.
     Here {
         /// The platform.
-        local: Arc<Local>,
-        /// Held, not read.
-        _turn: Option<Turn>,
+        local: Arc<LocalPlatform>,
+        /// Released on drop.
+        _slot: Option<Slot>,
     },
-    /// Somewhere else: all there is, is HTTP.
+    /// At a URL: only HTTP is available.
     There(String),
 }
 
-impl Site {
-    /// A platform that other tests use at the same time: nothing but one's own data is known of it.
+impl Target {
+    /// Returns a platform that other tests use at the same time, so a test may only rely on its own data.
     pub(crate) fn shared() -> Self {
-        if let Some(url) = elsewhere() {
-            return Self::There(url);
+        if let Some(url) = remote_url() {
+            return Self::Remote(url);
         }
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        let local = shared.upgrade().unwrap_or_else(|| Arc::new(Local::start(None)));
+        let local = shared.upgrade().unwrap_or_else(|| Arc::new(LocalPlatform::start(None)));
         *shared = Arc::downgrade(&local);
-        Self::Here { local, _turn: None }
+        Self::Local { local, _slot: None }
     }
 
-    /// A platform for this test alone, for heavy work: such tests take turns.
+    /// Returns a platform for this test alone, for heavy work. Waits for a slot.
     pub(crate) async fn own() -> Self {
-        match elsewhere() {
-            Some(url) => Self::There(url),
+        match remote_url() {
+            Some(url) => Self::Remote(url),
             None => {
-                let turn = Turn::take().await;
-                Self::here(Local::start(None), turn)
+                let slot = Slot::take().await;
+                Self::here(LocalPlatform::start(None), slot)
             }
         }
     }
 
-    /// A platform that a test has started in its turn.
-    pub(crate) fn here(local: Local, turn: Turn) -> Self {
-        Self::Here { local: Arc::new(local), _turn: Some(turn) }
+    /// Wraps a platform that the test has started in its slot.
+    pub(crate) fn here(local: LocalPlatform, slot: Slot) -> Self {
+        Self::Local { local: Arc::new(local), _slot: Some(slot) }
     }
 
-    /// A client without a token.
+    /// Returns a client without a token.
     pub(crate) fn client(&self) -> Client {
         match self {
-            Self::Here { local, .. } => local.client(),
-            Self::There(url) => Client::new(url),
+            Self::Local { local, .. } => local.client(),
+            Self::Remote(url) => Client::new(url),
         }
     }
 
-    /// The platform itself, where it is on this machine.
+    /// Returns the platform, if it runs in this process.
     pub(crate) fn platform(&self) -> Option<&Platform> {
         match self {
-            Self::Here { local, .. } => Some(local.platform()),
-            Self::There(_) => None,
+            Self::Local { local, .. } => Some(local.platform()),
+            Self::Remote(_) => None,
         }
     }
 
-    /// The platform itself; where it is somewhere else the test is left out, which is said.
+    /// Returns the platform if it runs in this process; else reports that the test is skipped.
     pub(crate) fn platform_or_skip(&self, test: &str) -> Option<&Platform> {
         if self.platform().is_none() {
-            eprintln!("left out, because it needs more than HTTP: {test}");
+            eprintln!("skipped, because it needs more than HTTP: {test}");
         }
         self.platform()
     }
 }
 
-/// The turn of a test that starts platforms itself; nothing where the platform is somewhere else.
-pub(crate) async fn turn(test: &str) -> Option<Turn> {
-    if elsewhere().is_some() {
-        eprintln!("left out, because it needs more than HTTP: {test}");
+/// Waits for a slot for a test that starts platforms itself. Returns `None` if the platform under test is remote.
+pub(crate) async fn slot(test: &str) -> Option<Slot> {
+    if remote_url().is_some() {
+        eprintln!("skipped, because it needs more than HTTP: {test}");
         return None;
     }
-    Some(Turn::take().await)
+    Some(Slot::take().await)
 }
 
-/// The base URL of a platform that is not on this machine.
-pub(crate) fn elsewhere() -> Option<String> {
-    std::env::var("ERP_BASE_URL").ok().filter(|url| !url.is_empty())
+/// Returns the base URL of a remote platform under test.
+pub(crate) fn remote_url() -> Option<String> {
+    Settings::from_env().optional("ERP_BASE_URL")
 }
 
-/// A platform in this process, on a runtime of its own: every test has another one, which ends with it.
-pub(crate) struct Local {
+/// A platform in this process. It has its own runtime, because the runtime of a test ends with the test.
+pub(crate) struct LocalPlatform {
     platform: Option<Platform>,
     runtime: Option<Runtime>,
 }
 
-impl Local {
-    /// Starts it as `cargo run` does, with what is in the folder, or empty.
+impl LocalPlatform {
+    /// Starts the platform as `cargo run` does, with the data of a folder, or empty.
     pub(crate) fn start(data: Option<&Path>) -> Self {
         let template = workspace().join("template.yaml");
         let settings = samconfig::read(&workspace().join("samconfig.toml"), "local").unwrap();
@@ -132,11 +134,11 @@ impl Local {
                 runtime.block_on(Platform::start(options)).unwrap_or_else(|error| panic!("{error}"));
             Self { platform: Some(platform), runtime: Some(runtime) }
         };
-        // A thread that is in no runtime: one must not wait for another.
+        // A thread outside any runtime: a runtime must not block on another.
         thread::spawn(start).join().unwrap()
     }
 
-    /// The platform.
+    /// Returns the platform.
     pub(crate) fn platform(&self) -> &Platform {
         self.platform.as_ref().unwrap()
     }
@@ -147,8 +149,8 @@ impl Local {
     }
 }
 
-impl Drop for Local {
-    /// Stops as `serve` does on Ctrl-C: what is in flight ends first.
+impl Drop for LocalPlatform {
+    /// Stops as `serve` does on Ctrl-C: requests in flight end first.
     fn drop(&mut self) {
         let (Some(platform), Some(runtime)) = (self.platform.take(), self.runtime.take()) else { return };
         let stopped = thread::spawn(move || runtime.block_on(platform.stop())).join();
@@ -158,33 +160,33 @@ impl Drop for Local {
     }
 }
 
-/// The tokens of a platform, made with the key that it has.
+/// Returns the issuer of tokens with the signing key of a platform.
 pub(crate) fn tokens(platform: &Platform) -> Tokens {
     let [keys, issuer, audience] = ["JWT_KEYS", "JWT_ISSUER", "JWT_AUDIENCE"].map(|name| {
-        let with = platform.deployment().functions.iter().find_map(|function| function.environment.get(name));
-        with.unwrap().clone()
+        let value =
+            platform.deployment().functions.iter().find_map(|function| function.environment.get(name));
+        value.unwrap().clone()
     });
     Tokens::new(Keyring::from_json(&keys).unwrap(), issuer, audience)
 }
 
-/// The access key for the AWS endpoint of a platform.
+/// Returns the access key for the AWS endpoint of a platform.
 pub(crate) fn credentials(platform: &Platform) -> aws_sdk_sqs::config::Credentials {
     let key = platform.access_key();
     aws_sdk_sqs::config::Credentials::new(&key.access_key_id, &key.secret_access_key, None, None, "owner")
 }
 
-/// The folder of the workspace.
+/// Returns the folder of the workspace.
 pub(crate) fn workspace() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap())
 }
 
-/// The folder of the functions' executables and of `erp-local`, built when it is first asked for.
+/// Returns the folder of the executables of the functions and of `erp-local`. Builds them on the first call.
 pub(crate) fn executables() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let mut build = Command::new(cargo);
+        let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--bins", "--message-format=json-render-diagnostics"]).current_dir(workspace());
         let output = build.stderr(Stdio::inherit()).output().unwrap();
         assert!(output.status.success(), "the binaries cannot be built");

@@ -9,10 +9,10 @@ use erp_local::dynamodb::{Call, Fault, Intercept};
 use erp_local::platform::Platform;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::books::add_up;
-use crate::check;
-use crate::shop::{Shop, each, persist, random, unique};
-use crate::site::Site;
+use crate::assertions;
+use crate::fixture::{Fixture, concurrently, random, send_until_accepted, unique};
+use crate::ledger::add_up;
+use crate::target::Target;
 
 /// Processes that are killed.
 const KILLS: usize = 36;
@@ -35,41 +35,41 @@ const VICTIMS: [&str; 8] = [
 
 #[tokio::test]
 async fn every_order_comes_through_while_processes_are_killed() {
-    let site = Site::own().await;
-    let Some(platform) = site.platform_or_skip("processes that are killed") else { return };
-    let shop = Shop::open(&site).await;
+    let target = Target::own().await;
+    let Some(platform) = target.platform_or_skip("processes that are killed") else { return };
+    let fixture = Fixture::new(&target).await;
     let mut random = random("every_order_comes_through_while_processes_are_killed");
-    let (items, brought) = stock(&shop, 25).await;
+    let (items, brought) = stock(&fixture, 25).await;
     let sales: Vec<_> = (0..200).map(|_| sale(&mut random, &items)).collect();
 
-    let (orders, kills) = tokio::join!(sell(&shop, &sales), kill(platform, &mut random));
+    let (orders, kills) = tokio::join!(sell(&fixture, &sales), kill(platform, &mut random));
     eprintln!("killed: {kills:?}");
-    told_one_story(&site, &shop, &brought, &orders).await;
+    told_one_story(&target, &fixture, &brought, &orders).await;
 }
 
 #[tokio::test]
 async fn answers_of_the_database_that_get_lost_change_nothing() {
-    let site = Site::own().await;
-    let Some(platform) = site.platform_or_skip("a database whose answers get lost") else { return };
-    let shop = Shop::open(&site).await;
+    let target = Target::own().await;
+    let Some(platform) = target.platform_or_skip("a database whose responses get lost") else { return };
+    let fixture = Fixture::new(&target).await;
     let mut random = random("answers_of_the_database_that_get_lost_change_nothing");
-    let (items, brought) = stock(&shop, 10).await;
+    let (items, brought) = stock(&fixture, 10).await;
     let sales: Vec<_> = (0..60).map(|_| sale(&mut random, &items)).collect();
     let unreliable = Unreliable { random: Mutex::new(random), lost: Mutex::default() };
     let unreliable = Arc::new(unreliable);
     platform.dynamodb().set_intercept(Some(unreliable.clone()));
-    let orders = sell(&shop, &sales).await;
-    if let Err(busy) = platform.quiet(crate::shop::SOON).await {
+    let orders = sell(&fixture, &sales).await;
+    if let Err(busy) = platform.quiet(crate::fixture::DEADLINE).await {
         panic!("{busy}");
     }
     platform.dynamodb().set_intercept(None);
     eprintln!("lost: {:?}", unreliable.lost.lock().unwrap());
-    told_one_story(&site, &shop, &brought, &orders).await;
+    told_one_story(&target, &fixture, &brought, &orders).await;
 }
 
 /// Four items with this stock.
-async fn stock(shop: &Shop, quantity: i64) -> (Vec<String>, BTreeMap<String, i64>) {
-    let items = each(0..4, async |_| shop.item("1.00", quantity).await).await;
+async fn stock(fixture: &Fixture, quantity: i64) -> (Vec<String>, BTreeMap<String, i64>) {
+    let items = concurrently(0..4, async |_| fixture.create_item("1.00", quantity).await).await;
     let brought = items.iter().map(|item| (item.clone(), quantity)).collect();
     (items, brought)
 }
@@ -81,15 +81,21 @@ fn sale(random: &mut fastrand::Rng, items: &[String]) -> Vec<(String, i64)> {
 }
 
 /// Creates and confirms orders as a client that does not give up.
-async fn sell(shop: &Shop, sales: &[Vec<(String, i64)>]) -> Vec<String> {
-    each(sales, async |lines| {
+async fn sell(fixture: &Fixture, sales: &[Vec<(String, i64)>]) -> Vec<String> {
+    concurrently(sales, async |lines| {
         let lines: Vec<_> = lines.iter().map(|(item, quantity)| (item.as_str(), *quantity)).collect();
-        let created =
-            persist(&shop.inventory, "/api/sales/orders", &unique(), Some(&shop.sale(&lines))).await;
-        check::success(&created, 201);
+        let created = send_until_accepted(
+            &fixture.inventory,
+            "/api/sales/orders",
+            &unique(),
+            Some(&fixture.sales_order_request(&lines)),
+        )
+        .await;
+        assertions::success(&created, 201);
         let order = created.header("location").unwrap().to_owned();
-        let confirmed = persist(&shop.inventory, &format!("{order}/confirm"), &unique(), None).await;
-        check::success(&confirmed, 200);
+        let confirmed =
+            send_until_accepted(&fixture.inventory, &format!("{order}/confirm"), &unique(), None).await;
+        assertions::success(&confirmed, 200);
         order
     })
     .await
@@ -124,26 +130,31 @@ fn most(function: &str) -> usize {
 }
 
 /// The orders there are, what happened to them, stock and movements: they all say the same.
-async fn told_one_story(site: &Site, shop: &Shop, brought: &BTreeMap<String, i64>, orders: &[String]) {
-    let outcomes = add_up(site, shop, brought, orders).await;
+async fn told_one_story(
+    target: &Target,
+    fixture: &Fixture,
+    brought: &BTreeMap<String, i64>,
+    orders: &[String],
+) {
+    let outcomes = add_up(target, fixture, brought, orders).await;
     assert!(outcomes.iter().all(|outcome| outcome.status == "confirmed"), "{outcomes:?}");
-    let listed = shop.pages(&format!("/api/sales/orders?customer_id={}", shop.customer)).await;
+    let listed = fixture.pages(&format!("/api/sales/orders?customer_id={}", fixture.customer)).await;
     assert_eq!(listed.len(), orders.len(), "every order was created once");
-    each(orders, async |order| {
-        let history = shop.history(order).await;
+    concurrently(orders, async |order| {
+        let history = fixture.history(order).await;
         let count = |kind: &str| history.iter().filter(|event| event["type"] == kind).count();
         assert_eq!(count("sales.order.confirmed"), 1, "{order}: {history:?}");
         assert!(count("inventory.order.allocated") <= 1, "{order}: {history:?}");
     })
     .await;
     // All of it works on.
-    let item = shop.item("1.00", 1).await;
-    let order = shop.order(&[(&item, 1)]).await;
-    shop.transition(&order, "confirm").await;
-    shop.wait_for_stock_status(&order, "allocated").await;
-    let so = |answer: &Response| answer.json()["meta"]["count"] == 2;
+    let item = fixture.create_item("1.00", 1).await;
+    let order = fixture.create_sales_order(&[(&item, 1)]).await;
+    fixture.transition(&order, "confirm").await;
+    fixture.wait_for_stock_status(&order, "allocated").await;
+    let so = |response: &Response| response.json()["meta"]["count"] == 2;
     let movements = format!("/api/items/{item}/movements");
-    let moved = shop.inventory.wait_for("two movements", &movements, crate::shop::SOON, so).await;
+    let moved = fixture.inventory.wait_for("two movements", &movements, crate::fixture::DEADLINE, so).await;
     moved.unwrap_or_else(|error| panic!("{error}"));
 }
 

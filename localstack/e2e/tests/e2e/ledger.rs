@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use erp_local::platform::Platform;
 use serde_json::Value;
 
-use crate::shop::{SOON, Shop, each};
-use crate::site::Site;
+use crate::fixture::{DEADLINE, Fixture, concurrently};
+use crate::target::Target;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -56,35 +56,36 @@ impl Outcome {
 /// Waits until all is quiet and inventory has spoken on each order, and checks that everything adds up: `brought` is
 /// what adjustments and receipts added to each item. Where the platform is on this machine, no message may be left.
 pub(crate) async fn add_up(
-    site: &Site,
-    shop: &Shop,
+    target: &Target,
+    fixture: &Fixture,
     brought: &BTreeMap<String, i64>,
     orders: &[String],
 ) -> Vec<Outcome> {
     let began = Instant::now();
     loop {
-        let outcomes = settle(site, shop, orders).await;
-        match balance(shop, brought, &outcomes).await {
+        let outcomes = settle(target, fixture, orders).await;
+        match balance(fixture, brought, &outcomes).await {
             Ok(()) => return outcomes,
             // Quiet is quiet. Somewhere else nobody knows whether it is: what follows may still be on its way.
-            Err(reason) if site.platform().is_some() || began.elapsed() > SOON => panic!("{reason}"),
+            Err(reason) if target.platform().is_some() || began.elapsed() > DEADLINE => panic!("{reason}"),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
 
 /// Waits until the platform has nothing more to do and inventory has spoken on each order.
-pub(crate) async fn settle(site: &Site, shop: &Shop, orders: &[String]) -> Vec<Outcome> {
-    if let Some(platform) = site.platform() {
+pub(crate) async fn settle(target: &Target, fixture: &Fixture, orders: &[String]) -> Vec<Outcome> {
+    if let Some(platform) = target.platform() {
         quiet(platform).await;
     }
     let began = Instant::now();
     loop {
-        let outcomes = each(orders, async |order| Outcome::read(order, &shop.read(order).await)).await;
+        let outcomes =
+            concurrently(orders, async |order| Outcome::read(order, &fixture.read(order).await)).await;
         match outcomes.iter().find(|outcome| !outcome.is_settled()) {
             None => return outcomes,
-            Some(open) if site.platform().is_some() => panic!("nothing goes on, and yet: {open:?}"),
-            Some(open) if began.elapsed() > SOON => panic!("not within {SOON:?}: {open:?}"),
+            Some(open) if target.platform().is_some() => panic!("nothing goes on, and yet: {open:?}"),
+            Some(open) if began.elapsed() > DEADLINE => panic!("not within {DEADLINE:?}: {open:?}"),
             Some(_) => tokio::time::sleep(PAUSE).await,
         }
     }
@@ -92,7 +93,7 @@ pub(crate) async fn settle(site: &Site, shop: &Shop, orders: &[String]) -> Vec<O
 
 /// Waits until nothing goes on; then no queue, and no dead-letter queue, may hold a message.
 pub(crate) async fn quiet(platform: &Platform) {
-    if let Err(busy) = platform.quiet(SOON).await {
+    if let Err(busy) = platform.quiet(DEADLINE).await {
         panic!("{busy}; {:?}", platform.broker().depths());
     }
     let left: Vec<_> = platform.broker().depths().unwrap();
@@ -102,11 +103,15 @@ pub(crate) async fn quiet(platform: &Platform) {
 }
 
 /// Checks items against the orders that name them.
-async fn balance(shop: &Shop, brought: &BTreeMap<String, i64>, outcomes: &[Outcome]) -> Result<(), String> {
+async fn balance(
+    fixture: &Fixture,
+    brought: &BTreeMap<String, i64>,
+    outcomes: &[Outcome],
+) -> Result<(), String> {
     let mut stocks = BTreeMap::new();
     for (item, brought) in brought {
-        let stock = shop.stock(item).await;
-        let movements = shop.pages(&format!("/api/items/{item}/movements")).await;
+        let stock = fixture.stock(item).await;
+        let movements = fixture.pages(&format!("/api/items/{item}/movements")).await;
         let sum: i64 = movements.iter().filter_map(|movement| movement["change"].as_i64()).sum();
         let held = outcomes.iter().filter(|outcome| outcome.stock_status == "allocated");
         let held: i64 = held.filter_map(|outcome| outcome.demand.get(item)).sum();
