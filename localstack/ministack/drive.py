@@ -288,7 +288,7 @@ def check_poison_messages(client, template, program, api):
         sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
         for body in poison:
             sqs.send_message(QueueUrl=queue, MessageBody=body)
-    end_to_end(program, api, ["the_walk_that_must_work_works", "--exact"])
+    end_to_end(program, api, ["the_walkthrough_succeeds", "--exact"])
     for queue, dead in of_queue.items():
         until(180, f"{dead} has the poison messages", lambda dead=dead: depth(client, dead) == len(poison))
         require(depth(client, queue) == 0, f"{queue} is not empty")

@@ -1,13 +1,11 @@
-//! Nobody acts without the right role, on any route: every rule with every kind of token.
+//! Access control: every route with every kind of token.
 
 use std::collections::BTreeMap;
 
 use erp_auth::access::{RULES, Rule};
 use erp_auth::{Access, Keyring, Tokens};
 use erp_client::{Client, Response};
-use erp_domain::identity::{Caller, Role};
-use erp_domain::ports::SystemClock;
-use erp_domain::{Clock as _, Email, Id};
+use erp_domain::{Clock as _, EmailAddress, Id};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -15,44 +13,44 @@ use crate::assertions;
 use crate::fixture::{concurrently, send, unique};
 use crate::target::{Target, tokens};
 
-/// What a request comes with instead of a token.
+/// A client with a kind of token, or without one.
 struct Credential {
     name: &'static str,
     client: Client,
-    /// Who the platform must take it for; nobody, if it is good for nothing.
+    /// The authenticated caller; `None` if the platform must reject the token.
     caller: Option<Caller>,
 }
 
-/// What the gateway and the service behind it make of a request.
+/// How the platform decides on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum Decision {
     Unauthorized,
     Forbidden,
-    Passed,
+    Allowed,
 }
 
-impl Verdict {
+impl Decision {
     fn of(response: &Response) -> Self {
         match response.status {
             401 => Self::Unauthorized,
             403 => Self::Forbidden,
-            _ => Self::Passed,
+            _ => Self::Allowed,
         }
     }
 
-    /// What must come, from the rule alone.
+    /// Returns the decision that follows from the access rule.
     fn expected(access: Access, caller: Option<&Caller>) -> Self {
         match (access, caller) {
-            (Access::Public, _) => Self::Passed,
+            (Access::Public, _) => Self::Allowed,
             (_, None) => Self::Unauthorized,
-            (access, Some(caller)) if access.allows(caller) => Self::Passed,
+            (access, Some(caller)) if access.allows(caller) => Self::Allowed,
             (_, Some(_)) => Self::Forbidden,
         }
     }
 }
 
 fn user(role: Role) -> Caller {
-    let email = Email::parse("somebody@example.com").unwrap();
+    let email = Email::parse("user@example.com").unwrap();
     Caller::User { id: Id::new(Uuid::now_v7()), email, role }
 }
 
@@ -60,10 +58,10 @@ fn service() -> Caller {
     Caller::Service { name: "integration".to_owned() }
 }
 
-/// Everything a request can come with; somewhere else, only what can be had without the platform's key.
+/// Returns every kind of credential. On a remote platform, those that do not need its signing key.
 async fn credentials(target: &Target) -> Vec<Credential> {
     let client = target.client();
-    let with = |name, token: String, caller| Credential { name, client: client.with_token(token), caller };
+    let credential = |name, token: String, caller| Credential { name, client: client.with_token(token), caller };
     let signed = |tokens: &Tokens, caller: &Caller, ago: i64| {
         tokens.sign(caller, Uuid::now_v7(), SystemClock.now().plus_seconds(-ago)).unwrap().0
     };
@@ -73,13 +71,13 @@ async fn credentials(target: &Target) -> Vec<Credential> {
                 .await;
         client.unwrap_or_else(|error| panic!("{error}"))
     };
-    let forger = Keyring::from_json(&json!({"kid": "k1", "key": unique().repeat(2)}).to_string()).unwrap();
-    let forger = Tokens::new(forger, "erp", "erp-order-platform");
+    let other_key = Keyring::from_json(&json!({"kid": "k1", "key": unique().repeat(2)}).to_string()).unwrap();
+    let other_key = Tokens::new(other_key, "erp", "erp-order-platform");
     let finance = user(Role::FinanceManager);
-    let mut all = vec![
+    let mut credentials = vec![
         Credential { name: "no token", client: client.clone(), caller: None },
-        with("a malformed token", "not.a.token".to_owned(), None),
-        with("a token signed with another key", signed(&forger, &finance, 0), None),
+        credential("a malformed token", "not.a.token".to_owned(), None),
+        credential("a token signed with another key", signed(&other_key, &finance, 0), None),
         Credential {
             name: "inventory_manager",
             client: log_in("inventory_manager").await,
@@ -91,15 +89,15 @@ async fn credentials(target: &Target) -> Vec<Credential> {
             caller: Some(finance.clone()),
         },
     ];
-    if let Some(platform) = target.platform_or_skip("access with an expired token and with a service's") {
+    if let Some(platform) = target.platform_or_skip("access with expired tokens and service tokens") {
         let tokens = tokens(platform);
-        all.push(with("an expired token", signed(&tokens, &finance, 86_401), None));
-        all.push(with("a service's token", service_token(&client, platform).await, Some(service())));
+        credentials.push(credential("an expired token", signed(&tokens, &finance, 86_401), None));
+        credentials.push(credential("a service token", service_token(&client, platform).await, Some(service())));
     }
-    all
+    credentials
 }
 
-/// A service's token, as a service gets one.
+/// Returns a service token from the API.
 async fn service_token(client: &Client, platform: &erp_local::platform::Platform) -> String {
     let functions = &platform.deployment().functions;
     let secrets = functions.iter().find_map(|function| function.environment.get("SERVICE_CREDENTIALS"));
@@ -109,27 +107,28 @@ async fn service_token(client: &Client, platform: &erp_local::platform::Platform
     send(client, "POST", "/api/auth/service-token", Some(&body)).await.text_at("/token")
 }
 
-/// Asks for what is not there, with a body that says nothing: whoever may do this changes nothing by it.
-async fn ask(credential: &Credential, rule: &Rule) -> Response {
+/// Sends a request for a resource that does not exist, with an empty object as body, so that it has no effect if it is
+/// allowed.
+async fn request(credential: &Credential, rule: &Rule) -> Response {
     let path = rule.path.replace("{id}", &Uuid::now_v7().to_string()).replace("{proxy+}", "index.html");
     let body = matches!(rule.method, "POST" | "PUT").then(|| json!({}));
     send(&credential.client, rule.method, &path, body.as_ref()).await
 }
 
 #[tokio::test]
-async fn every_route_lets_in_who_its_rule_names_and_nobody_else() {
+async fn every_route_allows_exactly_the_callers_of_its_rule() {
     let target = Target::shared();
     let credentials = credentials(&target).await;
     let all = RULES.iter().flat_map(|rule| credentials.iter().map(move |credential| (rule, credential)));
-    let wrong = concurrently(all, async |(rule, credential)| {
-        let response = ask(credential, rule).await;
+    let violations = concurrently(all, async |(rule, credential)| {
+        let response = request(credential, rule).await;
         let (found, expected) =
-            (Verdict::of(&response), Verdict::expected(rule.access, credential.caller.as_ref()));
+            (Decision::of(&response), Decision::expected(rule.access, credential.caller.as_ref()));
         match found {
-            Verdict::Unauthorized => drop(assertions::problem(&response, 401, "unauthorized")),
-            Verdict::Forbidden => drop(assertions::problem(&response, 403, "forbidden")),
-            Verdict::Passed if response.status >= 500 => panic!("{}: {}", response.request, response.text),
-            Verdict::Passed => assertions::common(&response),
+            Decision::Unauthorized => drop(assertions::problem(&response, 401, "unauthorized")),
+            Decision::Forbidden => drop(assertions::problem(&response, 403, "forbidden")),
+            Decision::Allowed if response.status >= 500 => panic!("{}: {}", response.request, response.text),
+            Decision::Allowed => assertions::common(&response),
         }
         let Rule { method, path, access } = rule;
         let name = credential.name;
@@ -137,27 +136,27 @@ async fn every_route_lets_in_who_its_rule_names_and_nobody_else() {
             .then(|| format!("{method} {path} ({access:?}) with {name}: {found:?}, not {expected:?}"))
     })
     .await;
-    let wrong: Vec<_> = wrong.into_iter().flatten().collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    let violations: Vec<_> = violations.into_iter().flatten().collect();
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
-/// A change of a rule is a decision: whoever makes it changes this too.
+/// A change of the rules must be deliberate.
 #[test]
-fn the_rules_are_these_many_of_each_kind() {
+fn the_number_of_rules_of_each_kind_is_known() {
     let count = |access| RULES.iter().filter(|rule| rule.access == access).count();
     let kinds = [Access::Public, Access::Reader, Access::Manager, Access::FinanceManager];
     assert_eq!(
         kinds.map(|access| (access, count(access))),
         [(Access::Public, 9), (Access::Reader, 8), (Access::Manager, 21), (Access::FinanceManager, 5)],
-        "a route was added, or its rule changed: if it was meant, write the new numbers here"
+        "a route was added, or its rule changed: if that is intended, change the numbers here"
     );
     assert_eq!(RULES.len(), 43);
 }
 
 #[tokio::test]
-async fn a_token_is_taken_in_a_bearer_header_and_nowhere_else() {
+async fn a_token_is_accepted_in_a_bearer_header_only() {
     let target = Target::shared();
-    let Some(platform) = target.platform_or_skip("where a token may stand") else { return };
+    let Some(platform) = target.platform_or_skip("the places of a token") else { return };
     let caller = user(Role::InventoryManager);
     let (token, _) = tokens(platform).sign(&caller, Uuid::now_v7(), SystemClock.now()).unwrap();
     let client = target.client();

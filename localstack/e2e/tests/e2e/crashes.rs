@@ -1,4 +1,4 @@
-//! No event is lost and none applied twice, whatever dies in between.
+//! Crashes: no event is lost and none is applied twice when processes are killed or responses of the database are lost.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,17 +11,16 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::assertions;
 use crate::fixture::{Fixture, concurrently, random, send_until_accepted, unique};
-use crate::ledger::add_up;
+use crate::ledger::assert_balanced;
 use crate::target::Target;
 
-/// Processes that are killed.
+/// Number of processes that are killed.
 const KILLS: usize = 36;
-/// How often a function of a queue is killed at most. A message is given up when it was received five times in vain,
-/// so none is given up for these kills alone.
-const KILLS_OF_A_WORKER: usize = 4;
-/// How often another function is killed at most.
-const KILLS_OF_ANOTHER: usize = 10;
-/// Whose, in turn; `erp-` stands before each.
+/// Maximum kills of a worker. A message becomes a dead letter after five receives, so these kills alone cause none.
+const MAX_KILLS_OF_WORKER: usize = 4;
+/// Maximum kills of another function.
+const MAX_KILLS_OF_OTHER: usize = 10;
+/// Functions to kill, in turn, without the prefix `erp-`.
 const VICTIMS: [&str; 8] = [
     "inventory-worker",
     "relay",
@@ -34,27 +33,27 @@ const VICTIMS: [&str; 8] = [
 ];
 
 #[tokio::test]
-async fn every_order_comes_through_while_processes_are_killed() {
+async fn every_order_is_processed_while_processes_are_killed() {
     let target = Target::own().await;
-    let Some(platform) = target.platform_or_skip("processes that are killed") else { return };
+    let Some(platform) = target.platform_or_skip("killed processes") else { return };
     let fixture = Fixture::new(&target).await;
-    let mut random = random("every_order_comes_through_while_processes_are_killed");
-    let (items, brought) = stock(&fixture, 25).await;
-    let sales: Vec<_> = (0..200).map(|_| sale(&mut random, &items)).collect();
+    let mut random = random("every_order_is_processed_while_processes_are_killed");
+    let (items, received) = stock(&fixture, 25).await;
+    let sales: Vec<_> = (0..200).map(|_| random_lines(&mut random, &items)).collect();
 
     let (orders, kills) = tokio::join!(sell(&fixture, &sales), kill(platform, &mut random));
     eprintln!("killed: {kills:?}");
-    told_one_story(&target, &fixture, &brought, &orders).await;
+    assert_consistent(&target, &fixture, &received, &orders).await;
 }
 
 #[tokio::test]
-async fn answers_of_the_database_that_get_lost_change_nothing() {
+async fn lost_responses_of_the_database_change_no_outcome() {
     let target = Target::own().await;
-    let Some(platform) = target.platform_or_skip("a database whose responses get lost") else { return };
+    let Some(platform) = target.platform_or_skip("lost responses of the database") else { return };
     let fixture = Fixture::new(&target).await;
-    let mut random = random("answers_of_the_database_that_get_lost_change_nothing");
-    let (items, brought) = stock(&fixture, 10).await;
-    let sales: Vec<_> = (0..60).map(|_| sale(&mut random, &items)).collect();
+    let mut random = random("lost_responses_of_the_database_change_no_outcome");
+    let (items, received) = stock(&fixture, 10).await;
+    let sales: Vec<_> = (0..60).map(|_| random_lines(&mut random, &items)).collect();
     let unreliable = Unreliable { random: Mutex::new(random), lost: Mutex::default() };
     let unreliable = Arc::new(unreliable);
     platform.dynamodb().set_intercept(Some(unreliable.clone()));
@@ -64,23 +63,23 @@ async fn answers_of_the_database_that_get_lost_change_nothing() {
     }
     platform.dynamodb().set_intercept(None);
     eprintln!("lost: {:?}", unreliable.lost.lock().unwrap());
-    told_one_story(&target, &fixture, &brought, &orders).await;
+    assert_consistent(&target, &fixture, &received, &orders).await;
 }
 
-/// Four items with this stock.
+/// Creates four items with this stock.
 async fn stock(fixture: &Fixture, quantity: i64) -> (Vec<String>, BTreeMap<String, i64>) {
     let items = concurrently(0..4, async |_| fixture.create_item("1.00", quantity).await).await;
-    let brought = items.iter().map(|item| (item.clone(), quantity)).collect();
-    (items, brought)
+    let received = items.iter().map(|item| (item.clone(), quantity)).collect();
+    (items, received)
 }
 
-/// One item or two, one of each or two.
-fn sale(random: &mut fastrand::Rng, items: &[String]) -> Vec<(String, i64)> {
+/// Returns one or two lines with a quantity of one or two.
+fn random_lines(random: &mut fastrand::Rng, items: &[String]) -> Vec<(String, i64)> {
     let named = random.choose_multiple(items, random.clone().usize(1..3));
     named.into_iter().map(|item| (item.clone(), random.i64(1..3))).collect()
 }
 
-/// Creates and confirms orders as a client that does not give up.
+/// Creates and confirms orders, and retries until each request succeeds.
 async fn sell(fixture: &Fixture, sales: &[Vec<(String, i64)>]) -> Vec<String> {
     concurrently(sales, async |lines| {
         let lines: Vec<_> = lines.iter().map(|(item, quantity)| (item.as_str(), *quantity)).collect();
@@ -101,21 +100,21 @@ async fn sell(fixture: &Fixture, sales: &[Vec<(String, i64)>]) -> Vec<String> {
     .await
 }
 
-/// Kills one process after the other, those first that have something to do.
+/// Kills one process after the other, busy ones first.
 async fn kill(platform: &Platform, random: &mut fastrand::Rng) -> BTreeMap<String, usize> {
     let mut kills = BTreeMap::<String, usize>::new();
-    let mut turns = VICTIMS.iter().cycle();
+    let mut functions = VICTIMS.iter().cycle();
     while kills.values().sum::<usize>() < KILLS {
-        let wanted = turns.next().map(|name| format!("erp-{name}"));
+        let preferred = functions.next().map(|name| format!("erp-{name}"));
         let mut processes = platform.functions();
         processes.retain(|process| {
-            kills.get(&process.function).is_none_or(|&kills| kills < most(&process.function))
+            kills.get(&process.function).is_none_or(|&kills| kills < max_kills(&process.function))
         });
         random.shuffle(&mut processes);
-        processes.sort_by_key(|process| (Some(&process.function) != wanted.as_ref(), !process.busy));
+        processes.sort_by_key(|process| (Some(&process.function) != preferred.as_ref(), !process.busy));
         if let Some(victim) = processes.first() {
             let pid = i32::try_from(victim.pid).ok().and_then(Pid::from_raw).unwrap();
-            // It may have ended by itself since it was listed.
+            // The process may have ended since it was listed.
             if kill_process(pid, Signal::KILL).is_ok() {
                 *kills.entry(victim.function.clone()).or_default() += 1;
             }
@@ -125,18 +124,18 @@ async fn kill(platform: &Platform, random: &mut fastrand::Rng) -> BTreeMap<Strin
     kills
 }
 
-fn most(function: &str) -> usize {
-    if function.ends_with("-worker") { KILLS_OF_A_WORKER } else { KILLS_OF_ANOTHER }
+fn max_kills(function: &str) -> usize {
+    if function.ends_with("-worker") { MAX_KILLS_OF_WORKER } else { MAX_KILLS_OF_OTHER }
 }
 
-/// The orders there are, what happened to them, stock and movements: they all say the same.
-async fn told_one_story(
+/// Asserts that orders, events, stock and movements are consistent, and that the platform still works.
+async fn assert_consistent(
     target: &Target,
     fixture: &Fixture,
-    brought: &BTreeMap<String, i64>,
+    received: &BTreeMap<String, i64>,
     orders: &[String],
 ) {
-    let outcomes = add_up(target, fixture, brought, orders).await;
+    let outcomes = assert_balanced(target, fixture, received, orders).await;
     assert!(outcomes.iter().all(|outcome| outcome.status == "confirmed"), "{outcomes:?}");
     let listed = fixture.pages(&format!("/api/sales/orders?customer_id={}", fixture.customer)).await;
     assert_eq!(listed.len(), orders.len(), "every order was created once");
@@ -147,18 +146,18 @@ async fn told_one_story(
         assert!(count("inventory.order.allocated") <= 1, "{order}: {history:?}");
     })
     .await;
-    // All of it works on.
+    // The platform still works.
     let item = fixture.create_item("1.00", 1).await;
     let order = fixture.create_sales_order(&[(&item, 1)]).await;
     fixture.transition(&order, "confirm").await;
     fixture.wait_for_stock_status(&order, "allocated").await;
-    let so = |response: &Response| response.json()["meta"]["count"] == 2;
+    let two_movements = |response: &Response| response.json()["meta"]["count"] == 2;
     let movements = format!("/api/items/{item}/movements");
-    let moved = fixture.inventory.wait_for("two movements", &movements, crate::fixture::DEADLINE, so).await;
-    moved.unwrap_or_else(|error| panic!("{error}"));
+    let result = fixture.inventory.wait_for("two movements", &movements, crate::fixture::DEADLINE, two_movements).await;
+    result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Breaks off every twentieth call that writes before it runs, and as many after they succeeded.
+/// Cuts the connection of every twentieth write before it runs, and of as many after they succeeded.
 struct Unreliable {
     random: Mutex<fastrand::Rng>,
     lost: Mutex<BTreeMap<(String, &'static str), usize>>,

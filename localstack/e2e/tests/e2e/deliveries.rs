@@ -15,7 +15,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::fixture::{DEADLINE, Fixture, random};
-use crate::ledger::{add_up, quiet};
+use crate::ledger::{assert_balanced, assert_idle};
 use crate::target::{Target, credentials};
 
 /// Somebody with access to the queues.
@@ -96,7 +96,7 @@ async fn events_that_come_again_in_any_order_change_nothing() {
     let orders = [long, holds, draft, purchase];
     let sales = &orders[..3];
     let brought = BTreeMap::from([(item.clone(), 15)]);
-    add_up(&target, &fixture, &brought, sales).await;
+    assert_balanced(&target, &fixture, &brought, sales).await;
     let mut before = Vec::new();
     for order in &orders {
         before.push((fixture.read(order).await, fixture.history(order).await));
@@ -115,7 +115,7 @@ async fn events_that_come_again_in_any_order_change_nothing() {
             meddler.send("erp-stock-queue", event.to_string()).await;
         }
     }
-    add_up(&target, &fixture, &brought, sales).await;
+    assert_balanced(&target, &fixture, &brought, sales).await;
     for (order, before) in orders.iter().zip(before) {
         assert_eq!((fixture.read(order).await, fixture.history(order).await), before, "{order}");
     }
@@ -156,7 +156,7 @@ async fn a_poison_message_fails_alone() {
     for name in ["erp-stock-queue-dlq", "erp-order-status-queue-dlq"] {
         meddler.sqs.purge_queue().queue_url(url(name)).send().await.unwrap();
     }
-    quiet(platform).await;
+    assert_idle(platform).await;
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn what_was_given_up_is_kept_and_comes_back_by_a_redrive() {
     for _ in 0..5 {
         orders.push(fixture.create_sales_order(&[(&item, 1)]).await);
     }
-    quiet(platform).await;
+    assert_idle(platform).await;
     platform.dynamodb().set_intercept(Some(Arc::new(Stuck)));
     for order in &orders {
         fixture.transition(order, "confirm").await;
@@ -191,5 +191,5 @@ async fn what_was_given_up_is_kept_and_comes_back_by_a_redrive() {
     for order in &orders {
         fixture.wait_for_stock_status(order, "allocated").await;
     }
-    add_up(&target, &fixture, &BTreeMap::from([(item, 5)]), &orders).await;
+    assert_balanced(&target, &fixture, &BTreeMap::from([(item, 5)]), &orders).await;
 }

@@ -1,4 +1,4 @@
-//! What must add up when all is quiet: orders, stock and movements tell one story.
+//! Orders, stock and movements must add up once all events are processed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -9,19 +9,19 @@ use serde_json::Value;
 use crate::fixture::{DEADLINE, Fixture, concurrently};
 use crate::target::Target;
 
-/// Between two looks.
+/// Pause between two checks.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// What a sales order came to.
+/// The final state of a sales order.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
-    /// Its path.
+    /// Path of the order.
     pub(crate) order: String,
-    /// Where it stands.
+    /// Status, such as `confirmed`.
     pub(crate) status: String,
-    /// What inventory says.
+    /// Stock status, such as `allocated`.
     pub(crate) stock_status: String,
-    /// How many of each item, its lines summed.
+    /// Quantity of each item, the sum of its lines.
     pub(crate) demand: BTreeMap<String, i64>,
 }
 
@@ -38,7 +38,7 @@ impl Outcome {
         Self { order: order.to_owned(), status, stock_status, demand }
     }
 
-    /// Whether inventory has no more to say.
+    /// Returns whether inventory has made its decision.
     fn is_settled(&self) -> bool {
         match self.status.as_str() {
             "draft" => self.stock_status == "none",
@@ -53,46 +53,46 @@ impl Outcome {
     }
 }
 
-/// Waits until all is quiet and inventory has spoken on each order, and checks that everything adds up: `brought` is
-/// what adjustments and receipts added to each item. Where the platform is on this machine, no message may be left.
-pub(crate) async fn add_up(
+/// Waits until all orders are settled, and asserts that stock, movements and orders add up. `received` is what
+/// adjustments and receipts added to each item. On a local platform no message may be left.
+pub(crate) async fn assert_balanced(
     target: &Target,
     fixture: &Fixture,
-    brought: &BTreeMap<String, i64>,
+    received: &BTreeMap<String, i64>,
     orders: &[String],
 ) -> Vec<Outcome> {
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let outcomes = settle(target, fixture, orders).await;
-        match balance(fixture, brought, &outcomes).await {
+        match balance(fixture, received, &outcomes).await {
             Ok(()) => return outcomes,
-            // Quiet is quiet. Somewhere else nobody knows whether it is: what follows may still be on its way.
-            Err(reason) if target.platform().is_some() || began.elapsed() > DEADLINE => panic!("{reason}"),
+            // A local platform is idle here. On a remote one, events may still be in flight.
+            Err(reason) if target.platform().is_some() || start.elapsed() > DEADLINE => panic!("{reason}"),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
 
-/// Waits until the platform has nothing more to do and inventory has spoken on each order.
+/// Waits until the platform is idle and inventory has decided on every order.
 pub(crate) async fn settle(target: &Target, fixture: &Fixture, orders: &[String]) -> Vec<Outcome> {
     if let Some(platform) = target.platform() {
-        quiet(platform).await;
+        assert_idle(platform).await;
     }
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let outcomes =
             concurrently(orders, async |order| Outcome::read(order, &fixture.read(order).await)).await;
         match outcomes.iter().find(|outcome| !outcome.is_settled()) {
             None => return outcomes,
-            Some(open) if target.platform().is_some() => panic!("nothing goes on, and yet: {open:?}"),
-            Some(open) if began.elapsed() > DEADLINE => panic!("not within {DEADLINE:?}: {open:?}"),
+            Some(open) if target.platform().is_some() => panic!("the platform is idle, but not settled: {open:?}"),
+            Some(open) if start.elapsed() > DEADLINE => panic!("not within {DEADLINE:?}: {open:?}"),
             Some(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
 
-/// Waits until nothing goes on; then no queue, and no dead-letter queue, may hold a message.
-pub(crate) async fn quiet(platform: &Platform) {
+/// Waits until the platform is idle. Then no queue, and no dead-letter queue, may hold a message.
+pub(crate) async fn assert_idle(platform: &Platform) {
     if let Err(busy) = platform.quiet(DEADLINE).await {
         panic!("{busy}; {:?}", platform.broker().depths());
     }
@@ -102,25 +102,25 @@ pub(crate) async fn quiet(platform: &Platform) {
     assert!(left.is_empty(), "messages are left: {left:?}");
 }
 
-/// Checks items against the orders that name them.
+/// Compares the stock and movements of items with the orders that contain them.
 async fn balance(
     fixture: &Fixture,
-    brought: &BTreeMap<String, i64>,
+    received: &BTreeMap<String, i64>,
     outcomes: &[Outcome],
 ) -> Result<(), String> {
     let mut stocks = BTreeMap::new();
-    for (item, brought) in brought {
+    for (item, received) in received {
         let stock = fixture.stock(item).await;
         let movements = fixture.pages(&format!("/api/items/{item}/movements")).await;
         let sum: i64 = movements.iter().filter_map(|movement| movement["change"].as_i64()).sum();
-        let held = outcomes.iter().filter(|outcome| outcome.stock_status == "allocated");
-        let held: i64 = held.filter_map(|outcome| outcome.demand.get(item)).sum();
-        if stock < 0 || sum != stock || stock + held != *brought {
+        let allocated = outcomes.iter().filter(|outcome| outcome.stock_status == "allocated");
+        let allocated: i64 = allocated.filter_map(|outcome| outcome.demand.get(item)).sum();
+        if stock < 0 || sum != stock || stock + allocated != *received {
             return Err(format!(
-                "of {item} {brought} came, orders hold {held}, there are {stock}, and the movements say {sum}: {movements:?}"
+                "{item}: received {received}, allocated {allocated}, stock {stock}, sum of movements {sum}: {movements:?}"
             ));
         }
-        once_each(item, &movements, outcomes)?;
+        check_movements(item, &movements, outcomes)?;
         stocks.insert(item.as_str(), stock);
     }
     let fits = |outcome: &&Outcome| {
@@ -130,31 +130,31 @@ async fn balance(
             .all(|(item, quantity)| stocks.get(item.as_str()).is_none_or(|stock| stock >= quantity))
     };
     match outcomes.iter().filter(|outcome| outcome.stock_status == "backordered").find(fits) {
-        Some(outcome) => Err(format!("an order waits beside stock that would do: {outcome:?}, {stocks:?}")),
+        Some(outcome) => Err(format!("backordered despite sufficient stock: {outcome:?}, {stocks:?}")),
         None => Ok(()),
     }
 }
 
-/// An order takes an item once, gives it back once, and only if it says so.
-fn once_each(item: &str, movements: &[Value], outcomes: &[Outcome]) -> Result<(), String> {
+/// An order allocates an item at most once and releases it at most once, as its stock status implies.
+fn check_movements(item: &str, movements: &[Value], outcomes: &[Outcome]) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for movement in movements {
         let (kind, order) = (movement["kind"].as_str(), movement["order_id"].as_str());
         if let (Some(kind), Some(order)) = (kind, order)
             && !seen.insert((kind, order))
         {
-            return Err(format!("{order} {kind} {item} twice: {movements:?}"));
+            return Err(format!("two movements `{kind}` of {item} for {order}: {movements:?}"));
         }
     }
     for outcome in outcomes.iter().filter(|outcome| outcome.demand.contains_key(item)) {
         let moved = |kind| seen.contains(&(kind, outcome.id()));
-        let says = match outcome.stock_status.as_str() {
+        let consistent = match outcome.stock_status.as_str() {
             "allocated" => moved("allocated") && !moved("released"),
             "released" => moved("allocated") == moved("released"),
             _ => !moved("allocated") && !moved("released"),
         };
-        if !says {
-            return Err(format!("{outcome:?} and the movements of {item} differ: {movements:?}"));
+        if !consistent {
+            return Err(format!("{outcome:?} contradicts the movements of {item}: {movements:?}"));
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::assertions;
 use crate::fixture::{Fixture, concurrently, random, send, send_until_accepted, unique};
-use crate::ledger::{add_up, settle};
+use crate::ledger::{assert_balanced, settle};
 use crate::target::Target;
 
 const SALES: usize = 60;
@@ -67,7 +67,7 @@ async fn sales_receipts_and_cancellations_at_once_add_up() {
     })
     .await;
 
-    let outcomes = add_up(&target, &fixture, &brought, &orders).await;
+    let outcomes = assert_balanced(&target, &fixture, &brought, &orders).await;
     let count = |status: &str| outcomes.iter().filter(|outcome| outcome.status == status).count();
     assert_eq!((count("confirmed"), count("cancelled")), (SALES - CANCELLATIONS, CANCELLATIONS));
 }
@@ -105,7 +105,7 @@ async fn sell_the_last_one(buyers: usize) {
     }
     eprintln!("{buyers} confirmations answered within {:?}", began.elapsed());
 
-    let outcomes = add_up(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
+    let outcomes = assert_balanced(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
     let count = |status: &str| outcomes.iter().filter(|outcome| outcome.stock_status == status).count();
     assert_eq!((count("allocated"), count("backordered")), (1, buyers - 1));
     assert_eq!(fixture.stock(&item).await, 0);
@@ -138,7 +138,7 @@ async fn who_waits_longest_is_served_next() {
     let item = fixture.create_item("1.00", 1).await;
     let orders = concurrently(0..30, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
     join_all(orders.iter().map(|order| fixture.transition(order, "confirm"))).await;
-    let outcomes = add_up(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
+    let outcomes = assert_balanced(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
     let waiting: Vec<_> = outcomes.iter().filter(|outcome| outcome.stock_status == "backordered").collect();
     assert_eq!(waiting.len(), 29);
 

@@ -43,7 +43,7 @@ use erp_client::walkthrough::{Silent, walkthrough};
 use crate::target::Target;
 
 #[tokio::test]
-async fn the_walk_that_must_work_works() {
+async fn the_walkthrough_succeeds() {
     let target = Target::shared();
     if let Err(error) = walkthrough(&target.client(), &mut Silent).await {
         panic!("{error}");

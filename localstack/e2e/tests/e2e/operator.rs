@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::deliveries::Stuck;
 use crate::fixture::{DEADLINE, Fixture, concurrently};
-use crate::ledger::quiet;
+use crate::ledger::assert_idle;
 use crate::target::{Target, credentials, executables};
 
 /// Runs `erp` in a folder, with the platform's access key in its environment.
@@ -53,7 +53,7 @@ async fn an_operator_finds_explains_and_settles_what_was_given_up() {
     let item = fixture.create_item("1.00", 5).await;
     let order = fixture.create_sales_order(&[(&item, 2)]).await;
     let id = order.rsplit('/').next().unwrap();
-    quiet(platform).await;
+    assert_idle(platform).await;
     let (text, code) = erp("reconcile --second-look 0").await;
     assert!(code == Some(0) && text.contains("The ledger are right."), "{text}");
     let (text, code) = erp("--stack nobody dlq list").await;
@@ -91,7 +91,7 @@ async fn an_operator_finds_explains_and_settles_what_was_given_up() {
     let (text, code) = erp("dlq redrive --all").await;
     assert!(code == Some(0) && text.contains("erp-stock-queue-dlq: 1 sent back"), "{text}");
     fixture.wait_for_stock_status(&order, "allocated").await;
-    quiet(platform).await;
+    assert_idle(platform).await;
 
     // Later than everything that happened, and still right; then not.
     let (text, code) = erp("reconcile --minutes 0 --second-look 0").await;
@@ -130,7 +130,7 @@ async fn books_that_are_being_written_are_not_called_wrong() {
     };
     let ((), in_flight) = tokio::join!(busy, looks);
     assert!(in_flight > 0, "nothing was on its way, so this has shown nothing");
-    quiet(platform).await;
+    assert_idle(platform).await;
     let (text, code) = said(&erp(platform, folder.path(), "reconcile --minutes 0 --second-look 0").await);
     assert!(code == Some(0) && text.contains("0 on their way"), "{text}");
 }

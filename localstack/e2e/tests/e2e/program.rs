@@ -10,10 +10,10 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::target::{executables, workspace};
 
-/// How long the program may take to start or to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of start and stop.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// `erp-local` with arguments, where it finds the template.
+/// Returns the command `erp-local` with the executables of the tests, in the folder of the template.
 pub(crate) fn command(subcommand: &str) -> Command {
     let mut command = Command::new(executables().join("erp-local"));
     command.arg(subcommand).arg("--executables").arg(executables()).current_dir(workspace());
@@ -29,7 +29,7 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    /// Starts it on a free port and reads from its screen which one that is.
+    /// Starts it on a free port, and reads the base URL from its output.
     pub(crate) async fn start(data: &Path) -> Self {
         let mut command = command("serve");
         command.args(["--port", "0", "--data"]).arg(data).stdout(Stdio::piped());
@@ -41,28 +41,28 @@ impl Serve {
                     .next_line()
                     .await
                     .unwrap()
-                    .unwrap_or_else(|| panic!("it ended before it was ready"));
+                    .unwrap_or_else(|| panic!("erp-local ended before it was ready"));
                 if let Some(base) = line.trim().strip_prefix("API") {
                     return base.trim().to_owned();
                 }
             }
         };
-        let base = tokio::time::timeout(PATIENCE, read).await.unwrap();
+        let base = tokio::time::timeout(TIMEOUT, read).await.unwrap();
         Self { child, lines, base }
     }
 
-    /// Base URL of its API.
+    /// Returns the base URL of the API.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
-    /// Its functions' processes.
+    /// Returns the processes of its functions.
     pub(crate) fn functions(&self) -> Vec<Process> {
         let parent = self.child.id().unwrap().to_string();
-        let numbers = std::fs::read_dir("/proc")
+        let pids = std::fs::read_dir("/proc")
             .unwrap()
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let processes = numbers.filter_map(|number| Process::find(&number));
+        let processes = pids.filter_map(|pid| Process::find(&pid));
         processes.filter(|process| process.parent == parent).collect()
     }
 
@@ -74,40 +74,40 @@ impl Serve {
             while let Ok(Some(_)) = self.lines.next_line().await {}
             self.child.wait().await.unwrap()
         };
-        tokio::time::timeout(PATIENCE, end).await.unwrap()
+        tokio::time::timeout(TIMEOUT, end).await.unwrap()
     }
 }
 
-/// A process of this machine; one that takes over its number later is another.
+/// A process, identified by its id and start time, because ids are reused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
-    number: String,
+    pid: String,
     parent: String,
     started: String,
 }
 
 impl Process {
-    /// What the kernel says of it (`man 5 proc_pid_stat`); one that has ended and is not buried yet is none.
-    fn find(number: &str) -> Option<Self> {
-        number.parse::<u32>().ok()?;
-        let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
-        // The name, in parentheses, may hold anything.
+    /// Reads a process from `/proc` (`man 5 proc_pid_stat`). Returns `None` for a zombie.
+    fn find(pid: &str) -> Option<Self> {
+        pid.parse::<u32>().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name, in parentheses, may contain any character.
         let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let (state, parent, started) = (*fields.first()?, *fields.get(1)?, *fields.get(19)?);
         let field = str::to_owned;
-        (state != "Z").then(|| Self { number: field(number), parent: field(parent), started: field(started) })
+        (state != "Z").then(|| Self { pid: field(pid), parent: field(parent), started: field(started) })
     }
 
     fn is_alive(&self) -> bool {
-        Self::find(&self.number).is_some_and(|found| found.started == self.started)
+        Self::find(&self.pid).is_some_and(|found| found.started == self.started)
     }
 }
 
-/// Waits until none of them is left.
+/// Waits until all processes have ended.
 pub(crate) async fn wait_until_gone(processes: &[Process]) {
-    let began = Instant::now();
+    let start = Instant::now();
     while let Some(left) = processes.iter().find(|process| process.is_alive()) {
-        assert!(began.elapsed() < Duration::from_secs(15), "left behind: {left:?}");
+        assert!(start.elapsed() < Duration::from_secs(15), "still running: {left:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

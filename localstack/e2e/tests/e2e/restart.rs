@@ -1,15 +1,15 @@
-//! What was saved is there after a restart, messages in flight included.
+//! A restart keeps the data, including messages in flight.
 
 use std::collections::BTreeMap;
 
 use crate::assertions;
 use crate::fixture::{Fixture, concurrently, log_in, register, send, send_until_accepted, unique};
-use crate::ledger::add_up;
+use crate::ledger::assert_balanced;
 use crate::target::{LocalPlatform, Target, slot};
 
 #[tokio::test]
-async fn a_platform_that_was_stopped_goes_on_where_it_was() {
-    let Some(slot) = slot("a platform that is stopped and started").await else { return };
+async fn a_restart_keeps_data_and_messages_in_flight() {
+    let Some(slot) = slot("a restart").await else { return };
     let folder = tempfile::tempdir().unwrap();
     let local = LocalPlatform::start(Some(folder.path()));
     let client = local.client();
@@ -24,7 +24,7 @@ async fn a_platform_that_was_stopped_goes_on_where_it_was() {
     fixture.wait_for_stock_status(&done, "allocated").await;
     let before = (fixture.read(&done).await, fixture.history(&done).await);
 
-    // A burst, and the end right behind it: what the confirmations set going has hardly begun.
+    // Stop right after a burst: most events of the confirmations are still in flight.
     let burst = concurrently(0..45, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
     concurrently(&burst, async |order| fixture.transition(order, "confirm").await).await;
     drop(local);
@@ -37,10 +37,10 @@ async fn a_platform_that_was_stopped_goes_on_where_it_was() {
     assert_ne!(log_in(&target.client(), &email).await, token);
     assert_eq!((fixture.read(&done).await, fixture.history(&done).await), before);
     let again = send_until_accepted(&fixture.finance, &format!("{done}/confirm"), &key, None).await;
-    assert_eq!((again.text, again.status), (confirmed.text, 200), "the key has its response");
+    assert_eq!((again.text, again.status), (confirmed.text, 200), "the stored response is returned");
 
     let orders = [vec![done], burst].concat();
-    let outcomes = add_up(&target, &fixture, &BTreeMap::from([(item, 50)]), &orders).await;
+    let outcomes = assert_balanced(&target, &fixture, &BTreeMap::from([(item, 50)]), &orders).await;
     let allocated = outcomes.iter().filter(|outcome| outcome.stock_status == "allocated").count();
     assert_eq!(allocated, 41, "fifty, less the ten of the first order");
 }

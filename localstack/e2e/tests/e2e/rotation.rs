@@ -1,5 +1,5 @@
-//! The signing key changes and nobody is logged out: the steps of docs/runbook.md, each with the functions started anew,
-//! as a deployment does it.
+//! Rotation of the signing key without logging users out: the steps of docs/runbook.md, each with a restart of the
+//! functions, as in a deployment.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use serde_json::Value;
 use crate::fixture::{log_in, register, send};
 use crate::target::{LocalPlatform, slot};
 
-/// Where the platform keeps what the template has it generate; the stack is called `erp`.
+/// Name of the generated secret; the stack is called `erp`.
 const SECRET: &str = "erp-JwtKeys";
 const NEW: (&str, &str) = ("k2", "another key that has at least thirty-two bytes");
 
-/// Takes a step, as `aws secretsmanager put-secret-value` does.
-fn take(step: Step, data: &Path) {
+/// Applies a step, as `aws secretsmanager put-secret-value` does.
+fn apply(step: Step, data: &Path) {
     let path = data.join("secrets.json");
     let mut secrets: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let keys = after(step, secrets[SECRET].as_str().unwrap(), NEW).unwrap();
@@ -23,21 +23,21 @@ fn take(step: Step, data: &Path) {
     std::fs::write(&path, secrets.to_string()).unwrap();
 }
 
-/// What the API says to a token: the gateway, the authorizer and a service behind them.
+/// Returns the status of a request with this token.
 async fn status(client: &Client, token: &str) -> u16 {
     send(&client.with_token(token), "GET", "/api/items", None).await.status
 }
 
 #[tokio::test]
-async fn a_key_is_rotated_and_nobody_is_logged_out() {
-    let Some(_slot) = slot("a rotation of the keys").await else { return };
+async fn a_key_rotation_keeps_valid_tokens_valid() {
+    let Some(_slot) = slot("key rotation").await else { return };
     let folder = tempfile::tempdir().unwrap();
     let local = LocalPlatform::start(Some(folder.path()));
     let (email, old) = register(&local.client(), "finance_manager").await;
     assert_eq!(status(&local.client(), &old).await, 200);
     drop(local);
 
-    take(Step::Introduce, folder.path());
+    apply(Step::Introduce, folder.path());
     let local = LocalPlatform::start(Some(folder.path()));
     let still_old = log_in(&local.client(), &email).await;
     for token in [&old, &still_old] {
@@ -45,7 +45,7 @@ async fn a_key_is_rotated_and_nobody_is_logged_out() {
     }
     drop(local);
 
-    take(Step::Promote, folder.path());
+    apply(Step::Promote, folder.path());
     let local = LocalPlatform::start(Some(folder.path()));
     let new = log_in(&local.client(), &email).await;
     for token in [&old, &still_old, &new] {
@@ -53,7 +53,7 @@ async fn a_key_is_rotated_and_nobody_is_logged_out() {
     }
     drop(local);
 
-    take(Step::Retire, folder.path());
+    apply(Step::Retire, folder.path());
     let local = LocalPlatform::start(Some(folder.path()));
     for (token, expected) in [(&old, 401), (&still_old, 401), (&new, 200)] {
         assert_eq!(status(&local.client(), token).await, expected);

@@ -1,5 +1,5 @@
-//! One order, followed through the logs by one id: from the request that confirmed it to the movement of the stock.
-//! This is what somebody does on call, with the query of the runbook.
+//! One request id connects the log lines of an order, from the request that confirmed it to the movement of the stock:
+//! the query of docs/runbook.md.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,20 +10,20 @@ use serde_json::Value;
 use crate::fixture::{DEADLINE, Fixture, send};
 use crate::target::Target;
 
-/// What the functions say on the way: function, message, and where the line names the order.
-const WAY: [(&str, &str, &str); 8] = [
+/// Log lines in order: function, message, and pointer to the order id.
+const LINES: [(&str, &str, &str); 8] = [
     ("sales-api", "order saved", "/fields/order_id"),
-    ("sales-api", "request answered", "/span/path"),
+    ("sales-api", "request completed", "/span/path"),
     ("relay", "event published", "/fields/subject"),
     ("inventory-worker", "allocation saved", "/fields/order_id"),
     ("inventory-worker", "movements written", "/fields/order_id"),
-    ("inventory-worker", "event handled", "/fields/subject"),
-    ("sales-worker", "decision noted", "/fields/order_id"),
-    ("sales-worker", "event handled", "/fields/subject"),
+    ("inventory-worker", "event processed", "/fields/subject"),
+    ("sales-worker", "stock status updated", "/fields/order_id"),
+    ("sales-worker", "event processed", "/fields/subject"),
 ];
 
-/// What is counted on the way: function and figure.
-const COUNTED: [(&str, &str); 5] = [
+/// Metrics: function and name.
+const METRICS: [(&str, &str); 5] = [
     ("sales-api", "OrdersCreated"),
     ("sales-api", "OrdersConfirmed"),
     ("relay", "EventsPublished"),
@@ -31,17 +31,18 @@ const COUNTED: [(&str, &str); 5] = [
     ("inventory-worker", "StockMovements"),
 ];
 
-/// The lines of a function's log that are JSON, which are all but those of a crash.
+/// Returns the JSON lines in the log of a function.
 fn lines(logs: &Path, function: &str) -> Vec<Value> {
-    let log = std::fs::read_to_string(logs.join(format!("erp-{function}.log"))).unwrap_or_default();
+    // The file does not exist before the first line.
+    let Ok(log) = std::fs::read_to_string(logs.join(format!("erp-{function}.log"))) else { return Vec::new() };
     log.lines()
         .filter_map(|line| line.find('{').and_then(|at| serde_json::from_str(&line[at..]).ok()))
         .collect()
 }
 
-/// Which parts of the way the logs do not tell yet.
-fn untold(logs: &Path, request_id: &str, order_id: &str) -> BTreeSet<String> {
-    let told = |function: &str, message: &str, place: &str| {
+/// Returns the expected lines that are not in the logs yet.
+fn missing(logs: &Path, request_id: &str, order_id: &str) -> BTreeSet<String> {
+    let is_logged = |function: &str, message: &str, place: &str| {
         lines(logs, function).iter().any(|line| {
             let ids = [&line["fields"]["request_id"], &line["span"]["request_id"]];
             let names_order = line.pointer(place).and_then(Value::as_str);
@@ -50,14 +51,14 @@ fn untold(logs: &Path, request_id: &str, order_id: &str) -> BTreeSet<String> {
                 && names_order.is_some_and(|text| text.contains(order_id))
         })
     };
-    let untold = WAY.into_iter().filter(|(function, message, place)| !told(function, message, place));
-    untold.map(|(function, message, _)| format!("{function}: {message}")).collect()
+    let missing = LINES.into_iter().filter(|(function, message, place)| !is_logged(function, message, place));
+    missing.map(|(function, message, _)| format!("{function}: {message}")).collect()
 }
 
 #[tokio::test]
-async fn an_order_is_followed_from_its_request_to_the_stock_by_one_id() {
+async fn one_request_id_connects_a_confirmation_with_its_stock_movements() {
     let target = Target::shared();
-    let Some(platform) = target.platform_or_skip("following an order through the logs") else { return };
+    let Some(platform) = target.platform_or_skip("the log lines of an order") else { return };
     let logs = platform.logs();
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("10.00", 5).await;
@@ -68,19 +69,19 @@ async fn an_order_is_followed_from_its_request_to_the_stock_by_one_id() {
     let order_id = order.rsplit('/').next().unwrap();
     fixture.wait_for_stock_status(&order, "allocated").await;
 
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
-        let untold = untold(&logs, &request_id, order_id);
-        if untold.is_empty() {
+        let missing = missing(&logs, &request_id, order_id);
+        if missing.is_empty() {
             break;
         }
-        assert!(began.elapsed() < DEADLINE, "the logs do not name {request_id} and {order_id} at {untold:?}");
+        assert!(start.elapsed() < DEADLINE, "no log line of {request_id} and {order_id}: {missing:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
-    for (function, metric) in COUNTED {
-        let counted = lines(&logs, function).into_iter().find(|line| line[metric].is_u64());
-        let line = counted.unwrap_or_else(|| panic!("{function} does not count {metric}"));
+    for (function, metric) in METRICS {
+        let line = lines(&logs, function).into_iter().find(|line| line[metric].is_u64());
+        let line = line.unwrap_or_else(|| panic!("{function} does not emit {metric}"));
         assert_eq!(line["FunctionName"], format!("erp-{function}"), "{line}");
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Namespace"], "ErpOrderPlatform", "{line}");
     }
