@@ -1,115 +1,117 @@
-//! Every condition of a write by itself: what would be overwritten without it stays as it is. Ids that are drawn twice
-//! are never seen in real life, and that is why they are made here.
+//! Each condition of a write on its own: without it, an existing row would be overwritten. Ids are unique in practice, so
+//! these tests reuse ids on purpose.
 
-use erp_contracts::data::{OrderChanged, StockDecided, order_event};
-use erp_contracts::{Along, Cause, Event, EventKind, StoreError};
-use erp_domain::order::{Order, StockStatus, Transition, Transitioned};
-use erp_domain::{Clock, Id};
-use erp_orders::ports::{DecisionStore, Noted, OrderStore, Stale};
+use erp_contracts::data::{StockDecided, StockDecision};
+use erp_contracts::{Cause, Event, EventKind};
+use erp_domain::Clock;
+use erp_service::SaveError;
 use erp_testkit::dynamo::rows;
+use sales::domain::{SalesOrder, Transitioned};
+use sales::store::{DecisionOutcome, OrderChange};
 use uuid::Uuid;
 
-use crate::House;
+use crate::TestService;
 
-const NOTHING: Along = Along { event: None, record: None };
-
-impl House {
-    /// A new draft, as it is read.
-    async fn saved(&self) -> Order {
+impl TestService {
+    /// Creates a draft and loads it.
+    async fn saved(&self) -> SalesOrder {
         let id = self.draft().await.parse().unwrap();
-        OrderStore::find(&self.store, id).await.unwrap().unwrap()
+        self.store.find(id).await.unwrap().unwrap()
     }
 
-    fn next(&self, order: &Order, transition: Transition) -> Transitioned {
-        order.apply(transition, self.clock.now()).unwrap()
+    fn advance(&self, old: &SalesOrder, transitioned: &Transitioned, event_id: Uuid) -> OrderChange {
+        self.store.advance(old, transitioned, event_id, &Cause::default()).unwrap()
     }
 
-    /// The event of a transition, with this id.
-    fn event_of(&self, done: &Transitioned, id: Uuid) -> Along {
-        let (kind, data) = (order_event(done), OrderChanged::from(done));
-        let event = Event::new(id, kind, done.order.id, self.clock.now(), &Cause::default(), &data);
-        Along { event: Some(event.unwrap()), record: None }
-    }
-
-    async fn note(&self, order: &Order, stock_status: StockStatus, sequence: u64, event: Uuid) -> Noted {
-        let decided = StockDecided { order_id: order.id, stock_status, sequence, items: Vec::new() };
+    async fn apply(
+        &self,
+        order: &SalesOrder,
+        stock_status: StockDecision,
+        sequence: u64,
+        event: Uuid,
+    ) -> DecisionOutcome {
+        let decided = StockDecided { order_id: order.id(), stock_status, sequence, items: Vec::new() };
         let kind = match stock_status {
-            StockStatus::Allocated => EventKind::OrderAllocated,
-            _ => EventKind::OrderReleased,
+            StockDecision::Allocated => EventKind::OrderAllocated,
+            StockDecision::Backordered | StockDecision::Released => EventKind::OrderReleased,
         };
-        let event = Event::new(event, kind, order.id, self.clock.now(), &Cause::default(), &decided);
-        self.store.note(&decided, &event.unwrap()).await.unwrap()
+        let event = Event::new(event, kind, order.id(), self.clock.now(), &Cause::default(), &decided);
+        self.store.apply_decision(&decided, &event.unwrap()).await.unwrap()
     }
 }
 
 #[tokio::test]
-async fn an_id_that_is_drawn_twice_overwrites_no_order() {
-    let house = House::start().await;
-    let first = house.saved().await;
-    let before = rows(&house.table).await;
-    let second = Order { id: Id::new(first.id.uuid()), currency: "EUR".into(), ..first };
-    house.store.insert(&second, &NOTHING).await.unwrap_err();
-    assert_eq!(rows(&house.table).await, before);
+async fn an_order_with_an_id_in_use_overwrites_nothing() {
+    let service = TestService::start().await;
+    let first = service.saved().await;
+    let before = rows(&service.table).await;
+    let (customer_id, lines) = (first.summary().customer_id, first.lines().clone());
+    let currency = "EUR".parse().unwrap();
+    let second = SalesOrder::draft(first.id(), customer_id, lines, &currency, service.clock.now());
+    service.store.insert(&second).unwrap().save(&service.table).await.unwrap_err();
+    assert_eq!(rows(&service.table).await, before);
 }
 
 #[tokio::test]
-async fn an_event_id_that_is_drawn_twice_overwrites_no_event() {
-    let (house, id) = (House::start().await, Uuid::now_v7());
-    let draft = house.saved().await;
-    let confirmed = house.next(&draft, Transition::Confirm);
-    house.store.advance(&draft, &confirmed, &house.event_of(&confirmed, id)).await.unwrap();
-    let before = rows(&house.table).await;
-    let paid = house.next(&confirmed.order, Transition::Pay);
-    house.store.advance(&confirmed.order, &paid, &house.event_of(&paid, id)).await.unwrap_err();
-    assert_eq!(rows(&house.table).await, before);
+async fn an_event_with_an_id_in_use_overwrites_nothing() {
+    let (service, id) = (TestService::start().await, Uuid::now_v7());
+    let draft = service.saved().await;
+    let confirmed = draft.confirm(service.clock.now()).unwrap();
+    service.advance(&draft, &confirmed, id).save(&service.table).await.unwrap();
+    let before = rows(&service.table).await;
+    let paid = confirmed.order().pay(service.clock.now()).unwrap();
+    service.advance(confirmed.order(), &paid, id).save(&service.table).await.unwrap_err();
+    assert_eq!(rows(&service.table).await, before);
 }
 
 #[tokio::test]
-async fn what_was_read_too_long_ago_is_neither_revised_nor_advanced() {
-    let house = House::start().await;
-    let old = house.saved().await;
-    let new = old.revise(old.party_id, old.lines.clone(), house.clock.now()).unwrap();
-    house.store.revise(&old, &new, &NOTHING).await.unwrap();
-    let before = rows(&house.table).await;
-    // A confirmation asks inventory, and a cancellation does not: they have conditions of their own.
-    let (confirmed, cancelled) =
-        (house.next(&old, Transition::Confirm), house.next(&old, Transition::Cancel));
-    let late = [
-        house.store.revise(&old, &new, &NOTHING).await,
-        house.store.advance(&old, &confirmed, &house.event_of(&confirmed, Uuid::now_v7())).await,
-        house.store.advance(&old, &cancelled, &house.event_of(&cancelled, Uuid::now_v7())).await,
+async fn an_order_that_changed_since_it_was_loaded_is_neither_revised_nor_advanced() {
+    let service = TestService::start().await;
+    let (old, now) = (service.saved().await, service.clock.now());
+    let new = old.revise(old.summary().customer_id, old.lines().clone(), now).unwrap();
+    service.store.revise(&old, &new).unwrap().save(&service.table).await.unwrap();
+    let before = rows(&service.table).await;
+    // A confirmation has another condition than a cancellation.
+    let stale = [
+        service.store.revise(&old, &new).unwrap(),
+        service.advance(&old, &old.confirm(now).unwrap(), Uuid::now_v7()),
+        service.advance(&old, &old.cancel(now).unwrap(), Uuid::now_v7()),
     ];
-    for late in late {
-        assert!(matches!(late, Err(StoreError::Conflict(Stale))), "{late:?}");
+    for change in stale {
+        let result = change.save(&service.table).await;
+        assert!(matches!(result, Err(SaveError::Stale)), "{result:?}");
     }
-    assert_eq!(rows(&house.table).await, before);
+    assert_eq!(rows(&service.table).await, before);
 }
 
 #[tokio::test]
-async fn a_confirmation_does_not_hide_what_inventory_said() {
-    let house = House::start().await;
-    let draft = house.saved().await;
-    assert_eq!(house.note(&draft, StockStatus::Released, 1, Uuid::now_v7()).await, Noted::News);
-    let before = rows(&house.table).await;
-    let confirmed = house.next(&draft, Transition::Confirm);
-    let late = house.store.advance(&draft, &confirmed, &house.event_of(&confirmed, Uuid::now_v7())).await;
-    assert!(matches!(late, Err(StoreError::Conflict(Stale))), "{late:?}");
-    assert_eq!(rows(&house.table).await, before);
+async fn a_confirmation_does_not_hide_a_decision_of_inventory() {
+    let service = TestService::start().await;
+    let draft = service.saved().await;
+    let outcome = service.apply(&draft, StockDecision::Released, 1, Uuid::now_v7()).await;
+    assert_eq!(outcome, DecisionOutcome::Applied);
+    let before = rows(&service.table).await;
+    let confirmed = draft.confirm(service.clock.now()).unwrap();
+    let result = service.advance(&draft, &confirmed, Uuid::now_v7()).save(&service.table).await;
+    assert!(matches!(result, Err(SaveError::Stale)), "{result:?}");
+    assert_eq!(rows(&service.table).await, before);
 }
 
 #[tokio::test]
-async fn what_stands_in_the_history_is_neither_noted_again_nor_overwritten() {
-    let (house, allocated, released) = (House::start().await, Uuid::now_v7(), Uuid::now_v7());
-    let order = house.saved().await;
-    assert_eq!(house.note(&order, StockStatus::Released, 2, released).await, Noted::News);
-    assert_eq!(house.note(&order, StockStatus::Allocated, 1, allocated).await, Noted::Older);
-    let before = rows(&house.table).await;
+async fn a_decision_in_the_history_is_neither_applied_again_nor_overwritten() {
+    let (service, allocated, released) = (TestService::start().await, Uuid::now_v7(), Uuid::now_v7());
+    let order = service.saved().await;
+    let outcome = service.apply(&order, StockDecision::Released, 2, released).await;
+    assert_eq!(outcome, DecisionOutcome::Applied);
+    let outcome = service.apply(&order, StockDecision::Allocated, 1, allocated).await;
+    assert_eq!(outcome, DecisionOutcome::Superseded);
+    let before = rows(&service.table).await;
     for (status, sequence, event) in [
-        (StockStatus::Allocated, 3, allocated),
-        (StockStatus::Allocated, 1, allocated),
-        (StockStatus::Released, 1, allocated),
+        (StockDecision::Allocated, 3, allocated),
+        (StockDecision::Allocated, 1, allocated),
+        (StockDecision::Released, 1, allocated),
     ] {
-        assert_eq!(house.note(&order, status, sequence, event).await, Noted::Duplicate);
+        assert_eq!(service.apply(&order, status, sequence, event).await, DecisionOutcome::Duplicate);
     }
-    assert_eq!(rows(&house.table).await, before);
+    assert_eq!(rows(&service.table).await, before);
 }

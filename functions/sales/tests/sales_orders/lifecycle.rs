@@ -1,51 +1,54 @@
-//! Transitions: what the lifecycle allows, who may, and many at once.
+//! Transitions: the lifecycle, roles, concurrency.
 
 use erp_auth::access::{Access, RULES};
 use erp_domain::identity::{Caller, Role};
-use erp_domain::order::{OrderKind, Status, Transition};
+use erp_domain::{Money, PartyKind};
 use erp_testkit::ApiRequest;
 use erp_testkit::request::user;
+use sales::domain::{SalesStatus, Transition};
 use serde_json::json;
+use strum::VariantArray;
 use tokio::task::JoinSet;
 
-use crate::{House, ORDERS, types};
+use crate::{ORDERS, TestService, types};
 
 #[tokio::test]
-async fn the_lifecycle_over_http_is_the_one_of_the_domain() {
-    let house = House::start().await;
-    let ways: [(Status, &[&str]); 4] = [
-        (Status::Draft, &[]),
-        (Status::Confirmed, &["confirm"]),
-        (Status::Paid, &["confirm", "pay"]),
-        (Status::Cancelled, &["cancel"]),
+async fn the_api_has_the_lifecycle_of_the_domain() {
+    let service = TestService::start().await;
+    let paths: [(SalesStatus, &[&str]); 4] = [
+        (SalesStatus::Draft, &[]),
+        (SalesStatus::Confirmed, &["confirm"]),
+        (SalesStatus::Paid, &["confirm", "pay"]),
+        (SalesStatus::Cancelled, &["cancel"]),
     ];
-    assert_eq!(ways.map(|(status, _)| status), OrderKind::Sales.statuses());
-    for (from, way) in ways {
-        for transition in [Transition::Confirm, Transition::Pay, Transition::Cancel] {
-            let id = house.order(way).await;
-            let before = house.read(&id).await;
-            let answer = house.act(&id, transition.as_str()).await;
-            let what = format!("{from} {}: {}", transition.as_str(), answer.text);
-            match OrderKind::Sales.next(from, transition) {
-                Ok(to) => {
-                    assert_eq!(answer.status, 200, "{what}");
-                    let message = format!("Sales order {} successfully", transition.participle());
-                    assert_eq!(answer.json()["message"], message);
-                    assert_eq!(answer.data()["order"]["status"], json!(to), "{what}");
-                    assert_eq!(answer.data()["order"]["version"], way.len() + 2, "{what}");
-                    assert_eq!(answer.header("ETag"), Some(format!("\"{}\"", way.len() + 2).as_str()));
-                    assert_eq!(house.read(&id).await, answer.data(), "{what}");
+    assert_eq!(paths.map(|(status, _)| status), SalesStatus::VARIANTS);
+    for (from, path) in paths {
+        for transition in Transition::VARIANTS {
+            let id = service.order(path).await;
+            let before = service.read(&id).await;
+            let response = service.act(&id, transition.into()).await;
+            let what = format!("{from} {}: {}", transition, response.text);
+            match from.allows(*transition) {
+                true => {
+                    let to = transition.target();
+                    assert_eq!(response.status, 200, "{what}");
+                    let message = format!("Sales order {} successfully", transition.target());
+                    assert_eq!(response.json()["message"], message);
+                    assert_eq!(response.data()["order"]["status"], json!(to), "{what}");
+                    assert_eq!(response.data()["order"]["version"], path.len() + 2, "{what}");
+                    assert_eq!(response.header("ETag"), Some(format!("\"{}\"", path.len() + 2).as_str()));
+                    assert_eq!(service.read(&id).await, response.data(), "{what}");
                 }
-                Err(_) => {
+                false => {
                     assert_eq!(
-                        (answer.status, answer.code().as_str()),
+                        (response.status, response.code().as_str()),
                         (409, "illegal_transition"),
                         "{what}"
                     );
-                    assert_eq!(answer.json()["status_found"], json!(from), "{what}");
-                    let words = format!("is {from}; it cannot be {}.", transition.participle());
-                    assert!(answer.json()["detail"].as_str().unwrap().contains(&words), "{what}");
-                    assert_eq!(house.read(&id).await, before, "{what}");
+                    assert_eq!(response.json()["status_found"], json!(from), "{what}");
+                    let words = format!("is {from}; it cannot be {}.", transition.target());
+                    assert!(response.json()["detail"].as_str().unwrap().contains(&words), "{what}");
+                    assert_eq!(service.read(&id).await, before, "{what}");
                 }
             }
         }
@@ -54,27 +57,27 @@ async fn the_lifecycle_over_http_is_the_one_of_the_domain() {
 
 #[tokio::test]
 async fn a_purchase_transition_and_an_unknown_order_are_not_found() {
-    let house = House::start().await;
-    let id = house.draft().await;
-    assert_eq!(house.act(&id, "receive").await.status, 404);
-    let nobody = "01890000-0000-7000-8000-000000000001";
+    let service = TestService::start().await;
+    let id = service.draft().await;
+    assert_eq!(service.act(&id, "receive").await.status, 404);
+    let unknown = "01890000-0000-7000-8000-000000000001";
     for path in ["", "/events"] {
-        let answer = house.get(&format!("{ORDERS}/{nobody}{path}")).await;
-        assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path}");
+        let response = service.get(&format!("{ORDERS}/{unknown}{path}")).await;
+        assert_eq!((response.status, response.code().as_str()), (404, "not_found"), "{path}");
     }
-    assert_eq!(house.act(nobody, "confirm").await.status, 404);
-    assert_eq!(house.act("7", "confirm").await.faults(), ["id"]);
+    assert_eq!(service.act(unknown, "confirm").await.status, 404);
+    assert_eq!(service.act("7", "confirm").await.invalid_fields(), ["id"]);
 }
 
 #[tokio::test]
-async fn transitions_need_no_body_and_refuse_one_that_says_more_than_they_know() {
-    let house = House::start().await;
+async fn transitions_need_no_body_and_reject_unknown_fields() {
+    let service = TestService::start().await;
     let send = async |transition: &str, body: &str, content_type: &str| {
-        let way: &[&str] = if transition == "pay" { &["confirm"] } else { &[] };
-        let id = house.order(way).await;
+        let path: &[&str] = if transition == "pay" { &["confirm"] } else { &[] };
+        let id = service.order(path).await;
         let request = ApiRequest::finance("POST", &format!("{ORDERS}/{id}/{transition}"));
-        let answer = request.text(body, content_type).send(&house.router).await;
-        (answer.status, answer.faults())
+        let response = request.text(body, content_type).send(&service.router).await;
+        (response.status, response.invalid_fields())
     };
     for transition in ["confirm", "pay", "cancel"] {
         assert_eq!(send(transition, "{}", "application/json").await.0, 200, "{transition}");
@@ -90,45 +93,45 @@ async fn transitions_need_no_body_and_refuse_one_that_says_more_than_they_know()
 }
 
 #[tokio::test]
-async fn a_confirmation_that_requires_stock_names_what_is_short() {
-    let house = House::start().await;
-    let (plenty, scarce) = (house.item(100, 10), house.item(100, 4));
-    let body = json!({"customer_id": house.customer(), "items": [
+async fn a_confirmation_that_requires_stock_lists_the_shortages() {
+    let service = TestService::start().await;
+    let (plenty, scarce) = (service.item(100, 10), service.item(100, 4));
+    let body = json!({"customer_id": service.customer(), "items": [
         {"item_id": scarce, "quantity": 3},
         {"item_id": plenty, "quantity": 10},
         {"item_id": scarce, "quantity": 2},
     ]});
-    let id = crate::id(&house.create(&body).await);
+    let id = crate::id(&service.create(&body).await);
     let path = format!("{ORDERS}/{id}/confirm");
-    let refused = house.post(&path, &json!({"require_stock": true})).await;
-    assert_eq!((refused.status, refused.code().as_str()), (409, "insufficient_stock"));
-    assert_eq!(refused.json()["shortages"], json!([{"item_id": scarce, "wanted": 5, "available": 4}]));
-    assert_eq!(refused.faults(), ["/items/0/quantity", "/items/2/quantity"]);
-    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
-    assert_eq!(detail, format!("Not enough in stock: 5 of item {scarce} are wanted, 4 are there."));
-    assert_eq!(house.read(&id).await["order"]["status"], "draft");
+    let rejected = service.post(&path, &json!({"require_stock": true})).await;
+    assert_eq!((rejected.status, rejected.code().as_str()), (409, "insufficient_stock"));
+    assert_eq!(rejected.json()["shortages"], json!([{"item_id": scarce, "wanted": 5, "available": 4}]));
+    assert_eq!(rejected.invalid_fields(), ["/items/0/quantity", "/items/2/quantity"]);
+    let detail = rejected.json()["detail"].as_str().unwrap().to_owned();
+    assert_eq!(detail, format!("Not enough in stock: item {scarce}: 5 required, 4 available."));
+    assert_eq!(service.read(&id).await["order"]["status"], "draft");
 
-    house.world.add_item(scarce, erp_domain::Money::ZERO, 5);
-    assert_eq!(house.post(&path, &json!({"require_stock": true})).await.status, 200);
+    service.upstreams.add_item(scarce, Money::ZERO, 5);
+    assert_eq!(service.post(&path, &json!({"require_stock": true})).await.status, 200);
 
-    let other = crate::id(&house.create(&body).await);
-    house.world.add_item(scarce, erp_domain::Money::ZERO, 0);
-    let confirmed = house.act(&other, "confirm").await;
-    assert_eq!(confirmed.status, 200, "want of stock is no reason unless the client says so");
+    let other = crate::id(&service.create(&body).await);
+    service.upstreams.add_item(scarce, Money::ZERO, 0);
+    let confirmed = service.act(&other, "confirm").await;
+    assert_eq!(confirmed.status, 200, "missing stock does not reject a confirmation by default");
 }
 
 #[tokio::test]
-async fn a_confirmation_says_so_in_one_event_with_exact_amounts() {
-    let house = House::start().await;
-    let (customer, item) = (house.customer(), house.item(9_000_000, 0));
+async fn a_confirmation_publishes_one_event_with_exact_amounts() {
+    let service = TestService::start().await;
+    let (customer, item) = (service.customer(), service.item(9_000_000, 0));
     let body = json!({"customer_id": customer, "items": [{"item_id": item, "quantity": 20}]});
-    let order = house.create(&body).await;
+    let order = service.create(&body).await;
     let id = crate::id(&order);
-    house.clock.advance_seconds(5);
-    let confirmed = house.act(&id, "confirm").await;
+    service.clock.advance_seconds(5);
+    let confirmed = service.act(&id, "confirm").await;
     assert_eq!(confirmed.data()["order"]["stock_status"], "pending");
 
-    let outbox = house.outbox().await;
+    let outbox = service.outbox().await;
     assert_eq!(outbox.len(), 1);
     let json = outbox[0].to_json().unwrap();
     assert!(json.contains(r#""total_amount":1800000.00"#), "{json}");
@@ -159,54 +162,54 @@ async fn a_confirmation_says_so_in_one_event_with_exact_amounts() {
             },
         })
     );
-    let history = house.get(&format!("{ORDERS}/{id}/events")).await;
-    assert!(history.text.contains(&json), "the history shows the very event: {}", history.text);
+    let history = service.get(&format!("{ORDERS}/{id}/events")).await;
+    assert!(history.text.contains(&json), "the history contains the published event: {}", history.text);
 
-    assert_eq!(house.act(&id, "cancel").await.status, 200);
-    assert_eq!(types(&house.events(&id).await), ["sales.order.confirmed", "sales.order.cancelled"]);
+    assert_eq!(service.act(&id, "cancel").await.status, 200);
+    assert_eq!(types(&service.events(&id).await), ["sales.order.confirmed", "sales.order.cancelled"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_twenty_confirmations_at_once_one_is_done_and_told_of_once() {
-    let house = House::start().await;
-    let id = house.draft().await;
+async fn of_twenty_concurrent_confirmations_one_succeeds_and_publishes_one_event() {
+    let service = TestService::start().await;
+    let id = service.draft().await;
     let mut running = JoinSet::new();
     for _ in 0..20 {
-        let router = house.router.clone();
+        let router = service.router.clone();
         let request = ApiRequest::inventory("POST", &format!("{ORDERS}/{id}/confirm"));
         running.spawn(async move { request.send(&router).await });
     }
-    let answers = running.join_all().await;
-    let done = answers.iter().filter(|answer| answer.status == 200).count();
-    let refused = answers.iter().filter(|answer| answer.json()["status_found"] == "confirmed").count();
-    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
-    assert_eq!((done, refused), (1, 19), "{statuses:?}");
-    assert_eq!(house.outbox().await.len(), 1);
-    assert_eq!(house.read(&id).await["order"]["version"], 2);
+    let responses = running.join_all().await;
+    let done = responses.iter().filter(|response| response.status == 200).count();
+    let rejected = responses.iter().filter(|response| response.json()["status_found"] == "confirmed").count();
+    let statuses: Vec<_> = responses.iter().map(|response| response.status).collect();
+    assert_eq!((done, rejected), (1, 19), "{statuses:?}");
+    assert_eq!(service.outbox().await.len(), 1);
+    assert_eq!(service.read(&id).await["order"]["version"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_confirmed_is_what_was_written_last() {
-    let house = House::start().await;
-    let (customer, item) = (house.customer(), house.item(100, 0));
+async fn the_confirmed_order_is_the_last_one_written() {
+    let service = TestService::start().await;
+    let (customer, item) = (service.customer(), service.item(100, 0));
     let body =
         |quantity: u8| json!({"customer_id": customer, "items": [{"item_id": item, "quantity": quantity}]});
     for _ in 0..20 {
-        let id = crate::id(&house.create(&body(1)).await);
+        let id = crate::id(&service.create(&body(1)).await);
         let confirm = ApiRequest::finance("POST", &format!("{ORDERS}/{id}/confirm"));
         let mut running = JoinSet::new();
         for quantity in [2, 3] {
             let put = ApiRequest::finance("PUT", &format!("{ORDERS}/{id}")).json(&body(quantity));
-            let router = house.router.clone();
+            let router = service.router.clone();
             running.spawn(async move { put.send(&router).await });
         }
-        let confirmed = confirm.send(&house.router).await;
+        let confirmed = confirm.send(&service.router).await;
         assert_eq!(confirmed.status, 200, "{}", confirmed.text);
         for update in running.join_all().await {
             assert!(update.status == 200 || update.code() == "illegal_transition", "{}", update.text);
         }
-        let event = house.events(&id).await.remove(0);
-        let order = house.read(&id).await;
+        let event = service.events(&id).await.remove(0);
+        let order = service.read(&id).await;
         assert_eq!(order, confirmed.data());
         assert_eq!(event["data"]["total_amount"], order["order"]["total_amount"]);
         assert_eq!(event["data"]["version"], order["order"]["version"]);
@@ -215,32 +218,61 @@ async fn what_is_confirmed_is_what_was_written_last() {
 }
 
 #[tokio::test]
-async fn a_transition_of_another_version_than_the_client_meant_is_refused() {
-    let house = House::start().await;
-    let id = house.order(&["confirm"]).await;
+async fn a_transition_of_another_version_than_expected_is_rejected() {
+    let service = TestService::start().await;
+    let id = service.order(&["confirm"]).await;
     let pay = |tag: &str| ApiRequest::finance("POST", &format!("{ORDERS}/{id}/pay")).header("If-Match", tag);
     for tag in ["\"1\"", "W/\"2\"", "nonsense"] {
-        let refused = pay(tag).send(&house.router).await;
-        assert_eq!((refused.status, refused.code().as_str()), (412, "version_mismatch"), "{tag}");
+        let rejected = pay(tag).send(&service.router).await;
+        assert_eq!((rejected.status, rejected.code().as_str()), (412, "version_mismatch"), "{tag}");
     }
-    assert_eq!(house.read(&id).await["order"]["status"], "confirmed");
-    assert_eq!(pay("\"1\", \"2\"").send(&house.router).await.status, 200);
+    assert_eq!(service.read(&id).await["order"]["status"], "confirmed");
+    assert_eq!(pay("\"1\", \"2\"").send(&service.router).await.status, 200);
 }
 
 #[tokio::test]
-async fn nobody_acts_without_the_right_role() {
-    let house = House::start().await;
-    let id = house.order(&["confirm"]).await;
+async fn every_route_requires_its_role() {
+    let service = TestService::start().await;
+    let id = service.order(&["confirm"]).await;
     let rules = RULES.iter().filter(|rule| rule.path.starts_with(ORDERS));
     assert_eq!(rules.clone().count(), 8);
     for rule in rules {
         let request = ApiRequest::new(rule.method, &rule.path.replace("{id}", &id));
-        let status = async |request: ApiRequest| request.send(&house.router).await.status;
+        let status = async |request: ApiRequest| request.send(&service.router).await.status;
         assert_eq!(status(request.clone()).await, 401, "{rule:?}");
         let service = Caller::Service { name: "reports".to_owned() };
         assert_eq!(status(request.clone().caller(service)).await, 403, "{rule:?}");
         let forbidden = status(request.caller(user(Role::InventoryManager))).await == 403;
         assert_eq!(forbidden, rule.access == Access::FinanceManager, "{rule:?}");
     }
-    assert_eq!(house.read(&id).await["order"]["status"], "cancelled", "not paid, but cancelled");
+    assert_eq!(
+        service.read(&id).await["order"]["status"],
+        "cancelled",
+        "only the cancellation was permitted"
+    );
+}
+
+#[tokio::test]
+async fn a_draft_of_a_deleted_customer_cannot_be_confirmed() {
+    let service = TestService::start().await;
+    let body = service.body();
+    let order = crate::id(&service.create(&body).await);
+    let customer = body["customer_id"].as_str().unwrap();
+    service.upstreams.remove_party(PartyKind::Customer, customer.parse().unwrap());
+    let confirm =
+        ApiRequest::finance("POST", &format!("{ORDERS}/{order}/confirm")).header("Idempotency-Key", "k");
+    let rejected = confirm.send(&service.router).await;
+    assert_eq!((rejected.status, rejected.code().as_str()), (409, "party_gone"), "{}", rejected.text);
+    assert_eq!(rejected.json()["customer_id"], json!(customer));
+    assert_eq!(service.read(&order).await["order"]["status"], "draft");
+    assert!(service.outbox().await.is_empty());
+
+    // With an existing customer it can be confirmed; the customer of a confirmed order may be deleted.
+    let other = service.body();
+    let put = ApiRequest::finance("PUT", &format!("{ORDERS}/{order}")).json(&other);
+    assert_eq!(put.send(&service.router).await.status, 200);
+    assert_eq!(confirm.send(&service.router).await.status, 200);
+    let customer = other["customer_id"].as_str().unwrap().parse().unwrap();
+    service.upstreams.remove_party(PartyKind::Customer, customer);
+    assert_eq!(service.act(&order, "pay").await.status, 200);
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{House, ORDERS, id};
+use crate::{ORDERS, TestService, id};
 
-async fn ids(house: &House, query: &str) -> Vec<String> {
-    let list = house.get(&format!("{ORDERS}?{query}")).await;
+async fn ids(service: &TestService, query: &str) -> Vec<String> {
+    let list = service.get(&format!("{ORDERS}?{query}")).await;
     assert_eq!(list.status, 200, "{query}: {}", list.text);
     assert_eq!(list.json()["message"], "Sales orders retrieved successfully");
     let ids = |order: &Value| order["id"].as_str().unwrap().to_owned();
@@ -13,48 +13,48 @@ async fn ids(house: &House, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn orders_are_listed_newest_first_and_filtered_by_what_they_are() {
-    let house = House::start().await;
-    let (body, other) = (house.body(), house.body());
+async fn orders_are_listed_newest_first_by_status_and_customer() {
+    let service = TestService::start().await;
+    let (body, other) = (service.body(), service.body());
     let customer = body["customer_id"].as_str().unwrap();
     let mut orders = Vec::new();
     for n in 0..12 {
-        let order = id(&house.create(if n % 3 == 0 { &other } else { &body }).await);
+        let order = id(&service.create(if n % 3 == 0 { &other } else { &body }).await);
         if n % 2 == 0 {
-            assert_eq!(house.act(&order, "confirm").await.status, 200);
+            assert_eq!(service.act(&order, "confirm").await.status, 200);
         }
         orders.push(order);
     }
     let newest = |keep: &dyn Fn(usize) -> bool| -> Vec<String> {
         (0..12).rev().filter(|n| keep(*n)).map(|n| orders[n].clone()).collect()
     };
-    assert_eq!(ids(&house, "limit=100").await, newest(&|_| true));
-    assert_eq!(ids(&house, "").await, newest(&|n| n >= 2), "ten, if nothing is said");
-    assert_eq!(ids(&house, "status=confirmed").await, newest(&|n| n % 2 == 0));
-    assert_eq!(ids(&house, "status=draft").await, newest(&|n| n % 2 == 1));
-    assert_eq!(ids(&house, "status=paid").await, newest(&|_| false));
-    assert_eq!(ids(&house, &format!("customer_id={customer}")).await, newest(&|n| n % 3 != 0));
+    assert_eq!(ids(&service, "limit=100").await, newest(&|_| true));
+    assert_eq!(ids(&service, "").await, newest(&|n| n >= 2), "ten by default");
+    assert_eq!(ids(&service, "status=confirmed").await, newest(&|n| n % 2 == 0));
+    assert_eq!(ids(&service, "status=draft").await, newest(&|n| n % 2 == 1));
+    assert_eq!(ids(&service, "status=paid").await, newest(&|_| false));
+    assert_eq!(ids(&service, &format!("customer_id={customer}")).await, newest(&|n| n % 3 != 0));
     assert_eq!(
-        ids(&house, &format!("customer_id={customer}&status=confirmed")).await,
+        ids(&service, &format!("customer_id={customer}&status=confirmed")).await,
         newest(&|n| n % 3 != 0 && n % 2 == 0)
     );
 
-    // What is listed is what is read, without the lines.
-    let list = house.get(&format!("{ORDERS}?limit=1")).await;
-    assert_eq!(list.data()[0], house.read(&orders[11]).await["order"]);
+    // A list contains what a single order has, without the lines.
+    let list = service.get(&format!("{ORDERS}?limit=1")).await;
+    assert_eq!(list.data()[0], service.read(&orders[11]).await["order"]);
     assert!(list.text.contains(r#""total_amount":1800000.00"#), "{}", list.text);
 }
 
 #[tokio::test]
-async fn a_cursor_leads_through_every_filter_while_orders_are_added() {
-    let house = House::start().await;
-    let body = house.body();
+async fn a_cursor_pages_through_every_filter_while_orders_are_added() {
+    let service = TestService::start().await;
+    let body = service.body();
     let customer = body["customer_id"].as_str().unwrap();
     let mut orders = Vec::new();
     for n in 0..9 {
-        let order = id(&house.create(&body).await);
+        let order = id(&service.create(&body).await);
         if n % 2 == 0 {
-            assert_eq!(house.act(&order, "cancel").await.status, 200);
+            assert_eq!(service.act(&order, "cancel").await.status, 200);
         }
         orders.insert(0, order);
     }
@@ -67,25 +67,25 @@ async fn a_cursor_leads_through_every_filter_while_orders_are_added() {
     ] {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
-            let list = house.get(&format!("{ORDERS}?{filter}{cursor}")).await;
+            let list = service.get(&format!("{ORDERS}?{filter}{cursor}")).await;
             let page = list.data().as_array().unwrap().clone();
             assert_eq!(list.json()["meta"]["count"], page.len());
             seen.extend(page.iter().map(|order| order["id"].as_str().unwrap().to_owned()));
-            // A draft of somebody else, and newer than all that is being read.
-            house.draft().await;
+            // A draft of another customer, newer than the orders of the pages.
+            service.draft().await;
             match list.json()["meta"]["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => break,
             }
         }
-        let of_before: Vec<_> = seen.into_iter().filter(|id| orders.contains(id)).collect();
-        assert_eq!(&of_before, wanted, "{filter}");
+        let existing: Vec<_> = seen.into_iter().filter(|id| orders.contains(id)).collect();
+        assert_eq!(&existing, wanted, "{filter}");
     }
 }
 
 #[tokio::test]
-async fn a_query_that_makes_no_sense_names_its_parameter() {
-    let house = House::start().await;
+async fn an_invalid_query_names_its_parameter() {
+    let service = TestService::start().await;
     for (query, parameter) in [
         ("status=received", "status"),
         ("status=Draft", "status"),
@@ -94,39 +94,62 @@ async fn a_query_that_makes_no_sense_names_its_parameter() {
         ("vendor_id=01890000-0000-7000-8000-000000000001", "vendor_id"),
         ("limit=0", "limit"),
     ] {
-        let refused = house.get(&format!("{ORDERS}?{query}")).await;
+        let rejected = service.get(&format!("{ORDERS}?{query}")).await;
         assert_eq!(
-            (refused.status, refused.faults()),
+            (rejected.status, rejected.invalid_fields()),
             (400, vec![parameter.to_owned()]),
             "{query}: {}",
-            refused.text
+            rejected.text
         );
     }
-    let refused = house.get(&format!("{ORDERS}?status=shipped")).await;
+    let rejected = service.get(&format!("{ORDERS}?status=shipped")).await;
     assert_eq!(
-        refused.json()["errors"],
+        rejected.json()["errors"],
         json!([{"parameter": "status", "detail": "must be one of draft, confirmed, paid, cancelled"}])
     );
 }
 
 #[tokio::test]
-async fn the_history_of_an_order_is_read_page_by_page_oldest_first() {
-    let house = House::start().await;
-    let id = house.order(&["confirm", "pay"]).await;
+async fn the_events_of_an_order_are_paged_oldest_first() {
+    let service = TestService::start().await;
+    let id = service.order(&["confirm", "pay"]).await;
     let path = format!("{ORDERS}/{id}/events");
-    let all = house.get(&path).await;
+    let all = service.get(&path).await;
     assert_eq!(all.json()["message"], "Sales order events retrieved successfully");
     assert_eq!(all.json()["meta"], json!({"limit": 10, "offset": 0, "count": 2, "next_cursor": null}));
-    let first = house.get(&format!("{path}?limit=1")).await;
+    let first = service.get(&format!("{path}?limit=1")).await;
     assert_eq!(first.data(), json!([all.data()[0]]));
     let next = first.json()["meta"]["next_cursor"].as_str().unwrap().to_owned();
-    let second = house.get(&format!("{path}?limit=1&cursor={next}")).await;
+    let second = service.get(&format!("{path}?limit=1&cursor={next}")).await;
     assert_eq!(
         (second.data(), &second.json()["meta"]["next_cursor"]),
         (json!([all.data()[1]]), &json!(null))
     );
-    assert_eq!(house.get(&format!("{path}?offset=7")).await.data(), json!([]));
-    assert_eq!(house.get(&format!("{path}?status=draft")).await.status, 400);
-    let draft = house.draft().await;
-    assert_eq!(house.events(&draft).await, Vec::<Value>::new());
+    assert_eq!(service.get(&format!("{path}?offset=7")).await.data(), json!([]));
+    assert_eq!(service.get(&format!("{path}?status=draft")).await.status, 400);
+    let draft = service.draft().await;
+    assert_eq!(service.events(&draft).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_list_is_rejected() {
+    let service = TestService::start().await;
+    let body = service.body();
+    for _ in 0..2 {
+        service.create(&body).await;
+    }
+    let customer = body["customer_id"].as_str().unwrap();
+    let events = format!("/{}/events?", service.order(&["confirm"]).await);
+    let lists = ["?".to_owned(), "?status=draft&".to_owned(), format!("?customer_id={customer}&")];
+    let without_a_page =
+        ["?status=paid&".to_owned(), format!("?customer_id={}&", service.customer()), events];
+    for list in &lists {
+        let first = service.get(&format!("{ORDERS}{list}limit=1")).await;
+        let cursor = first.json()["meta"]["next_cursor"].as_str().unwrap().to_owned();
+        for other in lists.iter().chain(&without_a_page) {
+            let page = service.get(&format!("{ORDERS}{other}cursor={cursor}")).await;
+            let expected = if other == list { (200, vec![]) } else { (400, vec!["cursor".to_owned()]) };
+            assert_eq!((page.status, page.invalid_fields()), expected, "the cursor of {list} at {other}");
+        }
+    }
 }

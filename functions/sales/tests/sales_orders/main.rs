@@ -1,5 +1,5 @@
 //! The sales service over an embedded DynamoDB, driven as API Gateway and SQS drive it.
-#![expect(clippy::unwrap_used, reason = "tests: there a panic is the report")]
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod conditions;
 mod creating;
@@ -8,6 +8,7 @@ mod idempotency;
 mod lifecycle;
 mod limits;
 mod lists;
+mod requests;
 mod stock;
 
 use std::collections::HashMap;
@@ -15,66 +16,50 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use erp_aws::Table;
-use erp_aws::answers::Answers;
 use erp_contracts::Event;
-use erp_domain::contact::{ContactKind, Party};
-use erp_domain::item::Item;
-use erp_domain::order::OrderKind;
-use erp_domain::ports::RandomIds;
-use erp_domain::{Id, Ids, Money};
-use erp_orders::Orders;
-use erp_orders::config::Service;
-use erp_orders::store::DynamoStore;
-use erp_orders::testing::World;
-use erp_testkit::{ApiAnswer, ApiRequest, Dynamo, TestClock};
+use erp_domain::time::RandomIds;
+use erp_domain::{Id, Ids, ItemId, Money, PartyId, PartyKind};
+use erp_orders::Upstreams;
+use erp_orders::upstream::testing::FakeUpstreams;
+use erp_testkit::{ApiRequest, ApiResponse, Dynamo, TestClock};
+use sales::config::AppDependencies;
+use sales::store::SalesStore;
 use serde_json::{Value, json};
 
 const ORDERS: &str = "/api/sales/orders";
 
-/// A sales service of one test, in a world of its own.
-struct House {
-    world: Arc<World>,
+/// A sales service with its own table and upstreams.
+struct TestService {
+    upstreams: Arc<FakeUpstreams>,
     clock: Arc<TestClock>,
     table: Table,
-    store: DynamoStore,
-    orders: Orders,
+    store: SalesStore,
     router: axum::Router,
 }
 
-impl House {
+impl TestService {
     async fn start() -> Self {
         let table = Dynamo::start().await.table("sales", &["list", "status", "party", "outbox"]).await;
-        let store = DynamoStore::new(table.clone(), OrderKind::Sales);
-        let (world, clock) = (Arc::new(World::default()), Arc::new(TestClock::default()));
-        let orders = Orders {
-            kind: OrderKind::Sales,
-            store: Arc::new(store.clone()),
-            parties: world.clone(),
-            items: world.clone(),
-            clock: clock.clone(),
-            ids: Arc::new(RandomIds),
-            currency: "USD".to_owned(),
-        };
-        let answers = Arc::new(Answers { table: table.clone(), clock: clock.clone() });
-        let service = Service { orders: orders.clone(), answers };
-        let router = service.app(sales::api::router).into_router();
-        Self { world, clock, table, store, orders, router }
+        let (upstreams, clock) = (Arc::new(FakeUpstreams::default()), Arc::new(TestClock::default()));
+        let store = SalesStore::new(table.clone());
+        let router = router(table.clone(), upstreams.clone(), clock.clone());
+        Self { upstreams, clock, table, store, router }
     }
 
-    fn customer(&self) -> Id<Party> {
+    fn customer(&self) -> PartyId {
         let id = Id::new(RandomIds.next());
-        self.world.add_party(ContactKind::Customer, id);
+        self.upstreams.add_party(PartyKind::Customer, id);
         id
     }
 
-    /// An item at this price, in minor units, and so many of it.
-    fn item(&self, unit_price: i64, quantity: i64) -> Id<Item> {
+    /// Adds an item with a price in minor units and a quantity in stock.
+    fn item(&self, unit_price: i64, quantity: i64) -> ItemId {
         let id = Id::new(RandomIds.next());
-        self.world.add_item(id, Money::from_minor(unit_price).unwrap(), quantity);
+        self.upstreams.add_item(id, Money::from_minor(unit_price).unwrap(), quantity);
         id
     }
 
-    /// The body of an order of one line.
+    /// Returns the body of an order with one line.
     fn body(&self) -> Value {
         json!({"customer_id": self.customer(), "items": [{"item_id": self.item(9_000_000, 50), "quantity": 20}]})
     }
@@ -85,12 +70,12 @@ impl House {
         created.data()
     }
 
-    /// The id of a new draft.
+    /// Creates a draft and returns its id.
     async fn draft(&self) -> String {
         id(&self.create(&self.body()).await)
     }
 
-    /// A new order after these transitions.
+    /// Creates an order, sends these transitions, and returns its id.
     async fn order(&self, transitions: &[&str]) -> String {
         let id = self.draft().await;
         for transition in transitions {
@@ -100,19 +85,19 @@ impl House {
         id
     }
 
-    async fn act(&self, id: &str, transition: &str) -> ApiAnswer {
+    async fn act(&self, id: &str, transition: &str) -> ApiResponse {
         ApiRequest::finance("POST", &format!("{ORDERS}/{id}/{transition}")).send(&self.router).await
     }
 
-    async fn get(&self, path: &str) -> ApiAnswer {
+    async fn get(&self, path: &str) -> ApiResponse {
         ApiRequest::finance("GET", path).send(&self.router).await
     }
 
-    async fn post(&self, path: &str, body: &Value) -> ApiAnswer {
+    async fn post(&self, path: &str, body: &Value) -> ApiResponse {
         ApiRequest::finance("POST", path).json(body).send(&self.router).await
     }
 
-    /// What the order says of itself.
+    /// Gets an order.
     async fn read(&self, id: &str) -> Value {
         let found = self.get(&format!("{ORDERS}/{id}")).await;
         assert_eq!(found.status, 200, "{}", found.text);
@@ -125,13 +110,13 @@ impl House {
         found.data().as_array().unwrap().clone()
     }
 
-    /// Every row of the table.
+    /// Returns every row of the table.
     async fn rows(&self) -> Vec<HashMap<String, AttributeValue>> {
         let scan = self.table.client.scan().table_name(&self.table.name).consistent_read(true);
         scan.send().await.unwrap().items.unwrap()
     }
 
-    /// The events that wait to be published.
+    /// Returns the events that are not published yet.
     async fn outbox(&self) -> Vec<Event> {
         let rows = self.rows().await;
         let waiting = rows.iter().filter(|row| row.contains_key("outbox_pk"));
@@ -144,11 +129,19 @@ impl House {
     }
 }
 
+/// Builds the service over a table and upstreams.
+fn router(table: Table, upstreams: Arc<dyn Upstreams>, clock: Arc<TestClock>) -> axum::Router {
+    let currency = "USD".parse().unwrap();
+    let dependencies = AppDependencies { upstreams, clock, ids: Arc::new(RandomIds), currency };
+    sales::config::build(table, dependencies).into_router()
+}
+
+/// Returns the id of an order.
 fn id(data: &Value) -> String {
     data["order"]["id"].as_str().unwrap().to_owned()
 }
 
-/// The types of the events.
+/// Returns the types of events.
 fn types(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["type"].as_str().unwrap()).collect()
 }
