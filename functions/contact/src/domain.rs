@@ -37,7 +37,7 @@ impl ContactDetails {
         single_line(text, 1, 255)
     }
 
-    /// Normalises a phone number: one line of 0 to 50 characters. Its format is free, because formats differ by country.
+    /// Normalises a phone number: one line of 0 to 50 characters, in any format.
     ///
     /// # Errors
     /// As [`single_line`].

@@ -56,7 +56,7 @@ impl ContactStore {
         list.page::<ContactRow>(page).await?.try_map(|row| Ok(row.into_contact(kind)))
     }
 
-    /// Inserts a new contact. Rejected with [`ContactError::EmailTaken`] if another one has its e-mail address.
+    /// Inserts a new contact. Rejected with [`ContactError::EmailTaken`] if another has its e-mail address.
     ///
     /// # Errors
     /// If a row cannot be serialised.

@@ -1,5 +1,5 @@
-//! Every condition of a write by itself: without it, the write would overwrite something. Duplicate random ids do not
-//! occur in practice, so these tests make them.
+//! Every condition of a write by itself: without it, the write would overwrite something. Duplicate random ids
+//! do not occur in practice, so these tests make them.
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ fn longest_local_part(letter: &str) -> String {
     format!("{}{}", letter.len(), "b".repeat(60))
 }
 
-/// Sends a body to POST, and to PUT of an existing customer; returns the path of the latter and both responses.
+/// Sends a body to POST and to PUT of a new customer. Returns the path of that customer and both responses.
 async fn post_and_put(router: &Router, body: &str) -> (String, [erp_testkit::ApiResponse; 2]) {
     let email = format!("{}@x.example", uuid::Uuid::now_v7());
     let existing = json!({"name": "Acme", "email": email, "phone": "1", "address": "Main Street"});
