@@ -9,8 +9,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use base64::Engine as _;
 use erp_testkit::{ApiRequest, ApiResponse, Dynamo, TestClock};
 use serde_json::{Value, json};
+use sha2::Digest as _;
 
 use crate::api::HTML_POLICY;
 use crate::config::build;
@@ -225,7 +227,7 @@ async fn swagger_ui_is_served_and_loads_nothing_from_elsewhere() {
     }
 }
 
-/// The policy has no exception for inline code, so a page with inline code would be broken.
+/// The policy has no exception for inline scripts and style attributes, so a page with them would be broken.
 #[tokio::test]
 async fn html_pages_have_a_content_security_policy_and_no_inline_code() {
     let portal = Fixture::start().await;
@@ -243,6 +245,20 @@ async fn html_pages_have_a_content_security_policy_and_no_inline_code() {
         }
     }
     assert!(!HTML_POLICY.contains("unsafe"));
+}
+
+/// A new version of Swagger UI may insert another style element, which the policy would block.
+#[tokio::test]
+async fn the_policy_admits_the_style_elements_that_the_scripts_insert() {
+    let portal = Fixture::start().await;
+    for script in ["swagger-ui-bundle.js", "swagger-ui-standalone-preset.js"] {
+        let script = portal.get(&format!("/swagger/{script}")).await.text;
+        for element in script.split(r#"createElement("style",null,""#).skip(1) {
+            let digest = sha2::Sha256::digest(element.split('"').next().unwrap());
+            let hash = base64::engine::general_purpose::STANDARD.encode(digest);
+            assert!(HTML_POLICY.contains(&format!("'sha256-{hash}'")), "{hash} is not in the policy");
+        }
+    }
 }
 
 #[tokio::test]
