@@ -1,13 +1,17 @@
-//! Settings and wiring of the scheduled check. `INVENTORY_TABLE`, `SALES_TABLE` and `PURCHASE_TABLE` are whose books
-//! are checked, `OUTBOX_TABLES` names the tables whose outboxes are, with commas between.
+//! Settings of the scheduled reconciliation.
+//!
+//! ```text
+//! INVENTORY_TABLE, SALES_TABLE, PURCHASE_TABLE  names of the tables to reconcile
+//! OUTBOX_TABLES                                 comma-separated names of all tables with an outbox
+//! ```
 
 use std::sync::Arc;
 
-use erp_aws::{ConfigError, Table, clients, config};
-use erp_domain::order::OrderKind;
-use erp_domain::ports::SystemClock;
+use erp_aws::{Table, clients};
+use erp_domain::time::SystemClock;
+use erp_domain::{SettingError, Settings};
 
-use crate::reconcile::{Books, Patience};
+use crate::reconcile::{GracePeriod, Ledger};
 use crate::scheduled::Scheduled;
 
 /// The tables of a deployment.
@@ -19,14 +23,14 @@ pub struct Tables {
     pub sales: Table,
     /// Purchase orders.
     pub purchase: Table,
-    /// Every table with an outbox, these three among them.
+    /// Every table with an outbox, these three included.
     pub outboxes: Vec<Table>,
 }
 
 impl Tables {
-    /// The tables of a stack, by the names that the template gives them.
+    /// Returns the tables of a stack, named as in the template.
     pub fn of_stack(client: &aws_sdk_dynamodb::Client, stack: &str) -> Self {
-        let table = |service: &str| Table::new(client.clone(), format!("{stack}-{service}"));
+        let table = |context: &str| Table::new(client.clone(), format!("{stack}-{context}"));
         Self {
             inventory: table("inventory"),
             sales: table("sales"),
@@ -35,38 +39,36 @@ impl Tables {
         }
     }
 
-    /// The books in them.
-    pub fn books(self, patience: Patience) -> Books {
-        Books {
-            inventory: Arc::new(inventory::store::DynamoStore::new(self.inventory)),
-            sales: Arc::new(erp_orders::store::DynamoStore::new(self.sales, OrderKind::Sales)),
-            purchase: Arc::new(erp_orders::store::DynamoStore::new(self.purchase, OrderKind::Purchase)),
+    /// Creates a read-only view of the tables.
+    pub fn ledger(self, grace_period: GracePeriod) -> Ledger {
+        Ledger {
+            inventory: inventory::ledger::LedgerReader::new(self.inventory),
+            sales: sales::ledger::OrderReader::new(self.sales),
+            purchase: purchase::ledger::OrderReader::new(self.purchase),
             outboxes: self.outboxes,
             clock: Arc::new(SystemClock),
-            patience,
+            grace_period,
         }
     }
 }
 
-/// The scheduled check, ready to run.
+/// Creates the scheduled reconciliation from the environment.
 ///
 /// # Errors
-/// When a setting is missing.
-pub async fn scheduled() -> Result<Scheduled, ConfigError> {
-    let names = [
-        config::required("INVENTORY_TABLE")?,
-        config::required("SALES_TABLE")?,
-        config::required("PURCHASE_TABLE")?,
-    ];
-    let outboxes = config::required("OUTBOX_TABLES")?;
+/// If a setting is missing.
+pub async fn scheduled() -> Result<Scheduled, SettingError> {
+    let settings = Settings::from_env();
     let sdk = clients::sdk_config().await;
     let client = aws_sdk_dynamodb::Client::new(&sdk);
-    let table = |name: &str| Table::new(client.clone(), name);
-    let [inventory, sales, purchase] = names.map(|name| table(&name));
-    let outboxes = outboxes.split(',').map(table).collect();
-    let tables = Tables { inventory, sales, purchase, outboxes };
+    let table = |name: String| Table::new(client.clone(), name);
+    let tables = Tables {
+        inventory: table(settings.required("INVENTORY_TABLE")?),
+        sales: table(settings.required("SALES_TABLE")?),
+        purchase: table(settings.required("PURCHASE_TABLE")?),
+        outboxes: settings.list("OUTBOX_TABLES")?.into_iter().map(table).collect(),
+    };
     Ok(Scheduled {
-        books: tables.books(Patience::default()),
+        ledger: tables.ledger(GracePeriod::default()),
         lambda: aws_sdk_lambda::Client::new(&sdk),
         clock: Arc::new(SystemClock),
     })

@@ -1,15 +1,15 @@
-//! Whoever looks after a deployment: are the books right, and what lies in the dead-letter queues?
+//! Tools of the operator of a deployment: reconciliation and dead letters.
 //!
 //! ```text
-//! reconcile  proves that stock is the sum of its movements and that orders and allocations agree
+//! reconcile  compares stock with its movements, and orders with their allocations
 //! dlq        dead letters: list, explain, redrive, discard
-//! config     settings and wiring of the scheduled check
-//! scheduled  that check, as a Lambda
-//! cli        both as a command, against one machine or against AWS
+//! scheduled  the reconciliation as a scheduled Lambda function
+//! cli        both as a command, against one machine or AWS
+//! config     settings of the Lambda function
 //! ```
 //!
-//! It reads the tables of other services through the read-only ports that they have for it, and writes none. Of
-//! queues it changes only what somebody names.
+//! It reads the tables of other contexts through their read-only ledgers and writes none. In queues it changes only the
+//! messages that the operator selects.
 
 pub mod cli;
 pub mod config;

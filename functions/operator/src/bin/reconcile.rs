@@ -1,4 +1,4 @@
-//! The Lambda that checks the books on a schedule.
+//! The scheduled Lambda function that reconciles stock and orders.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

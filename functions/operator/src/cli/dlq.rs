@@ -4,34 +4,35 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use clap::{Args, Subcommand};
-use erp_domain::ports::SystemClock;
+use erp_domain::time::SystemClock;
 use erp_domain::{Clock, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Screen, Target, WRONG};
-use crate::dlq::{DeadLetters, DlqError, Letter, Selection, explain, letters, queues};
-use crate::reconcile::Patience;
+use super::{NOT_OK, Output, Target};
+use crate::dlq::{DeadLetter, DeadLetterQueue, DlqError, Explanation, Selection, explain, messages, queues};
+use crate::reconcile::GracePeriod;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Every dead-letter queue, and what is in it
-    List(Which),
-    /// Why a message is there, what is true by now, and what sending it back would change
-    Explain(Which),
-    /// Send messages back to the queues that they came from
-    Redrive(Named),
-    /// Take messages away for good, after saving them to a file
+    /// Lists the dead-letter queues and their messages
+    List(Filter),
+    /// Explains messages: the error, the current state, and the effect of a redrive
+    Explain(Filter),
+    /// Sends messages back to their source queues
+    Redrive(Redrive),
+    /// Deletes messages permanently, after saving them to a file
     Discard(Discard),
 }
 
-/// Messages; all of them, if none are named.
+/// A selection of messages; all by default.
 #[derive(Debug, Args)]
-pub(super) struct Which {
+pub(super) struct Filter {
     /// Ids of messages, or of the events in them
     ids: Vec<String>,
-    /// Events of this kind, such as sales.order.confirmed
+    /// Type of the event, such as sales.order.confirmed
     #[arg(long)]
     kind: Option<String>,
     /// One queue, such as stock-queue-dlq
@@ -39,16 +40,16 @@ pub(super) struct Which {
     queue: Option<String>,
 }
 
-/// Messages that somebody has named.
+/// A selection that must be given explicitly.
 #[derive(Debug, Args)]
-pub(super) struct Named {
+pub(super) struct Redrive {
     /// Ids of messages, or of the events in them
     #[arg(required_unless_present_any = ["kind", "all"])]
     ids: Vec<String>,
-    /// Events of this kind, such as sales.order.confirmed
+    /// Type of the event, such as sales.order.confirmed
     #[arg(long)]
     kind: Option<String>,
-    /// Everything
+    /// All messages
     #[arg(long, conflicts_with_all = ["ids", "kind"])]
     all: bool,
     /// One queue, such as stock-queue-dlq
@@ -61,64 +62,68 @@ pub(super) struct Discard {
     /// Ids of messages, or of the events in them
     #[arg(required_unless_present = "all")]
     ids: Vec<String>,
-    /// Everything
+    /// All messages
     #[arg(long, conflicts_with = "ids")]
     all: bool,
     /// One queue, such as stock-queue-dlq
     #[arg(long)]
     queue: Option<String>,
-    /// Where the messages are saved first
+    /// File to filter the messages are appended before they are deleted
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Do it; without this, only say what would be done
+    /// Delete; without this option the messages are only listed
     #[arg(long)]
     yes: bool,
 }
 
 pub(super) async fn run(
     target: &Target,
-    screen: Screen,
+    sdk: &SdkConfig,
+    output: Output,
     command: Command,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let sdk = target.sdk().await;
-    let sqs = Client::new(&sdk);
+    let sqs = Client::new(sdk);
     match command {
-        Command::List(which) => {
-            let (selection, found) = which.find(&sqs, target).await?;
-            list(&sqs, screen, &found, &selection).await
+        Command::List(filter) => {
+            let (selection, found) = filter.find(&sqs, target).await?;
+            list(&sqs, output, &found, &selection).await
         }
-        Command::Explain(which) => {
-            let (selection, found) = which.find(&sqs, target).await?;
-            let books = target.books(&sdk, Patience::default());
+        Command::Explain(filter) => {
+            let (selection, found) = filter.find(&sqs, target).await?;
+            let ledger = target.ledger(sdk, GracePeriod::default());
             let mut document = Vec::new();
             for queue in &found {
-                let taken = letters::take(&sqs, queue, &selection).await?;
-                for letter in &taken {
-                    let explanation = explain(&books, queue.consumer, letter).await;
+                let received = messages::receive(&sqs, queue, &selection).await?;
+                for letter in &received {
+                    let explanation = explain(&ledger, queue.consumer, letter).await;
                     if explanation.is_err() {
-                        letters::give_back(&sqs, queue, &taken).await?;
+                        messages::release(&sqs, queue, &received).await?;
                     }
                     document
-                        .push(json!({"message": letter, "explanation": show(screen, letter, explanation?)?}));
+                        .push(json!({"message": letter, "explanation": show(output, letter, explanation?)?}));
                 }
-                letters::give_back(&sqs, queue, &taken).await?;
+                messages::release(&sqs, queue, &received).await?;
             }
-            screen.document(&document)?;
-            Ok(found_any(screen, document.len()))
+            output.document(&document)?;
+            Ok(found_any(output, document.len()))
         }
-        Command::Redrive(Named { ids, kind, all: _, queue }) => {
+        Command::Redrive(Redrive { ids, kind, all: _, queue }) => {
             let found = queues::find(&sqs, &target.stack, queue.as_deref()).await?;
-            redrive(&sqs, screen, &found, &Selection { ids, kind }).await
+            redrive(&sqs, output, &found, &Selection { ids, kind }).await
         }
         Command::Discard(options) => {
             let found = queues::find(&sqs, &target.stack, options.queue.as_deref()).await?;
-            discard(&sqs, screen, &found, options).await
+            discard(&sqs, output, &found, options).await
         }
     }
 }
 
-impl Which {
-    async fn find(self, sqs: &Client, target: &Target) -> Result<(Selection, Vec<DeadLetters>), DlqError> {
+impl Filter {
+    async fn find(
+        self,
+        sqs: &Client,
+        target: &Target,
+    ) -> Result<(Selection, Vec<DeadLetterQueue>), DlqError> {
         let found = queues::find(sqs, &target.stack, self.queue.as_deref()).await?;
         Ok((Selection { ids: self.ids, kind: self.kind }, found))
     }
@@ -126,83 +131,79 @@ impl Which {
 
 async fn list(
     sqs: &Client,
-    screen: Screen,
-    found: &[DeadLetters],
+    output: Output,
+    found: &[DeadLetterQueue],
     selection: &Selection,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let now = SystemClock.now();
     let mut document = Vec::new();
     for queue in found {
-        let taken = letters::take(sqs, queue, selection).await?;
-        letters::give_back(sqs, queue, &taken).await?;
-        let oldest = taken.iter().filter_map(|letter| letter.sent_at).min();
-        screen.line(format!(
-            "{}: {} messages, {} more being looked at{}",
+        let received = messages::receive(sqs, queue, selection).await?;
+        messages::release(sqs, queue, &received).await?;
+        let oldest = received.iter().filter_map(|letter| letter.sent_at).min();
+        output.line(format!(
+            "{}: {} messages, {} more in flight{}",
             queue.name,
-            taken.len(),
+            received.len(),
             queue.in_flight,
-            oldest.map(|at| format!(", the oldest sent {} ago", age(now, at))).unwrap_or_default()
+            oldest.map(|at| format!(", oldest {} ago", age(now, at))).unwrap_or_default()
         ));
-        for letter in &taken {
-            screen.line(format!("  {}", title(letter)));
+        for letter in &received {
+            output.line(format!("  {}", title(letter)));
             let sent = letter.sent_at.map(|at| format!("sent {at}, {} ago", age(now, at)));
-            screen.line(format!("    {}, received {} times", sent.unwrap_or_default(), letter.receives));
+            output.line(format!("    {}, received {} times", sent.unwrap_or_default(), letter.receives));
         }
-        document.push(json!({"queue": queue, "messages": taken}));
+        document.push(json!({"queue": queue, "messages": received}));
     }
-    screen.document(&document)?;
+    output.document(&document)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(
-    screen: Screen,
-    letter: &Letter,
-    explanation: crate::dlq::Explanation,
-) -> Result<Value, serde_json::Error> {
-    screen.line(title(letter));
+fn show(output: Output, letter: &DeadLetter, explanation: Explanation) -> Result<Value, serde_json::Error> {
+    output.line(title(letter));
     match &explanation.poison {
-        Some(reason) => screen.line(format!("  Poison:    {reason}")),
-        None => screen.line(format!("  Asks:      {}", explanation.asks)),
+        Some(reason) => output.line(format!("  Poison:  {reason}")),
+        None => output.line(format!("  Command: {}", explanation.command)),
     }
-    for fact in &explanation.now {
-        screen.line(format!("  Now:       {fact}"));
+    for state in &explanation.current {
+        output.line(format!("  Current: {state}"));
     }
-    screen.line(format!("  Redriving: {}", explanation.redriving));
+    output.line(format!("  Redrive: {}", explanation.redrive));
     serde_json::to_value(explanation)
 }
 
 async fn redrive(
     sqs: &Client,
-    screen: Screen,
-    found: &[DeadLetters],
+    output: Output,
+    found: &[DeadLetterQueue],
     selection: &Selection,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let mut document = Vec::new();
     let mut all = 0;
     for queue in found {
         let moved = if selection.is_all() {
-            if queue.visible == 0 { 0 } else { letters::redrive_all(sqs, queue).await? }
+            if queue.visible == 0 { 0 } else { messages::redrive_all(sqs, queue).await? }
         } else {
-            let taken = letters::take(sqs, queue, selection).await?;
-            for letter in &taken {
-                letters::redrive(sqs, queue, letter).await?;
-                screen.line(format!("  {}", title(letter)));
+            let received = messages::receive(sqs, queue, selection).await?;
+            for letter in &received {
+                messages::redrive(sqs, queue, letter).await?;
+                output.line(format!("  {}", title(letter)));
             }
-            taken.len() as u64
+            received.len() as u64
         };
         all += moved;
-        screen.line(format!("{}: {moved} sent back", queue.name));
+        output.line(format!("{}: {moved} redriven", queue.name));
         document.push(json!({"queue": queue.name, "redriven": moved}));
     }
-    screen.document(&document)?;
+    output.document(&document)?;
     let nothing = !selection.is_all() && all == 0;
-    Ok(if nothing { ExitCode::from(WRONG) } else { ExitCode::SUCCESS })
+    Ok(if nothing { ExitCode::from(NOT_OK) } else { ExitCode::SUCCESS })
 }
 
 async fn discard(
     sqs: &Client,
-    screen: Screen,
-    found: &[DeadLetters],
+    output: Output,
+    found: &[DeadLetterQueue],
     options: Discard,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let Discard { ids, save, yes, .. } = options;
@@ -211,48 +212,48 @@ async fn discard(
     let file = save.unwrap_or_else(|| PathBuf::from(format!("discarded-{stamp}.jsonl")));
     let mut document = Vec::new();
     for queue in found {
-        let taken = letters::take(sqs, queue, &selection).await?;
-        for letter in &taken {
-            screen.line(format!("  {}\n    {}", title(letter), letter.body));
+        let received = messages::receive(sqs, queue, &selection).await?;
+        for letter in &received {
+            output.line(format!("  {}\n    {}", title(letter), letter.body));
         }
-        if yes && !taken.is_empty() {
-            letters::save(&file, &taken)?;
-            for letter in &taken {
-                letters::delete(sqs, queue, letter).await?;
+        if yes && !received.is_empty() {
+            messages::save(&file, &received)?;
+            for letter in &received {
+                messages::delete(sqs, queue, letter).await?;
             }
             let saved = file.display();
-            screen.line(format!("{}: {} discarded, saved in {saved}", queue.name, taken.len()));
+            output.line(format!("{}: {} discarded, saved in {saved}", queue.name, received.len()));
         } else {
-            letters::give_back(sqs, queue, &taken).await?;
+            messages::release(sqs, queue, &received).await?;
         }
-        document.extend(taken);
+        document.extend(received);
     }
     let count = document.len();
-    screen.document(
+    output.document(
         &json!({"discarded": yes, "saved_in": (yes && count > 0).then_some(&file), "messages": document}),
     )?;
     if !yes && count > 0 {
-        screen.line(format!("{count} would be discarded; nothing was. Say --yes to do it."));
-        return Ok(ExitCode::from(WRONG));
+        output.line(format!("Nothing discarded. Add --yes to discard {count} messages."));
+        return Ok(ExitCode::from(NOT_OK));
     }
-    Ok(found_any(screen, count))
+    Ok(found_any(output, count))
 }
 
-fn found_any(screen: Screen, count: usize) -> ExitCode {
+fn found_any(output: Output, count: usize) -> ExitCode {
     if count == 0 {
-        screen.line("There is no such message.");
-        return ExitCode::from(WRONG);
+        output.line("No such message.");
+        return ExitCode::from(NOT_OK);
     }
     ExitCode::SUCCESS
 }
 
-/// What a message is, on one line.
-fn title(letter: &Letter) -> String {
-    let or = |text: &Option<String>, else_: &str| text.clone().unwrap_or_else(|| else_.to_owned());
-    format!("{}  {}  {}", letter.id, or(&letter.kind, "no event"), or(&letter.subject, "-"))
+/// Describes a message on one line.
+fn title(letter: &DeadLetter) -> String {
+    let or = |text: &Option<String>, default: &str| text.clone().unwrap_or_else(|| default.to_owned());
+    format!("{}  {}  {}", letter.id, or(&letter.kind, "not an event"), or(&letter.subject, "-"))
 }
 
-/// About how long ago.
+/// Formats an age, rounded down.
 fn age(now: Timestamp, then: Timestamp) -> String {
     let seconds = (now.as_seconds() - then.as_seconds()).max(0);
     match seconds {

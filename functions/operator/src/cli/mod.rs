@@ -1,8 +1,8 @@
-//! The operator's command line. It works on whatever answers the AWS API: one machine, LocalStack or AWS.
+//! The operator's command line. It works with every endpoint of the AWS API: one machine, LocalStack or AWS.
 
 mod dlq;
+mod output;
 mod reconcile;
-mod screen;
 
 use std::process::ExitCode;
 
@@ -11,15 +11,15 @@ use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Tables;
-use crate::reconcile::{Books, Patience};
-use screen::Screen;
+use crate::reconcile::{GracePeriod, Ledger};
+use output::Output;
 
-/// Something is wrong that the command was asked to find, or it did not do all that it was asked.
-const WRONG: u8 = 1;
-/// The command could not do its work.
+/// Exit code: the reconciliation found mismatches, or the command did not do everything.
+const NOT_OK: u8 = 1;
+/// Exit code: the command failed.
 const FAILED: u8 = 2;
 
-/// Looks after a deployment: dead letters, and whether the books are right.
+/// Operates a deployment: dead letters and reconciliation
 #[derive(Debug, Parser)]
 #[command(name = "erp", version)]
 pub struct Cli {
@@ -29,35 +29,35 @@ pub struct Cli {
     command: Command,
 }
 
-/// Which deployment, and how to answer.
+/// The deployment, and the format of the output.
 #[derive(Debug, Clone, Args)]
 struct Target {
-    /// The stack's name
+    /// Name of the stack
     #[arg(long, global = true, default_value = "erp")]
     stack: String,
-    /// Where the AWS API is, if it is not AWS itself; `cargo run` shows its own
+    /// Endpoint of the AWS API, if it is not AWS; `cargo run` shows its own
     #[arg(long, global = true, value_name = "URL")]
     endpoint_url: Option<String>,
-    /// Region; else what the environment or the profile says
+    /// Region; default: the environment's or the profile's
     #[arg(long, global = true)]
     region: Option<String>,
-    /// Answer in JSON
+    /// Print JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What lies in the dead-letter queues
+    /// Lists, explains, redrives or discards dead letters
     #[command(subcommand)]
     Dlq(dlq::Command),
-    /// Prove that the books are right; exit code 1 if they are not
+    /// Compares stock with movements and orders with allocations; exit code 1 if there are mismatches
     Reconcile(reconcile::Options),
 }
 
 impl Target {
-    /// Credentials and region as every AWS tool finds them. For a loopback endpoint there are defaults: the region
-    /// `us-east-1`, and the key `test`, which other emulators take. `cargo run` shows the key of its own endpoint.
+    /// Loads credentials and region like every AWS tool. A loopback endpoint has defaults: the region `us-east-1`, and the
+    /// access key `test`, which other emulators accept. `cargo run` shows the access key of its own endpoint.
     async fn sdk(&self) -> SdkConfig {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(url) = &self.endpoint_url {
@@ -84,24 +84,28 @@ impl Target {
         ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| host.starts_with(local))
     }
 
-    fn books(&self, sdk: &SdkConfig, patience: Patience) -> Books {
-        Tables::of_stack(&aws_sdk_dynamodb::Client::new(sdk), &self.stack).books(patience)
+    fn ledger(&self, sdk: &SdkConfig, grace_period: GracePeriod) -> Ledger {
+        Tables::of_stack(&aws_sdk_dynamodb::Client::new(sdk), &self.stack).ledger(grace_period)
     }
 }
 
-/// Does what the command line says.
+/// Runs a command and returns its exit code.
 pub async fn run(cli: Cli) -> ExitCode {
     let Cli { target, command } = cli;
-    let screen = Screen { json: target.json };
-    // On the heap: everything that is waited for lies in one future.
-    let done = match command {
-        Command::Dlq(command) => Box::pin(dlq::run(&target, screen, command)).await,
-        Command::Reconcile(options) => Box::pin(reconcile::run(&target, screen, options)).await,
+    let output = Output { json: target.json };
+    let sdk = target.sdk().await;
+    // Boxed, because the futures are large.
+    let result = match command {
+        Command::Dlq(command) => Box::pin(dlq::run(&target, &sdk, output, command)).await,
+        Command::Reconcile(options) => Box::pin(reconcile::run(&target, &sdk, output, options)).await,
     };
-    match done {
+    match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            match sdk.endpoint_url() {
+                Some(endpoint) => eprintln!("error: {error} (endpoint {endpoint})"),
+                None => eprintln!("error: {error}"),
+            }
             ExitCode::from(FAILED)
         }
     }
@@ -112,13 +116,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn nothing_is_redriven_or_discarded_that_nobody_named() {
+    fn redrive_and_discard_require_a_selection() {
         for line in
             ["erp dlq redrive", "erp dlq discard", "erp dlq discard --yes", "erp dlq redrive --all one"]
         {
@@ -130,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_machine_needs_no_keys() {
+    fn only_a_loopback_endpoint_needs_no_access_key() {
         let local = |url: &str| {
             let line = ["erp", "--endpoint-url", url, "reconcile"];
             Cli::try_parse_from(line).unwrap().target.is_local()

@@ -4,40 +4,40 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use clap::Args;
+use erp_aws::error_chain;
 
-use super::{Screen, Target, WRONG};
-use crate::reconcile::{Finding, Patience, Progress};
+use super::{NOT_OK, Output, Target};
+use crate::reconcile::{Finding, GracePeriod, Progress};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Minutes that anything may take to reach the other service
-    #[arg(long, default_value_t = Patience::default().minutes)]
+    /// Minutes that side effects may take to reach the other context
+    #[arg(long, default_value_t = GracePeriod::default().minutes)]
     minutes: u32,
-    /// Seconds between the first look at what seems wrong and the second
+    /// Seconds between the first and the second check of a possible mismatch
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     second_look: u64,
 }
 
 pub(super) async fn run(
     target: &Target,
-    screen: Screen,
+    sdk: &SdkConfig,
+    output: Output,
     options: Options,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let Options { minutes, second_look } = options;
-    let patience = Patience { minutes, second_look: Duration::from_secs(second_look) };
-    let books = target.books(&target.sdk().await, patience);
-    let checked = books.check(Progress::default(), None).await.map_err(|error| match error {
-        erp_contracts::StoreError::Unavailable(cause) => cause.to_string(),
-        other => other.to_string(),
-    })?;
-    let report = checked.report;
-    screen.document(&report)?;
+    let grace_period = GracePeriod { minutes, recheck_delay: Duration::from_secs(second_look) };
+    let result = target.ledger(sdk, grace_period).reconcile(Progress::default(), None).await;
+    let report =
+        result.map_err(|error| format!("DynamoDB: {}", error_chain(error.into_cause().as_ref())))?.report;
+    output.document(&report)?;
     for Finding { kind, subject, detail } in &report.findings {
-        screen.line(format!("{}  {subject}\n    {}\n    {detail}", kind.as_str(), kind.describe().trim()));
+        output.line(format!("{}  {subject}\n    {}\n    {detail}", kind.as_str(), kind.description()));
     }
-    screen.line(format!(
-        "{} items with {} movements, {} sales and {} purchase orders with {} allocations; {} on their way",
+    output.line(format!(
+        "{} items with {} movements, {} sales and {} purchase orders with {} allocations; {} in flight",
         report.items,
         report.movements,
         report.sales_orders,
@@ -46,9 +46,9 @@ pub(super) async fn run(
         report.in_flight
     ));
     if report.mismatches == 0 {
-        screen.line("The books are right.");
+        output.line("No mismatches.");
         return Ok(ExitCode::SUCCESS);
     }
-    screen.line(format!("The books are wrong in {} places.", report.mismatches));
-    Ok(ExitCode::from(WRONG))
+    output.line(format!("{} mismatches.", report.mismatches));
+    Ok(ExitCode::from(NOT_OK))
 }

@@ -1,31 +1,32 @@
-//! What a message says, what is true by now, and what sending it back would change. It is read exactly as its worker
-//! reads it, and decided exactly as its worker decides.
+//! The meaning of a message, the current state, and the effect of a redrive. Messages are parsed and decisions are made
+//! by the workers' own code.
 
 use erp_aws::batch::MessageError;
 use erp_contracts::Event;
 use erp_contracts::data::StockDecided;
-use erp_domain::Id;
-use erp_domain::order::{Order, OrderKind};
-use erp_domain::stock::{Allocation, AllocationState, Demand, Fact, Step, decide};
-use erp_orders::audit::Audited;
-use inventory::worker::Asked;
+use erp_domain::{Demand, ItemId, OrderId};
+use inventory::domain::{Allocation, AllocationState, OrderDemand, OrderFact, Step, decide};
+use inventory::worker::Command;
 use serde::Serialize;
 
-use super::{Consumer, DlqError, Letter};
-use crate::reconcile::Books;
+use super::{Consumer, DeadLetter, DlqError};
+use crate::reconcile::{Ledger, Order, OrderKind, describe_demand};
 
-/// What is to be known of a message.
+/// Movements looked up at once.
+const CHUNK: usize = 100;
+
+/// The explanation of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// Why it can never be handled, if that is so. The worker would say the same.
+    /// The worker's error, if the message is a poison message.
     pub poison: Option<String>,
-    /// What it asks.
-    pub asks: String,
-    /// What is true now.
-    pub now: Vec<String>,
-    /// What would come of sending it back.
-    pub redriving: String,
-    /// Whether that would change anything. What changes nothing can be discarded.
+    /// What the worker does with the message.
+    pub command: String,
+    /// The current state of the order, its allocation and its items.
+    pub current: Vec<String>,
+    /// The effect of a redrive.
+    pub redrive: String,
+    /// Whether a redrive would change anything. If not, the message can be discarded.
     pub would_change: bool,
 }
 
@@ -33,215 +34,234 @@ impl Explanation {
     fn poison(reason: String) -> Self {
         Self {
             poison: Some(reason),
-            asks: "nothing that the worker understands".to_owned(),
-            now: Vec::new(),
-            redriving: "would fail in the same way, unless the worker has learned to read it since"
-                .to_owned(),
+            command: "none: the worker cannot decode the message".to_owned(),
+            current: Vec::new(),
+            redrive: "would fail again, unless the worker has been changed".to_owned(),
             would_change: false,
         }
     }
 
-    fn of(
-        asks: impl Into<String>,
-        now: Vec<String>,
-        redriving: impl Into<String>,
-        would_change: bool,
-    ) -> Self {
-        Self { poison: None, asks: asks.into(), now, redriving: redriving.into(), would_change }
+    fn new(command: impl Into<String>, current: Vec<String>, effect: Effect) -> Self {
+        let Effect { redrive, would_change } = effect;
+        Self { poison: None, command: command.into(), current, redrive, would_change }
+    }
+
+    fn ignored() -> Self {
+        Self::new(
+            "none: the worker ignores this type of event",
+            vec![],
+            Effect::none("would delete the message"),
+        )
     }
 }
 
-/// Explains a message of a queue.
+/// The effect of a redrive.
+struct Effect {
+    redrive: String,
+    would_change: bool,
+}
+
+impl Effect {
+    fn change(redrive: impl Into<String>) -> Self {
+        Self { redrive: redrive.into(), would_change: true }
+    }
+
+    fn none(redrive: impl Into<String>) -> Self {
+        Self { redrive: redrive.into(), would_change: false }
+    }
+
+    fn already_applied() -> Self {
+        Self::none("would change nothing: it was applied before")
+    }
+}
+
+/// Explains a message of a worker's queue.
 ///
 /// # Errors
-/// When a table does not answer.
-pub async fn explain(books: &Books, consumer: Consumer, letter: &Letter) -> Result<Explanation, DlqError> {
+/// If a table is unavailable.
+pub async fn explain(
+    ledger: &Ledger,
+    consumer: Consumer,
+    letter: &DeadLetter,
+) -> Result<Explanation, DlqError> {
     let event = match Event::parse(&letter.body) {
         Ok(event) => event,
         Err(error) => return Ok(Explanation::poison(error.to_string())),
     };
-    let explained = match consumer {
-        Consumer::Inventory => match inventory::worker::asked(&event) {
-            Ok(asked) => by_inventory(books, asked).await?,
-            Err(error) => unreadable(error),
+    match consumer {
+        Consumer::Inventory => match Command::parse(&event) {
+            Ok(command) => explain_command(ledger, command).await,
+            Err(error) => Ok(undecodable(error)),
         },
         Consumer::Sales => match sales::worker::decision(&event) {
-            Ok(Some(decided)) => by_sales(books, &decided).await?,
-            Ok(None) => none_of_his(),
-            Err(error) => unreadable(error),
+            Ok(Some(decided)) => explain_decision(ledger, &decided).await,
+            Ok(None) => Ok(Explanation::ignored()),
+            Err(error) => Ok(undecodable(error)),
         },
-    };
-    Ok(explained)
+    }
 }
 
-fn unreadable(error: MessageError) -> Explanation {
+fn undecodable(error: MessageError) -> Explanation {
     let (MessageError::Poison(reason) | MessageError::Retry(reason)) = error;
     Explanation::poison(reason)
 }
 
-fn none_of_his() -> Explanation {
-    Explanation::of("nothing: its kind is none of this worker's", vec![], "would take it away", false)
-}
-
-async fn by_inventory(books: &Books, asked: Asked) -> Result<Explanation, DlqError> {
-    match asked {
-        Asked::Settle(fact) => settle(books, fact.order_id, fact.fact, &fact.demand).await,
-        Asked::Follow(order_id) => follow(books, order_id).await,
-        Asked::Serve(item_id) => {
-            let levels = books.inventory.levels(&[item_id]).await?;
-            let now = levels.iter().map(|level| format!("there are {} of it", level.quantity)).collect();
-            let asks = format!("that the orders that wait for the item {item_id} be served");
-            Ok(Explanation::of(asks, now, "would serve those that wait and can be served whole", true))
+async fn explain_command(ledger: &Ledger, command: Command) -> Result<Explanation, DlqError> {
+    match command {
+        Command::ApplyEvent(event) => explain_order_event(ledger, &event.order, event.fact).await,
+        Command::ApplySideEffects(order_id) => explain_side_effects(ledger, order_id).await,
+        Command::FulfilBackorders(item_id) => {
+            let stock = ledger.inventory.stock_records(&[item_id]).await?;
+            let current = stock.iter().map(|stock| format!("Stock: {}", stock.quantity)).collect();
+            let effect = Effect::change("would fulfil the back-orders that can be fulfilled whole");
+            Ok(Explanation::new(format!("fulfil the back-orders of the item {item_id}"), current, effect))
         }
-        Asked::Nothing => Ok(none_of_his()),
+        Command::Ignore => Ok(Explanation::ignored()),
     }
 }
 
-async fn settle(
-    books: &Books,
-    order_id: Id<Order>,
-    fact: Fact,
-    demand: &Demand,
+async fn explain_order_event(
+    ledger: &Ledger,
+    order: &OrderDemand,
+    fact: OrderFact,
 ) -> Result<Explanation, DlqError> {
-    let kind = if fact == Fact::Received { OrderKind::Purchase } else { OrderKind::Sales };
-    let allocation = allocation(books, order_id).await?;
-    let order = order(books, kind, order_id).await?;
-    let asks = match fact {
-        Fact::Confirmed => format!("stock for the sales order {order_id}: {}", told(demand)),
-        Fact::Cancelled => format!("that the cancelled sales order {order_id} give back what it holds"),
-        Fact::Received => {
-            format!("that what the purchase order {order_id} brought be added: {}", told(demand))
+    let OrderDemand { order_id, demand, .. } = order;
+    let kind = if fact == OrderFact::Received { OrderKind::Purchase } else { OrderKind::Sales };
+    let allocation = find_allocation(ledger, *order_id).await?;
+    let found = find_order(ledger, kind, *order_id).await?;
+    let command = match fact {
+        OrderFact::Confirmed => {
+            format!("allocate stock to the sales order {order_id}: {}", describe_demand(demand))
+        }
+        OrderFact::Cancelled => format!("release the allocation of the cancelled sales order {order_id}"),
+        OrderFact::Received => {
+            format!("add the purchase order {order_id} to stock: {}", describe_demand(demand))
         }
     };
-    let mut now = vec![order_now(kind, order.as_ref()), allocation_now(allocation.as_ref())];
-    let (redriving, would_change) = match decide(allocation.as_ref().map(|found| found.state), fact) {
+    let mut current = vec![describe_order(kind, found.as_ref()), describe_allocation(allocation.as_ref())];
+    let state = allocation.as_ref().map(Allocation::state);
+    let effect = match decide(state, fact) {
         Step::Allocate => {
-            let short = short(books, demand).await?;
-            let waits = allocation.as_ref().is_some_and(|found| found.state == AllocationState::Backordered);
-            match (short.is_empty(), waits) {
-                (true, _) => ("would take it out of stock: there is enough".to_owned(), true),
-                (false, waits) => {
-                    now.extend(short);
-                    let line = if waits { "would leave it waiting" } else { "would put it in line" };
-                    (format!("{line}: there is too little"), !waits)
+            let shortages = shortages(ledger, demand).await?;
+            let effect = match (shortages.is_empty(), state) {
+                (true, _) => Effect::change("would allocate it: stock is sufficient"),
+                (false, Some(AllocationState::Backordered)) => {
+                    Effect::none("would leave it in the back-order queue: stock is insufficient")
                 }
-            }
+                (false, _) => Effect::change("would put it into the back-order queue: stock is insufficient"),
+            };
+            current.extend(shortages);
+            effect
         }
-        Step::Receive => ("would add it to stock".to_owned(), true),
-        Step::Release => ("would remember that it was cancelled; it holds nothing".to_owned(), true),
-        Step::GiveBack => ("would give back what it holds".to_owned(), true),
-        Step::Settled => match allocation {
-            // A receipt is followed up with its own message.
-            Some(found) if found.state == AllocationState::Received => follow_up(books, &found).await?,
-            _ => ("would change nothing: it was done already".to_owned(), false),
+        Step::Receive => Effect::change("would add it to stock"),
+        Step::RecordCancellation => Effect::change("would record the cancellation; the order has no stock"),
+        Step::ReturnStock => Effect::change("would return its quantities to stock"),
+        Step::AlreadyApplied => match allocation {
+            // The worker applies the side effects of a receipt with the same message.
+            Some(allocation) if allocation.state() == AllocationState::Received => {
+                side_effects(ledger, &allocation).await?
+            }
+            _ => Effect::already_applied(),
         },
     };
-    Ok(Explanation::of(asks, now, redriving, would_change))
+    Ok(Explanation::new(command, current, effect))
 }
 
-async fn follow(books: &Books, order_id: Id<Order>) -> Result<Explanation, DlqError> {
-    let asks = format!("what follows from inventory's decision about the order {order_id}: movements, lines");
-    let allocation = allocation(books, order_id).await?;
-    let now = vec![allocation_now(allocation.as_ref())];
-    let (redriving, would_change) = match allocation {
-        None => ("would fail again: there is no allocation".to_owned(), false),
-        Some(found) => follow_up(books, &found).await?,
+async fn explain_side_effects(ledger: &Ledger, order_id: OrderId) -> Result<Explanation, DlqError> {
+    let command = format!(
+        "apply the side effects of inventory's decision about the order {order_id}: movements, back-order queues"
+    );
+    let allocation = find_allocation(ledger, order_id).await?;
+    let current = vec![describe_allocation(allocation.as_ref())];
+    let effect = match allocation {
+        None => Effect::none("would fail again: there is no allocation"),
+        Some(allocation) => side_effects(ledger, &allocation).await?,
     };
-    Ok(Explanation::of(asks, now, redriving, would_change))
+    Ok(Explanation::new(command, current, effect))
 }
 
-/// What following a decision up would still do.
-async fn follow_up(books: &Books, allocation: &Allocation) -> Result<(String, bool), DlqError> {
+/// Determines the side effects that are still to be applied.
+async fn side_effects(ledger: &Ledger, allocation: &Allocation) -> Result<Effect, DlqError> {
     let movements = allocation.movements();
     let mut missing = movements.len();
-    for chunk in movements.chunks(100) {
-        missing -= books.inventory.written(chunk).await?.len();
+    for chunk in movements.chunks(CHUNK) {
+        missing -= ledger.inventory.recorded_movements(chunk).await?.len();
     }
-    let stands = allocation.state != AllocationState::Backordered
-        && !books.inventory.lines(allocation).await?.is_empty();
-    let mut does = Vec::new();
+    let is_queued = allocation.state() != AllocationState::Backordered
+        && !ledger.inventory.queued_items(allocation).await?.is_empty();
+    let mut effects = Vec::new();
     if missing > 0 {
-        does.push(format!("write {missing} missing movements"));
+        effects.push(format!("write {missing} missing movements"));
     }
-    if stands {
-        does.push("take the order out of its lines".to_owned());
+    if is_queued {
+        effects.push("remove the order from the back-order queues".to_owned());
     }
-    if allocation.brought() {
-        does.push("serve those that wait for what it brought".to_owned());
+    if allocation.returned_stock() {
+        effects.push("fulfil back-orders of its items".to_owned());
     }
-    Ok(match does.as_slice() {
-        [] => ("would change nothing: it was done already".to_owned(), false),
-        does => (format!("would {}", does.join(" and ")), true),
+    Ok(match effects.as_slice() {
+        [] => Effect::already_applied(),
+        effects => Effect::change(format!("would {}", effects.join(" and "))),
     })
 }
 
-async fn by_sales(books: &Books, decided: &StockDecided) -> Result<Explanation, DlqError> {
+async fn explain_decision(ledger: &Ledger, decided: &StockDecided) -> Result<Explanation, DlqError> {
     let StockDecided { order_id, stock_status, sequence, .. } = decided;
-    let asks = format!(
-        "that the order {order_id} show {}, inventory's decision number {sequence}",
-        stock_status.as_str()
-    );
-    let order = order(books, OrderKind::Sales, *order_id).await?;
-    let now = vec![order_now(OrderKind::Sales, order.as_ref())];
-    let (redriving, would_change) = match order {
-        None => ("would fail again: there is no such order".to_owned(), false),
-        Some(found) if found.stock_sequence < *sequence => ("would be news to it".to_owned(), true),
-        Some(found) if found.stock_sequence == *sequence => {
-            ("would change nothing: it shows this already".to_owned(), false)
+    let command =
+        format!("write the stock status {stock_status} into the order {order_id} (decision {sequence})");
+    let order = find_order(ledger, OrderKind::Sales, *order_id).await?;
+    let current = vec![describe_order(OrderKind::Sales, order.as_ref())];
+    let effect = match order {
+        Some(Order::Sales(order)) if order.stock_sequence < *sequence => {
+            Effect::change("would update the stock status")
         }
-        Some(_) => ("would only complete its history: it shows a newer decision".to_owned(), true),
+        Some(Order::Sales(order)) if order.stock_sequence == *sequence => Effect::already_applied(),
+        Some(_) => Effect::change("would only complete the history: the order shows a newer decision"),
+        None => Effect::none("would fail again: there is no such order"),
     };
-    Ok(Explanation::of(asks, now, redriving, would_change))
+    Ok(Explanation::new(command, current, effect))
 }
 
-async fn allocation(books: &Books, order_id: Id<Order>) -> Result<Option<Allocation>, DlqError> {
-    match books.inventory.allocations(&[order_id]).await?.pop() {
-        Some((_, None)) => Err(DlqError::Store(format!("the allocation of {order_id} cannot be read"))),
+async fn find_allocation(ledger: &Ledger, order_id: OrderId) -> Result<Option<Allocation>, DlqError> {
+    match ledger.inventory.allocations(&[order_id]).await?.pop() {
+        Some((_, None)) => Err(DlqError::Store(format!("the allocation of {order_id} cannot be decoded"))),
         found => Ok(found.and_then(|(_, allocation)| allocation)),
     }
 }
 
-async fn order(books: &Books, kind: OrderKind, id: Id<Order>) -> Result<Option<Audited>, DlqError> {
-    let store = match kind {
-        OrderKind::Sales => &books.sales,
-        OrderKind::Purchase => &books.purchase,
-    };
-    match store.find_all(&[id]).await?.pop() {
-        Some((_, None)) => Err(DlqError::Store(format!("the order {id} cannot be read"))),
+async fn find_order(ledger: &Ledger, kind: OrderKind, id: OrderId) -> Result<Option<Order>, DlqError> {
+    match ledger.find_orders(kind, &[id]).await?.pop() {
+        Some((_, None)) => Err(DlqError::Store(format!("the order {id} cannot be decoded"))),
         found => Ok(found.and_then(|(_, order)| order)),
     }
 }
 
-/// The items of which there is too little.
-async fn short(books: &Books, demand: &Demand) -> Result<Vec<String>, DlqError> {
-    let items: Vec<_> = demand.keys().copied().collect();
-    let levels = books.inventory.levels(&items).await?;
-    let have = |item| levels.iter().find(|level| level.item_id == item).map_or(0, |level| level.quantity);
-    let short = demand.iter().filter(|(item, wanted)| have(**item) < **wanted);
-    Ok(short.map(|(item, wanted)| format!("{item}: {} of {wanted} are there", have(*item))).collect())
+/// Describes the items whose stock is less than the order needs.
+async fn shortages(ledger: &Ledger, demand: &Demand) -> Result<Vec<String>, DlqError> {
+    let items: Vec<ItemId> = demand.items().collect();
+    let stock = ledger.inventory.stock_records(&items).await?;
+    let available = |item| stock.iter().find(|stock| stock.item_id == item).map_or(0, |stock| stock.quantity);
+    let short = demand.iter().filter(|(item, quantity)| available(*item) < quantity.get());
+    Ok(short
+        .map(|(item, quantity)| format!("{item}: {} of {} available", available(item), quantity.get()))
+        .collect())
 }
 
-fn told(demand: &Demand) -> String {
-    demand.iter().map(|(item, quantity)| format!("{quantity} of {item}")).collect::<Vec<_>>().join(", ")
-}
-
-fn order_now(kind: OrderKind, order: Option<&Audited>) -> String {
-    let title = kind.title();
+fn describe_order(kind: OrderKind, order: Option<&Order>) -> String {
     match (kind, order) {
-        (_, None) => format!("{title}: there is none with this id"),
-        (OrderKind::Purchase, Some(found)) => format!("{title}: {}", found.order.status),
-        (OrderKind::Sales, Some(found)) => format!(
-            "{title}: {}, shows {} (decision {})",
-            found.order.status,
-            found.order.stock_status.as_str(),
-            found.stock_sequence
+        (OrderKind::Sales, None) => "Sales order: none".to_owned(),
+        (OrderKind::Purchase, None) => "Purchase order: none".to_owned(),
+        (_, Some(Order::Sales(order))) => format!(
+            "Sales order: {}, stock status {} (decision {})",
+            order.status, order.stock_status, order.stock_sequence
         ),
+        (_, Some(Order::Purchase(order))) => format!("Purchase order: {}", order.status),
     }
 }
 
-fn allocation_now(allocation: Option<&Allocation>) -> String {
+fn describe_allocation(allocation: Option<&Allocation>) -> String {
     match allocation {
         None => "Allocation: none".to_owned(),
-        Some(found) => format!("Allocation: {} (decision {})", found.state.as_str(), found.sequence),
+        Some(found) => format!("Allocation: {} (decision {})", found.state(), found.sequence()),
     }
 }

@@ -1,39 +1,39 @@
-//! Dead letters: messages that a worker was given ten times and never handled.
+//! Dead letters: messages that a worker received ten times without processing them.
 //!
 //! ```text
-//! queues   which dead-letter queues a stack has, what feeds them, how much is in them
-//! letters  messages: looked at, sent back, discarded
-//! explain  what a message says, what is true by now, and what sending it back would change
+//! queues    the dead-letter queues of a stack, their sources and depths
+//! messages  receive, redrive, discard
+//! explain   the meaning of a message, the current state, and the effect of a redrive
 //! ```
 //!
-//! A queue cannot be read without taking: whoever looks hides what he sees for a minute, and gives it back at the end.
+//! A queue cannot be read without receiving: a message that is looked at is invisible to others for a minute, or until it
+//! is released.
 
 pub mod explain;
-pub mod letters;
+pub mod messages;
 pub mod queues;
 
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use erp_aws::cause;
-use erp_contracts::StoreError;
+use erp_aws::{StoreError, error_chain, sdk_error_message};
 
 pub use explain::{Explanation, explain};
-pub use letters::{Letter, Selection};
-pub use queues::{Consumer, DeadLetters};
+pub use messages::{DeadLetter, Selection};
+pub use queues::{Consumer, DeadLetterQueue};
 
-/// What keeps an operator from going on.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DlqError {
-    /// SQS refused, or did not answer.
+    /// SQS returned an error or could not be reached.
     #[error("SQS: {0}")]
     Sqs(String),
-    /// A table did not answer.
+    /// A table is unavailable.
     #[error("DynamoDB: {0}")]
     Store(String),
-    /// What was asked for cannot be done.
+    /// The command cannot be carried out.
     #[error("{0}")]
-    Refused(String),
-    /// What was to be discarded could not be saved first.
+    Rejected(String),
+    /// Messages to be discarded could not be saved.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -43,15 +43,12 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     fn from(error: SdkError<E, HttpResponse>) -> Self {
-        Self::Sqs(cause(&error))
+        Self::Sqs(sdk_error_message(&error))
     }
 }
 
 impl From<StoreError> for DlqError {
     fn from(error: StoreError) -> Self {
-        Self::Store(match error {
-            StoreError::Unavailable(cause) => cause.to_string(),
-            other => other.to_string(),
-        })
+        Self::Store(error_chain(error.into_cause().as_ref()))
     }
 }

@@ -8,33 +8,33 @@ use serde::Serialize;
 
 use super::DlqError;
 
-/// Who could not handle what is in a queue.
+/// The worker that did not process the messages of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consumer {
     /// `inventory-worker`, which changes stock.
     Inventory,
-    /// `sales-worker`, which notes in orders what inventory decided.
+    /// `sales-worker`, which writes inventory's decisions into orders.
     Sales,
 }
 
-/// The dead-letter queues that the template has, by their names without the stack's, and whose letters they hold. They
-/// are asked for by name and not by how names begin: a stack `erp` must not touch what belongs to `erp-dev`.
+/// The dead-letter queues of the template, by name without the stack's prefix. They are looked up by their exact names:
+/// a stack `erp` must not touch the queues of `erp-dev`.
 pub const QUEUES: [(&str, Consumer); 2] =
     [("stock-queue-dlq", Consumer::Inventory), ("order-status-queue-dlq", Consumer::Sales)];
 
 /// A dead-letter queue.
 #[derive(Debug, Clone, Serialize)]
-pub struct DeadLetters {
-    /// Its name.
+pub struct DeadLetterQueue {
+    /// The name.
     pub name: String,
-    /// Whose letters it holds.
+    /// The worker of its sources.
     pub consumer: Consumer,
-    /// How many can be received; SQS says about how many.
+    /// The approximate number of visible messages.
     pub visible: u64,
-    /// How many somebody is looking at.
+    /// The approximate number of messages that others have received.
     pub in_flight: u64,
-    /// The queues that feed it.
+    /// The queues whose dead letters it holds.
     pub sources: Vec<Source>,
     #[serde(skip)]
     pub(super) url: String,
@@ -42,34 +42,34 @@ pub struct DeadLetters {
     pub(super) arn: String,
 }
 
-/// A queue that feeds a dead-letter queue.
+/// A queue whose dead letters are in a dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// Its name.
+    /// The name.
     pub name: String,
     #[serde(skip)]
     pub(super) url: String,
 }
 
-impl DeadLetters {
-    /// The queue that a letter came from: the one that SQS names, else the only one there is.
+impl DeadLetterQueue {
+    /// Returns the source of a message: the queue with the ARN that SQS reports, otherwise the only one.
     pub(super) fn source(&self, arn: Option<&str>) -> Result<&Source, DlqError> {
-        let named = arn.and_then(|arn| arn.rsplit(':').next());
-        let found = match (named, self.sources.as_slice()) {
+        let name = arn.and_then(|arn| arn.rsplit(':').next());
+        let source = match (name, self.sources.as_slice()) {
             (Some(name), sources) => sources.iter().find(|source| source.name == name),
             (None, [only]) => Some(only),
             (None, _) => None,
         };
-        let reason = || format!("{}: nobody knows from which queue this message came", self.name);
-        found.ok_or_else(|| DlqError::Refused(reason()))
+        source
+            .ok_or_else(|| DlqError::Rejected(format!("{}: the source of the message is unknown", self.name)))
     }
 }
 
-/// The dead-letter queues of a stack, or the one of this name, with the stack's or without.
+/// Finds the dead-letter queues of a stack, or the one with the name `only`, with or without the stack's prefix.
 ///
 /// # Errors
-/// When there are none, or SQS does not answer.
-pub async fn find(sqs: &Client, stack: &str, only: Option<&str>) -> Result<Vec<DeadLetters>, DlqError> {
+/// If there is none, or SQS fails.
+pub async fn find(sqs: &Client, stack: &str, only: Option<&str>) -> Result<Vec<DeadLetterQueue>, DlqError> {
     let mut found = Vec::new();
     for (suffix, consumer) in QUEUES {
         let name = format!("{stack}-{suffix}");
@@ -77,13 +77,13 @@ pub async fn find(sqs: &Client, stack: &str, only: Option<&str>) -> Result<Vec<D
             continue;
         }
         let url = match sqs.get_queue_url().queue_name(&name).send().await {
-            Ok(answer) => answer.queue_url.unwrap_or_default(),
+            Ok(response) => response.queue_url.unwrap_or_default(),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist()) => continue,
             Err(error) => return Err(error.into()),
         };
         let attributes = attributes(sqs, &url).await?;
         let number = |name: Name| attributes.get(&name).and_then(|text| text.parse().ok()).unwrap_or(0);
-        found.push(DeadLetters {
+        found.push(DeadLetterQueue {
             name,
             consumer,
             visible: number(Name::ApproximateNumberOfMessages),
@@ -95,26 +95,29 @@ pub async fn find(sqs: &Client, stack: &str, only: Option<&str>) -> Result<Vec<D
     }
     if found.is_empty() {
         let names = QUEUES.map(|(suffix, _)| format!("{stack}-{suffix}")).join(", ");
-        let what =
-            only.map_or_else(|| format!("the stack {stack} is not there"), |only| format!("{only} is none"));
-        return Err(DlqError::Refused(format!("{what}: the dead-letter queues would be {names}")));
+        let reason = only.map_or_else(
+            || format!("the stack {stack} has no dead-letter queues"),
+            |only| format!("{only} is not a dead-letter queue of the stack {stack}"),
+        );
+        return Err(DlqError::Rejected(format!("{reason}; expected names: {names}")));
     }
     Ok(found)
 }
 
 async fn attributes(sqs: &Client, url: &str) -> Result<HashMap<Name, String>, DlqError> {
-    let wanted =
+    let names =
         [Name::QueueArn, Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
-    let asked = sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(wanted.to_vec()));
-    Ok(asked.send().await?.attributes.unwrap_or_default())
+    let request = sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
+    Ok(request.send().await?.attributes.unwrap_or_default())
 }
 
 async fn sources(sqs: &Client, url: &str) -> Result<Vec<Source>, DlqError> {
     let mut sources = Vec::new();
     let mut next = None;
     loop {
-        let asked = sqs.list_dead_letter_source_queues().queue_url(url).max_results(100).set_next_token(next);
-        let page = asked.send().await?;
+        let request =
+            sqs.list_dead_letter_source_queues().queue_url(url).max_results(100).set_next_token(next);
+        let page = request.send().await?;
         sources.extend(page.queue_urls.into_iter().map(|url| {
             let name = url.rsplit('/').next().unwrap_or_default().to_owned();
             Source { name, url }

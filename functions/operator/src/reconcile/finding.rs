@@ -1,98 +1,121 @@
-//! What can be wrong with the books, and what is said of it.
+//! The kinds of mismatches, and the report.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use strum::EnumMessage as _;
 
-/// The most that is named; the rest is counted.
-const NAMED: usize = 1000;
+/// Maximum findings that a report lists; further ones are counted only.
+const MAX_LISTED: usize = 1000;
 
-macro_rules! kinds {
-    ($($variant:ident = $name:literal, $doc:literal;)+) => {
-        /// What is wrong.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        pub enum Kind { $(#[doc = $doc] #[serde(rename = $name)] $variant,)+ }
-
-        impl Kind {
-            /// Everything that can be wrong.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The word for it in logs and answers.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
-            }
-
-            /// What it says, in words.
-            pub const fn describe(self) -> &'static str {
-                match self { $(Self::$variant => $doc,)+ }
-            }
-        }
-    };
+/// The kind of a mismatch. The documentation of a variant is its description in the output of `erp reconcile`.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    strum::EnumMessage,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum FindingKind {
+    /// The stock of an item is negative.
+    NegativeStock,
+    /// The stock of an item is not the sum of its movements.
+    StockDiffers,
+    /// A stock change of an order has no movement after the grace period.
+    MovementMissing,
+    /// An item has more movements than stock changes.
+    MovementWithoutChange,
+    /// An item has no stock row.
+    StockMissing,
+    /// The stock changes of an allocation do not fit its state.
+    ChangesDiffer,
+    /// An allocation has other quantities than its order.
+    DemandDiffers,
+    /// An allocation has no order.
+    AllocationWithoutOrder,
+    /// Order and allocation are in states that exclude each other.
+    StateDiffers,
+    /// Inventory has not applied an event of an order after the grace period.
+    NotDecided,
+    /// An order does not show inventory's latest decision after the grace period.
+    StatusNotUpdated,
+    /// An order shows another decision than inventory made.
+    StatusDiffers,
+    /// A back-ordered order is not in the queue of one of its items, so it would never be fulfilled.
+    NotQueued,
+    /// An order is back-ordered although stock has been sufficient for longer than the grace period.
+    BackorderedDespiteStock,
+    /// An event has been in an outbox for longer than the grace period.
+    Unpublished,
+    /// A row cannot be decoded.
+    Unreadable,
 }
 
-kinds! {
-    NegativeStock = "negative_stock", "There is less than nothing of an item.";
-    StockDiffers = "stock_differs", "The stock of an item is not the sum of its movements.";
-    MovementMissing = "movement_missing", "An order moved stock a while ago, and no movement says so.";
-    MovementWithoutChange = "movement_without_change", "An item has more movements than its stock had changes.";
-    NoStock = "no_stock", "An item, or movements of one, without a row that says how many there are.";
-    MovesDiffer = "moves_differ", "What an allocation moved is not what one in its state has moved.";
-    DemandDiffers = "demand_differs", "An allocation moves other quantities than its order has.";
-    AllocationWithoutOrder = "allocation_without_order", "There is an allocation, and no order.";
-    StateDiffers = "state_differs", "Order and allocation are in states that do not go together.";
-    NotDecided = "not_decided", "An order asked for something a while ago, and inventory has not done it.";
-    NotNoted = "not_noted", "Inventory decided a while ago, and the order does not show it.";
-    StatusDiffers = "status_differs", "An order shows another decision than the one that inventory made.";
-    NotInLine = "not_in_line", "A backordered order stands in no line for an item: nothing would ever serve it.";
-    WaitsBesideStock = "waits_beside_stock", "An order waits although there has been enough for a while.";
-    Unpublished = "unpublished", "An event has been waiting in an outbox for a while.";
-    Unreadable = "unreadable", "A row cannot be read.";
+impl FindingKind {
+    /// Returns the name in logs and JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// Returns the description.
+    pub fn description(self) -> &'static str {
+        self.get_documentation().unwrap_or("")
+    }
 }
 
-/// Something that is wrong.
+/// A mismatch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What.
-    pub kind: Kind,
-    /// With which item or order, or which row.
+    /// The kind.
+    pub kind: FindingKind,
+    /// The id of the item or order, or the key of the row.
     pub subject: String,
-    /// In figures.
+    /// The figures.
     pub detail: String,
 }
 
-/// What a check came to.
+/// The result of a reconciliation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Items whose stock was compared with their movements.
+    /// Number of items whose stock was compared with its movements.
     pub items: u64,
-    /// Movements that were summed up.
+    /// Number of movements that were added up.
     pub movements: u64,
-    /// Allocations that were compared with their orders.
+    /// Number of allocations that were compared with their orders.
     pub allocations: u64,
-    /// Sales orders that were compared with their allocations.
+    /// Number of sales orders that were compared with their allocations.
     pub sales_orders: u64,
-    /// Purchase orders that were compared with theirs.
+    /// Number of purchase orders that were compared with their allocations.
     pub purchase_orders: u64,
-    /// Items and orders of which something is on its way, for less than the time that it may take.
+    /// Number of items and orders that do not agree yet, within the grace period.
     pub in_flight: u64,
-    /// How much is wrong.
+    /// Number of mismatches.
     pub mismatches: u64,
-    /// What is, up to a thousand.
+    /// The mismatches, up to 1,000.
     pub findings: Vec<Finding>,
-    /// What has been counted, so that nothing is counted twice.
+    /// The listed findings, so that none is counted twice.
     #[serde(skip)]
-    known: BTreeSet<(Kind, String)>,
+    known: BTreeSet<(FindingKind, String)>,
 }
 
 impl Report {
-    /// Items and orders that were looked at.
+    /// Returns the number of items and orders that were checked.
     pub fn checked(&self) -> u64 {
         self.items + self.sales_orders + self.purchase_orders
     }
 
-    pub(super) fn add(&mut self, kind: Kind, subject: impl ToString, detail: impl ToString) {
+    pub(super) fn add(&mut self, kind: FindingKind, subject: impl ToString, detail: impl ToString) {
         let subject = subject.to_string();
-        if self.findings.len() >= NAMED {
+        if self.findings.len() >= MAX_LISTED {
             self.mismatches += 1;
         } else if self.known.insert((kind, subject.clone())) {
             self.mismatches += 1;

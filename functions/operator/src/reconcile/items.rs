@@ -2,195 +2,214 @@
 
 use std::collections::BTreeMap;
 
-use erp_contracts::{Place, StoreError};
-use erp_domain::Id;
-use erp_domain::item::Item;
-use erp_domain::stock::{Allocation, Movement};
-use inventory::audit::{Balance, Entry, Level};
+use erp_aws::{ScanCursor, StoreError};
+use erp_domain::{Demand, ItemId};
+use inventory::domain::Movement;
+use inventory::ledger::{Balance, LedgerEntry, StockRecord};
 use serde::{Deserialize, Serialize};
 
-use super::finding::Kind;
-use super::rules::{self, Verdict};
-use super::{Check, Suspects};
+use super::finding::FindingKind;
+use super::rules::{BalanceCheck, check_balance};
+use super::{Candidates, Reconciliation};
 
-/// The most items that are traced in one check; the next check traces others, if there ever are so many.
-const TRACED: usize = 1000;
-/// Movements that are asked for at once.
+/// Maximum items whose pending movements are traced in one reconciliation; further ones are left to the next.
+const MAX_TRACED: usize = 1000;
+/// Movements looked up at once.
 const CHUNK: usize = 100;
 
-/// An item with fewer movements than changes, and those that were found to be missing.
+/// An item with fewer movements than stock changes, and the missing movements found so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Lag {
-    /// Of the stock when that was seen.
+pub(super) struct Pending {
+    /// Number of stock changes when the item was checked.
     sequence: u64,
-    /// How many movements there were.
+    /// Number of movements then.
     movements: u64,
-    /// How many the allocations say are missing.
+    /// Number of movements of allocations that are missing.
     missing: u64,
-    /// What those come to.
+    /// Their sum.
     sum: i64,
 }
 
-/// The item whose rows are coming by, summed up.
+/// The sum of the movements of the item whose rows are being scanned.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
-    current: Option<(Id<Item>, Balance)>,
+    current: Option<(ItemId, Balance)>,
+}
+
+/// A row that belongs to a balance.
+enum BalanceRow {
+    Item,
+    Stock(StockRecord),
+    Movement(i64),
 }
 
 impl Sums {
-    /// Adds a row; hands back the item before, if this is another's.
-    fn add(
-        &mut self,
-        item_id: Id<Item>,
-        level: Option<Level>,
-        change: Option<i64>,
-    ) -> Option<(Id<Item>, Balance)> {
-        let done = match self.current {
+    /// Adds a row. Returns the previous item once the first row of the next one comes.
+    fn add(&mut self, item_id: ItemId, row: BalanceRow) -> Option<(ItemId, Balance)> {
+        let empty = Balance { item_exists: false, stock: None, movements: 0, sum: 0, last_movement_at: None };
+        let previous = match self.current {
             Some((current, _)) if current == item_id => None,
-            _ => self.current.replace((item_id, Balance { level: None, movements: 0, sum: 0 })),
+            _ => self.current.replace((item_id, empty)),
         };
         if let Some((_, balance)) = &mut self.current {
-            balance.level = level.or(balance.level);
-            if let Some(change) = change {
-                balance.movements += 1;
-                balance.sum += i128::from(change);
+            match row {
+                BalanceRow::Item => balance.item_exists = true,
+                BalanceRow::Stock(stock) => balance.stock = Some(stock),
+                BalanceRow::Movement(change) => {
+                    balance.movements += 1;
+                    balance.sum += i128::from(change);
+                }
             }
         }
-        done
+        previous
     }
 
-    /// Forgets the item whose rows have not all come by.
-    pub(super) fn give_up(&mut self, suspects: &mut Suspects) {
-        suspects.items.extend(self.current.take().map(|(item_id, _)| item_id));
+    /// Makes the item whose rows are not all scanned a candidate.
+    pub(super) fn abandon(&mut self, candidates: &mut Candidates) {
+        candidates.items.extend(self.current.take().map(|(item_id, _)| item_id));
     }
 }
 
-impl Check<'_> {
-    /// A page of the inventory table.
-    pub(super) async fn inventory(&mut self, after: Option<&Place>) -> Result<Option<Place>, StoreError> {
-        let (entries, more) = self.books.inventory.page(after).await?;
+impl Reconciliation<'_> {
+    /// Scans a page of the inventory table.
+    pub(super) async fn inventory_page(
+        &mut self,
+        after: Option<&ScanCursor>,
+    ) -> Result<Option<ScanCursor>, StoreError> {
+        let (entries, next) = self.ledger.inventory.entries(after).await?;
         let mut allocations = Vec::new();
         for entry in entries {
-            let done = match entry {
-                Entry::Item(item_id) => self.sums.add(item_id, None, None),
-                Entry::Stock(level) => self.sums.add(level.item_id, Some(level), None),
-                Entry::Movement { item_id, change } => self.sums.add(item_id, None, Some(change)),
-                Entry::Allocation(allocation) => {
+            let complete = match entry {
+                LedgerEntry::Item(item_id) => self.sums.add(item_id, BalanceRow::Item),
+                LedgerEntry::Stock(stock) => self.sums.add(stock.item_id, BalanceRow::Stock(stock)),
+                LedgerEntry::Movement { item_id, change } => {
+                    self.sums.add(item_id, BalanceRow::Movement(change))
+                }
+                LedgerEntry::Allocation(allocation) => {
                     allocations.push(allocation);
                     None
                 }
-                Entry::Unreadable { key, reason } => {
-                    self.report.add(Kind::Unreadable, key, reason);
+                LedgerEntry::Unreadable { key, reason } => {
+                    self.report.add(FindingKind::Unreadable, key, reason);
                     None
                 }
             };
-            self.count(done);
+            self.check_item(complete);
         }
-        if more.is_none() {
+        if next.is_none() {
             let last = self.sums.current.take();
-            self.count(last);
+            self.check_item(last);
         }
         self.report.allocations += allocations.len() as u64;
-        self.match_allocations(&allocations).await?;
-        Ok(more)
+        self.check_allocations(&allocations).await?;
+        Ok(next)
     }
 
-    fn count(&mut self, item: Option<(Id<Item>, Balance)>) {
+    fn check_item(&mut self, item: Option<(ItemId, Balance)>) {
         let Some((item_id, balance)) = item else { return };
         self.report.items += 1;
         self.report.movements += balance.movements;
-        if rules::balance(&balance) != Verdict::Right {
-            self.suspects.items.insert(item_id);
+        if check_balance(&balance) != BalanceCheck::Consistent {
+            self.candidates.items.insert(item_id);
         }
     }
 
-    /// The second look at an item.
-    pub(super) async fn examine_item(&mut self, item_id: Id<Item>) -> Result<(), StoreError> {
-        let Some(balance) = self.books.inventory.balance(item_id).await? else {
-            // It is sold faster than it can be read, or cannot be read at all, which has been said.
+    /// Checks an item again, consistently.
+    pub(super) async fn recheck_item(&mut self, item_id: ItemId) -> Result<(), StoreError> {
+        let Some(balance) = self.ledger.inventory.balance(item_id).await? else {
+            // The stock changes faster than it can be read, or a row is unreadable, which the scan reports.
             self.report.in_flight += 1;
             return Ok(());
         };
-        match rules::balance(&balance) {
-            Verdict::Right => {}
-            Verdict::Wrong(kind, detail) => self.report.add(kind, item_id, detail),
-            Verdict::Behind if self.lagging.len() < TRACED => {
-                let sequence = balance.level.map_or(0, |level| level.sequence);
-                let lag = Lag { sequence, movements: balance.movements, missing: 0, sum: 0 };
-                self.lagging.insert(item_id, lag);
+        match check_balance(&balance) {
+            BalanceCheck::Consistent => {}
+            BalanceCheck::Discrepancy(discrepancy) if discrepancy.is_mismatch(self.before) => {
+                self.report.add(discrepancy.kind, item_id, discrepancy.detail);
             }
-            Verdict::Behind => self.report.in_flight += 1,
+            BalanceCheck::MovementsPending if self.pending.len() < MAX_TRACED => {
+                let sequence = balance.stock.map_or(0, |stock| stock.sequence);
+                let pending = Pending { sequence, movements: balance.movements, missing: 0, sum: 0 };
+                self.pending.insert(item_id, pending);
+            }
+            BalanceCheck::Discrepancy(_) | BalanceCheck::MovementsPending => self.report.in_flight += 1,
         }
         Ok(())
     }
 
-    /// A page of the allocations, for the movements of items that lag behind.
-    pub(super) async fn trace(&mut self, after: Option<&Place>) -> Result<Option<Place>, StoreError> {
-        let (entries, more) = self.books.inventory.allocations_page(after).await?;
+    /// Scans a page of the allocations for missing movements of items with pending movements.
+    pub(super) async fn trace_page(
+        &mut self,
+        after: Option<&ScanCursor>,
+    ) -> Result<Option<ScanCursor>, StoreError> {
+        let (entries, next) = self.ledger.inventory.allocation_entries(after).await?;
         let movements = entries.iter().filter_map(|entry| match entry {
-            Entry::Allocation(allocation) => Some(allocation.movements()),
-            Entry::Item(_) | Entry::Stock(_) | Entry::Movement { .. } | Entry::Unreadable { .. } => None,
+            LedgerEntry::Allocation(allocation) => Some(allocation.movements()),
+            LedgerEntry::Item(_)
+            | LedgerEntry::Stock(_)
+            | LedgerEntry::Movement { .. }
+            | LedgerEntry::Unreadable { .. } => None,
         });
-        let wanted: Vec<Movement> =
-            movements.flatten().filter(|movement| self.lagging.contains_key(&movement.item_id)).collect();
-        for chunk in wanted.chunks(CHUNK) {
-            let written = self.books.inventory.written(chunk).await?;
+        let expected: Vec<Movement> =
+            movements.flatten().filter(|movement| self.pending.contains_key(&movement.item_id)).collect();
+        for chunk in expected.chunks(CHUNK) {
+            let recorded = self.ledger.inventory.recorded_movements(chunk).await?;
             for movement in
-                chunk.iter().filter(|movement| !written.contains(&(movement.item_id, movement.id)))
+                chunk.iter().filter(|movement| !recorded.contains(&(movement.item_id, movement.id)))
             {
-                if let Some(lag) = self.lagging.get_mut(&movement.item_id) {
-                    lag.missing += 1;
-                    lag.sum += movement.change;
+                if let Some(pending) = self.pending.get_mut(&movement.item_id) {
+                    pending.missing += 1;
+                    pending.sum += movement.change;
                 }
                 if movement.at < self.before {
                     let subject = format!("{} / {}", movement.item_id, movement.id);
-                    self.report.add(Kind::MovementMissing, subject, told(movement));
+                    self.report.add(FindingKind::MovementMissing, subject, describe_movement(movement));
                 }
             }
         }
-        Ok(more)
+        Ok(next)
     }
 
-    /// Whether what is missing explains every lag.
-    pub(super) async fn explain_lags(&mut self) -> Result<(), StoreError> {
-        for (item_id, lag) in std::mem::take(&mut self.lagging) {
-            let balance = self.books.inventory.balance(item_id).await?;
-            let same = |balance: &Balance| {
-                balance.movements == lag.movements
-                    && balance.level.is_some_and(|level| level.sequence == lag.sequence)
+    /// Checks whether the missing movements account for the whole difference of each item.
+    pub(super) async fn check_pending(&mut self) -> Result<(), StoreError> {
+        for (item_id, pending) in std::mem::take(&mut self.pending) {
+            let balance = self.ledger.inventory.balance(item_id).await?;
+            let unchanged = |balance: &Balance| {
+                balance.movements == pending.movements
+                    && balance.stock.is_some_and(|stock| stock.sequence == pending.sequence)
             };
-            match balance.filter(same).map(|balance| (balance, balance.level)) {
-                Some((Balance { sum, movements, .. }, Some(level))) if level.updated_at < self.before => {
-                    let explained = level.sequence - movements == lag.missing
-                        && i128::from(level.quantity) - sum == i128::from(lag.sum);
-                    if !explained {
+            match balance.filter(unchanged).map(|balance| (balance, balance.stock)) {
+                Some((Balance { sum, movements, .. }, Some(stock))) if stock.updated_at < self.before => {
+                    let accounted = stock.sequence - movements == pending.missing
+                        && i128::from(stock.quantity) - sum == i128::from(pending.sum);
+                    if !accounted {
                         let detail = format!(
-                            "{} in stock after {} changes, {movements} movements come to {sum}; allocations explain {} more of {}",
-                            level.quantity, level.sequence, lag.missing, lag.sum
+                            "{} in stock after {} changes, {movements} movements add up to {sum}; {} missing movements \
+                             of allocations add up to {}",
+                            stock.quantity, stock.sequence, pending.missing, pending.sum
                         );
-                        self.report.add(Kind::StockDiffers, item_id, detail);
+                        self.report.add(FindingKind::StockDiffers, item_id, detail);
                     }
                 }
-                // It moved meanwhile, or just now.
+                // The stock has changed since, or within the grace period.
                 _ => self.report.in_flight += 1,
             }
         }
         Ok(())
     }
 
-    /// The stock of the items of an allocation.
-    pub(super) async fn levels(
+    /// Reads the stock of the items of an order.
+    pub(super) async fn stock_of(
         &self,
-        allocation: &Allocation,
-    ) -> Result<BTreeMap<Id<Item>, Level>, StoreError> {
-        let items: Vec<Id<Item>> = allocation.demand.keys().copied().collect();
-        let levels = self.books.inventory.levels(&items).await?;
-        Ok(levels.into_iter().map(|level| (level.item_id, level)).collect())
+        demand: &Demand,
+    ) -> Result<BTreeMap<ItemId, StockRecord>, StoreError> {
+        let items: Vec<ItemId> = demand.items().collect();
+        let records = self.ledger.inventory.stock_records(&items).await?;
+        Ok(records.into_iter().map(|stock| (stock.item_id, stock)).collect())
     }
 }
 
-fn told(movement: &Movement) -> String {
+fn describe_movement(movement: &Movement) -> String {
     let Movement { change, kind, at, .. } = movement;
-    let order = movement.order_id.map(|id| id.to_string()).unwrap_or_default();
-    format!("{change} {} by order {order} at {at}", kind.as_str())
+    let order = movement.order_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    format!("{change} {kind} by order {order} at {at}")
 }

@@ -1,22 +1,24 @@
-//! Proves that the books are right: the stock of every item is the sum of its movements, every order and its
-//! allocation agree, and no event was left lying.
+//! Reconciliation: the stock of every item is the sum of its movements, every order agrees with its allocation, and every
+//! event is published.
 //!
 //! ```text
-//! finding  what can be wrong, and the report
-//! rules    what must hold, as plain functions
-//! items    stock and movements; what lags behind is traced to the allocations it comes from
+//! finding  the kinds of mismatches, and the report
+//! order    sales and purchase orders behind one type
+//! rules    the invariants, as pure functions
+//! items    stock and movements; pending movements are traced to their allocations
 //! orders   orders and allocations
-//! outbox   events that nobody published
+//! outbox   unpublished events
 //! ```
 //!
-//! It reads whole tables while they are being written, so a first look only says what to look at: it is eventually
-//! consistent, and two rows are never read in one moment. What looks wrong is looked at again, a while later, by
-//! consistent reads in an order in which a write in between cannot deceive. What may lag behind is wrong only when it
-//! has done so for longer than [`Patience::minutes`]. It remembers no more than what looks wrong, and can stop after
-//! any page and go on another time.
+//! The tables are read while they are being written. The first pass is an eventually consistent scan that never reads two
+//! rows at one moment, so it only collects candidates. A candidate is checked again after a delay, with consistent reads
+//! in an order that a concurrent write cannot falsify. What may lag behind is a mismatch only after
+//! [`GracePeriod::minutes`]. Memory is bounded by the candidates, and the reconciliation can stop after any page and
+//! resume later.
 
 mod finding;
 mod items;
+mod order;
 mod orders;
 mod outbox;
 pub mod rules;
@@ -25,197 +27,164 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use erp_aws::Table;
-use erp_contracts::{Place, StoreError};
-use erp_domain::item::Item;
-use erp_domain::order::{Order, OrderKind};
-use erp_domain::{Clock, Id, Timestamp};
+use erp_aws::{ScanCursor, StoreError, Table};
+use erp_domain::{Clock, ItemId, OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-pub use finding::{Finding, Kind, Report};
-use items::Lag;
+pub use finding::{Finding, FindingKind, Report};
+use items::Pending;
+pub use order::{Order, OrderKind, describe_demand};
 
-/// How long things may take.
+/// The time that side effects may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// What one service decided must have reached the other after so many minutes. A message that fails is tried for
-    /// half an hour before it is given up, every three minutes; five tries are patience enough.
+pub struct GracePeriod {
+    /// Minutes until a decision of one context must have reached the other. A failing message is received every three
+    /// minutes for half an hour; the period covers five attempts.
     pub minutes: u32,
-    /// The time between the first look at what seems wrong and the second.
-    pub second_look: Duration,
+    /// Delay between the first and the second check of a candidate.
+    pub recheck_delay: Duration,
 }
 
-impl Default for Patience {
+impl Default for GracePeriod {
     fn default() -> Self {
-        Self { minutes: 15, second_look: Duration::from_secs(20) }
+        Self { minutes: 15, recheck_delay: Duration::from_secs(20) }
     }
 }
 
-/// The books of a deployment.
+/// A read-only view of the tables of a deployment.
 #[derive(Clone)]
-pub struct Books {
+pub struct Ledger {
     /// Items, stock, movements and allocations.
-    pub inventory: Arc<dyn inventory::audit::Audit>,
+    pub inventory: inventory::ledger::LedgerReader,
     /// Sales orders.
-    pub sales: Arc<dyn erp_orders::audit::Audit>,
+    pub sales: sales::ledger::OrderReader,
     /// Purchase orders.
-    pub purchase: Arc<dyn erp_orders::audit::Audit>,
-    /// The tables with outboxes.
+    pub purchase: purchase::ledger::OrderReader,
+    /// The tables with an outbox.
     pub outboxes: Vec<Table>,
-    /// Tells how old something is.
+    /// Determines the age of changes.
     pub clock: Arc<dyn Clock>,
-    /// How long things may take.
-    pub patience: Patience,
+    /// The time that side effects may take.
+    pub grace_period: GracePeriod,
 }
 
-/// What is looked at, one after the other.
+/// The stages of a reconciliation, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Stage {
     #[default]
     Inventory,
-    /// Where the movements are that items wait for.
-    Lagging,
+    /// Traces pending movements to the allocations that they belong to.
+    PendingMovements,
     Sales,
     Purchase,
     Outbox,
 }
 
-/// How far a check has come; the default is its beginning.
+/// The position of a reconciliation; the default is its start.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Progress {
     stage: Stage,
-    after: Option<Place>,
-    lagging: BTreeMap<Id<Item>, Lag>,
-    /// How often it was continued.
+    after: Option<ScanCursor>,
+    pending: BTreeMap<ItemId, Pending>,
+    /// Number of this part, starting at 0.
     pub part: u32,
 }
 
-impl Progress {
-    fn enter(&mut self, stage: Stage) {
-        self.stage = stage;
-        self.after = None;
-    }
-}
-
-/// What a part of a check came to.
+/// The result of a part of a reconciliation.
 #[derive(Debug, Clone)]
-pub struct Checked {
-    /// What was found in this part.
+pub struct Reconciled {
+    /// The findings of this part.
     pub report: Report,
-    /// Where to go on, if the time was over before the end.
+    /// The position to resume at, if the deadline came before the end.
     pub resume: Option<Progress>,
 }
 
-/// What looks wrong at first.
+/// What does not agree at the first check.
 #[derive(Debug, Default)]
-struct Suspects {
-    items: BTreeSet<Id<Item>>,
-    orders: BTreeSet<(Kindred, Id<Order>)>,
+struct Candidates {
+    items: BTreeSet<ItemId>,
+    orders: BTreeSet<(OrderKind, OrderId)>,
 }
 
-/// [`OrderKind`], in an order of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kindred {
-    Sales,
-    Purchase,
-}
+/// Number of candidates that are checked again before more are collected.
+const BATCH: usize = 500;
 
-impl From<OrderKind> for Kindred {
-    fn from(kind: OrderKind) -> Self {
-        match kind {
-            OrderKind::Sales => Self::Sales,
-            OrderKind::Purchase => Self::Purchase,
-        }
+impl Candidates {
+    fn len(&self) -> usize {
+        self.items.len() + self.orders.len()
     }
 }
 
-/// So many suspects are looked at again before more are collected.
-const MANY: usize = 500;
-
-impl Suspects {
-    fn are_many(&self) -> bool {
-        self.items.len() + self.orders.len() >= MANY
-    }
-
-    fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.orders.is_empty()
-    }
-}
-
-/// A check under way.
-struct Check<'a> {
-    books: &'a Books,
-    /// What came before this is not on its way any more.
+/// A reconciliation in progress.
+struct Reconciliation<'a> {
+    ledger: &'a Ledger,
+    /// Changes before this time are older than the grace period.
     before: Timestamp,
     report: Report,
-    suspects: Suspects,
-    lagging: BTreeMap<Id<Item>, Lag>,
+    candidates: Candidates,
+    pending: BTreeMap<ItemId, Pending>,
     sums: items::Sums,
 }
 
-impl Books {
-    /// Checks everything from where an earlier part stopped, until the end or until the time is over.
+impl Ledger {
+    /// Reconciles everything from the position of an earlier part, until the end or the deadline.
     ///
     /// # Errors
-    /// When a table does not answer.
-    pub async fn check(&self, mut progress: Progress, until: Option<Instant>) -> Result<Checked, StoreError> {
-        let before = self.clock.now().plus_seconds(-60 * i64::from(self.patience.minutes));
-        let mut check = Check {
-            books: self,
-            before,
+    /// If a table is unavailable.
+    pub async fn reconcile(
+        &self,
+        mut progress: Progress,
+        deadline: Option<Instant>,
+    ) -> Result<Reconciled, StoreError> {
+        let mut reconciliation = Reconciliation {
+            ledger: self,
+            before: self.clock.now().plus_seconds(-60 * i64::from(self.grace_period.minutes)),
             report: Report::default(),
-            suspects: Suspects::default(),
-            lagging: std::mem::take(&mut progress.lagging),
+            candidates: Candidates::default(),
+            pending: std::mem::take(&mut progress.pending),
             sums: items::Sums::default(),
         };
         loop {
-            let more = match progress.stage {
-                Stage::Inventory => check.inventory(progress.after.as_ref()).await?,
-                Stage::Lagging => check.trace(progress.after.as_ref()).await?,
-                Stage::Sales => check.orders(OrderKind::Sales, progress.after.as_ref()).await?,
-                Stage::Purchase => check.orders(OrderKind::Purchase, progress.after.as_ref()).await?,
+            let after = progress.after.as_ref();
+            let next = match progress.stage {
+                Stage::Inventory => reconciliation.inventory_page(after).await?,
+                Stage::PendingMovements => reconciliation.trace_page(after).await?,
+                Stage::Sales => reconciliation.orders_page(OrderKind::Sales, after).await?,
+                Stage::Purchase => reconciliation.orders_page(OrderKind::Purchase, after).await?,
                 Stage::Outbox => {
-                    check.outboxes().await?;
-                    return Ok(Checked { report: check.report, resume: None });
+                    reconciliation.outboxes().await?;
+                    return Ok(Reconciled { report: reconciliation.report, resume: None });
                 }
             };
-            let ends = more.is_none();
-            progress.after = more;
-            if ends {
-                check.look_again().await?;
-                progress.enter(check.end(progress.stage).await?);
-            } else if check.suspects.are_many() {
-                check.look_again().await?;
+            progress.after = next;
+            if progress.after.is_none() {
+                reconciliation.recheck().await?;
+                progress.stage = reconciliation.finish_stage(progress.stage).await?;
+            } else if reconciliation.candidates.len() >= BATCH {
+                reconciliation.recheck().await?;
             }
-            if until.is_some_and(|until| Instant::now() >= until) {
-                // An item whose movements are on two sides of the cut looks wrong on both.
-                check.sums.give_up(&mut check.suspects);
-                check.look_again().await?;
-                progress.lagging = check.lagging;
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                // The movements of this item are in two parts, so neither part can add them up.
+                reconciliation.sums.abandon(&mut reconciliation.candidates);
+                reconciliation.recheck().await?;
+                progress.pending = reconciliation.pending;
                 progress.part += 1;
-                return Ok(Checked { report: check.report, resume: Some(progress) });
+                return Ok(Reconciled { report: reconciliation.report, resume: Some(progress) });
             }
-        }
-    }
-
-    fn orders(&self, kind: OrderKind) -> &dyn erp_orders::audit::Audit {
-        match kind {
-            OrderKind::Sales => self.sales.as_ref(),
-            OrderKind::Purchase => self.purchase.as_ref(),
         }
     }
 }
 
-impl Check<'_> {
-    /// What comes after a stage.
-    async fn end(&mut self, stage: Stage) -> Result<Stage, StoreError> {
+impl Reconciliation<'_> {
+    /// Completes a stage and returns the next one.
+    async fn finish_stage(&mut self, stage: Stage) -> Result<Stage, StoreError> {
         Ok(match stage {
-            Stage::Inventory if self.lagging.is_empty() => Stage::Sales,
-            Stage::Inventory => Stage::Lagging,
-            Stage::Lagging => {
-                self.explain_lags().await?;
+            Stage::Inventory if self.pending.is_empty() => Stage::Sales,
+            Stage::Inventory => Stage::PendingMovements,
+            Stage::PendingMovements => {
+                self.check_pending().await?;
                 Stage::Sales
             }
             Stage::Sales => Stage::Purchase,
@@ -223,22 +192,18 @@ impl Check<'_> {
         })
     }
 
-    /// Looks again at everything that looks wrong.
-    async fn look_again(&mut self) -> Result<(), StoreError> {
-        if self.suspects.is_empty() {
+    /// Checks all candidates again.
+    async fn recheck(&mut self) -> Result<(), StoreError> {
+        if self.candidates.len() == 0 {
             return Ok(());
         }
-        tokio::time::sleep(self.books.patience.second_look).await;
-        let Suspects { items, orders } = std::mem::take(&mut self.suspects);
-        for item in items {
-            self.examine_item(item).await?;
+        tokio::time::sleep(self.ledger.grace_period.recheck_delay).await;
+        let Candidates { items, orders } = std::mem::take(&mut self.candidates);
+        for item_id in items {
+            self.recheck_item(item_id).await?;
         }
-        for (kind, order) in orders {
-            let kind = match kind {
-                Kindred::Sales => OrderKind::Sales,
-                Kindred::Purchase => OrderKind::Purchase,
-            };
-            self.examine_order(kind, order).await?;
+        for (kind, order_id) in orders {
+            self.recheck_order(kind, order_id).await?;
         }
         Ok(())
     }

@@ -2,46 +2,34 @@
 
 use std::collections::BTreeMap;
 
-use erp_contracts::{Place, StoreError};
-use erp_domain::Id;
-use erp_domain::order::{Order, OrderKind};
-use erp_domain::stock::{Allocation, AllocationState};
-use erp_orders::audit::{Audited, Entry};
+use erp_aws::{ScanCursor, StoreError};
+use erp_domain::{ItemId, OrderId, Quantity};
+use inventory::domain::{Allocation, AllocationState};
 
-use super::Check;
-use super::finding::Kind;
-use super::rules::{self, Suspicion};
+use super::Reconciliation;
+use super::finding::FindingKind;
+use super::order::{Entry, Order, OrderKind, describe_demand};
+use super::rules::{Discrepancy, check_allocation, check_order};
 
-/// Rows that are asked for at once.
+/// Rows read at once.
 const CHUNK: usize = 100;
-/// How often an order is read anew because inventory decided something meanwhile.
-const ROUNDS: usize = 3;
+/// Attempts to read an order while its allocation does not change.
+const ATTEMPTS: usize = 3;
 
-/// Which kind of order an allocation in this state is of.
-pub(crate) const fn kind_of(state: AllocationState) -> OrderKind {
-    match state {
-        AllocationState::Received => OrderKind::Purchase,
-        AllocationState::Backordered | AllocationState::Allocated | AllocationState::Released => {
-            OrderKind::Sales
-        }
-    }
-}
-
-impl Check<'_> {
-    /// A page of the orders.
-    pub(super) async fn orders(
+impl Reconciliation<'_> {
+    /// Scans a page of the orders of a kind.
+    pub(super) async fn orders_page(
         &mut self,
         kind: OrderKind,
-        after: Option<&Place>,
-    ) -> Result<Option<Place>, StoreError> {
-        let (entries, more) = self.books.orders(kind).page(after).await?;
-        let mut orders: Vec<Audited> = Vec::new();
+        after: Option<&ScanCursor>,
+    ) -> Result<Option<ScanCursor>, StoreError> {
+        let (entries, next) = self.ledger.order_entries(kind, after).await?;
+        let mut orders: Vec<Order> = Vec::new();
         for entry in entries {
             match entry {
-                Entry::Order(order) => orders.push(*order),
+                Entry::Order(order) => orders.push(order),
                 Entry::Unreadable { key, reason } => {
-                    let key = format!("{} {key}", kind.as_str());
-                    self.report.add(Kind::Unreadable, key, reason);
+                    self.report.add(FindingKind::Unreadable, format!("{kind} {key}"), reason);
                 }
             }
         }
@@ -50,45 +38,42 @@ impl Check<'_> {
             OrderKind::Purchase => self.report.purchase_orders += orders.len() as u64,
         }
         for chunk in orders.chunks(CHUNK) {
-            let ids: Vec<Id<Order>> = chunk.iter().map(|audited| audited.order.id).collect();
-            let found: BTreeMap<_, _> = self.books.inventory.allocations(&ids).await?.into_iter().collect();
-            for audited in chunk {
-                let id = audited.order.id;
+            let ids: Vec<OrderId> = chunk.iter().map(Order::id).collect();
+            let found: BTreeMap<_, _> = self.ledger.inventory.allocations(&ids).await?.into_iter().collect();
+            for order in chunk {
+                let id = order.id();
                 let allocation = match found.get(&id) {
-                    // That it cannot be read has been said.
+                    // Unreadable, which the scan of the inventory table reports.
                     Some(None) => continue,
                     Some(Some(allocation)) => Some(allocation),
                     None => None,
                 };
-                let suspicions = rules::order(audited, allocation);
-                if self.any_is_wrong(&suspicions) {
-                    self.suspects.orders.insert((kind.into(), id));
-                } else if !suspicions.is_empty() {
+                let discrepancies = check_order(order, allocation);
+                if discrepancies.iter().any(|discrepancy| discrepancy.is_mismatch(self.before)) {
+                    self.candidates.orders.insert((kind, id));
+                } else if !discrepancies.is_empty() {
                     self.report.in_flight += 1;
                 }
             }
         }
-        Ok(more)
+        Ok(next)
     }
 
-    fn any_is_wrong(&self, suspicions: &[Suspicion]) -> bool {
-        suspicions.iter().any(|suspicion| suspicion.is_wrong(self.before))
-    }
-
-    /// Whether allocations have orders, and whether those that wait are waited upon. The rest is seen from the orders.
-    pub(super) async fn match_allocations(&mut self, allocations: &[Allocation]) -> Result<(), StoreError> {
+    /// Checks whether allocations have orders and are consistent. The rest is checked with the orders.
+    pub(super) async fn check_allocations(&mut self, allocations: &[Allocation]) -> Result<(), StoreError> {
         for kind in [OrderKind::Sales, OrderKind::Purchase] {
-            let of_kind: Vec<_> = allocations.iter().filter(|found| kind_of(found.state) == kind).collect();
+            let of_kind: Vec<_> =
+                allocations.iter().filter(|allocation| OrderKind::of(allocation.state()) == kind).collect();
             for chunk in of_kind.chunks(CHUNK) {
-                let ids: Vec<Id<Order>> = chunk.iter().map(|allocation| allocation.order_id).collect();
-                let found = self.books.orders(kind).find_all(&ids).await?;
+                let ids: Vec<OrderId> = chunk.iter().map(|allocation| allocation.order_id()).collect();
+                let orders = self.ledger.find_orders(kind, &ids).await?;
                 for allocation in chunk {
-                    let id = allocation.order_id;
-                    let wrong = !found.iter().any(|(found, _)| *found == id)
-                        || rules::allocation(allocation).is_some()
-                        || !self.waiting(allocation).await?.is_empty();
-                    if wrong {
-                        self.suspects.orders.insert((kind.into(), id));
+                    let id = allocation.order_id();
+                    let is_candidate = !orders.iter().any(|(found, _)| *found == id)
+                        || check_allocation(allocation).is_some()
+                        || !self.check_backorder(allocation).await?.is_empty();
+                    if is_candidate {
+                        self.candidates.orders.insert((kind, id));
                     }
                 }
             }
@@ -96,59 +81,64 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// What is wrong with an order's waiting, if it waits.
-    async fn waiting(&self, allocation: &Allocation) -> Result<Vec<Suspicion>, StoreError> {
-        if allocation.state != AllocationState::Backordered {
+    /// Returns the mismatches of a back-ordered allocation with the queues and the stock of its items.
+    async fn check_backorder(&self, allocation: &Allocation) -> Result<Vec<Discrepancy>, StoreError> {
+        if allocation.state() != AllocationState::Backordered {
             return Ok(Vec::new());
         }
         let mut found = Vec::new();
-        let lines = self.books.inventory.lines(allocation).await?;
-        let missing: Vec<_> = allocation.demand.keys().filter(|item| !lines.contains(item)).collect();
+        let demand = allocation.demand();
+        let queued = self.ledger.inventory.queued_items(allocation).await?;
+        let missing: Vec<String> =
+            demand.items().filter(|item_id| !queued.contains(item_id)).map(|id| id.to_string()).collect();
         if !missing.is_empty() {
-            let detail = format!("it does not wait for {missing:?}");
-            found.push(Suspicion { kind: Kind::NotInLine, detail, since: None });
+            let detail = format!("not in the queue of {}", missing.join(", "));
+            found.push(Discrepancy::permanent(FindingKind::NotQueued, detail));
         }
-        let levels = self.levels(allocation).await?;
-        let enough = |(item, quantity): (&_, &i64)| {
-            levels.get(item).filter(|level| level.quantity >= *quantity).map(|level| level.updated_at)
+        let stock = self.stock_of(demand).await?;
+        let sufficient_since = |(item_id, quantity): (ItemId, Quantity)| {
+            let stock = stock.get(&item_id).filter(|stock| stock.quantity >= quantity.get());
+            stock.map(|stock| stock.updated_at)
         };
-        let since: Option<Vec<_>> = allocation.demand.iter().map(enough).collect();
+        let since: Option<Vec<_>> = demand.iter().map(sufficient_since).collect();
         if let Some(since) = since.and_then(|times| times.into_iter().max()) {
-            let detail = format!("it waits for {:?}, since {}", allocation.demand, allocation.since);
-            let since = Some(since.max(allocation.since));
-            found.push(Suspicion { kind: Kind::WaitsBesideStock, detail, since });
+            let backordered_since = allocation.order().since;
+            let detail = format!("back-ordered since {backordered_since}: {}", describe_demand(demand));
+            let since = since.max(backordered_since);
+            found.push(Discrepancy::temporary(FindingKind::BackorderedDespiteStock, detail, since));
         }
-        found.retain(|suspicion| suspicion.is_wrong(self.before));
+        found.retain(|discrepancy| discrepancy.is_mismatch(self.before));
         Ok(found)
     }
 
-    /// The second look at an order. The allocation is read before the order, and again after it: an order is always
-    /// written first, so it cannot be behind what the allocation follows from.
-    pub(super) async fn examine_order(&mut self, kind: OrderKind, id: Id<Order>) -> Result<(), StoreError> {
-        for _ in 0..ROUNDS {
-            let allocation = self.books.inventory.allocations(&[id]).await?;
-            let order = self.books.orders(kind).find_all(&[id]).await?;
+    /// Checks an order again, consistently. The allocation is read before the order and again after it: an order is
+    /// written before its allocation, so it cannot be older than what the allocation follows from.
+    pub(super) async fn recheck_order(&mut self, kind: OrderKind, id: OrderId) -> Result<(), StoreError> {
+        for _ in 0..ATTEMPTS {
+            let allocation = self.ledger.inventory.allocations(&[id]).await?;
+            let order = self.ledger.find_orders(kind, &[id]).await?;
             let readable = allocation.first().and_then(|(_, allocation)| allocation.as_ref());
-            let mut suspicions = match order.first() {
-                Some((_, Some(audited))) if allocation.is_empty() || readable.is_some() => {
-                    rules::order(audited, readable)
+            let mut discrepancies = match order.first() {
+                Some((_, Some(order))) if allocation.is_empty() || readable.is_some() => {
+                    check_order(order, readable)
                 }
-                // That one of them cannot be read has been said.
+                // One of them is unreadable, which the scans report.
                 Some(_) => Vec::new(),
-                None => missing(readable).into_iter().collect(),
+                None => without_order(readable).into_iter().collect(),
             };
-            if let Some(allocation) = readable.filter(|allocation| kind_of(allocation.state) == kind) {
-                suspicions.extend(rules::allocation(allocation));
-                suspicions.extend(self.waiting(allocation).await?);
+            if let Some(allocation) = readable.filter(|allocation| OrderKind::of(allocation.state()) == kind)
+            {
+                discrepancies.extend(check_allocation(allocation));
+                discrepancies.extend(self.check_backorder(allocation).await?);
             }
-            if self.books.inventory.allocations(&[id]).await? != allocation {
+            if self.ledger.inventory.allocations(&[id]).await? != allocation {
                 continue;
             }
-            if suspicions.iter().any(|suspicion| !suspicion.is_wrong(self.before)) {
-                self.report.in_flight += 1;
-            }
-            for Suspicion { kind, detail, .. } in suspicions.iter().filter(|s| s.is_wrong(self.before)) {
-                self.report.add(*kind, id, detail);
+            let (mismatches, in_flight): (Vec<_>, Vec<_>) =
+                discrepancies.into_iter().partition(|discrepancy| discrepancy.is_mismatch(self.before));
+            self.report.in_flight += u64::from(!in_flight.is_empty());
+            for Discrepancy { kind, detail, .. } in mismatches {
+                self.report.add(kind, id, detail);
             }
             return Ok(());
         }
@@ -157,11 +147,9 @@ impl Check<'_> {
     }
 }
 
-/// There is no order.
-fn missing(allocation: Option<&Allocation>) -> Option<Suspicion> {
-    allocation.map(|allocation| Suspicion {
-        kind: Kind::AllocationWithoutOrder,
-        detail: format!("it is {}, of {:?}", allocation.state.as_str(), allocation.demand),
-        since: None,
+fn without_order(allocation: Option<&Allocation>) -> Option<Discrepancy> {
+    allocation.map(|allocation| {
+        let detail = format!("{}: {}", allocation.state(), describe_demand(allocation.demand()));
+        Discrepancy::permanent(FindingKind::AllocationWithoutOrder, detail)
     })
 }

@@ -1,164 +1,190 @@
-//! What must hold, as plain functions of what was read. Order and allocation are two rows that agree only in the end:
-//! what may be seen on the way is a suspicion with an age, what may never be seen has none.
+//! The invariants, as pure functions. Order and allocation are two rows that agree eventually: a pair that may be seen
+//! within the grace period is a temporary discrepancy, any other one is permanent.
 
 use erp_domain::Timestamp;
-use erp_domain::order::{OrderKind, Status, StockStatus};
-use erp_domain::stock::{Allocation, AllocationState, MovementKind};
-use erp_orders::audit::Audited;
-use inventory::audit::Balance;
+use inventory::domain::{Allocation, AllocationState, MovementKind};
+use inventory::ledger::Balance;
+use purchase::domain::PurchaseStatus;
+use sales::domain::{SalesStatus, StockStatus};
 
-use super::finding::Kind;
+use super::finding::FindingKind;
+use super::order::{Order, describe_demand};
 
-/// Something that does not agree.
+/// Rows that do not agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Suspicion {
-    /// What.
-    pub kind: Kind,
-    /// In figures.
+pub struct Discrepancy {
+    /// The kind.
+    pub kind: FindingKind,
+    /// The figures.
     pub detail: String,
-    /// Since when, if it may be so for a while.
+    /// The time of the change that may cause it temporarily; `None` if it is permanent.
     pub since: Option<Timestamp>,
 }
 
-impl Suspicion {
-    fn at_no_time(kind: Kind, detail: String) -> Self {
+impl Discrepancy {
+    pub(super) fn permanent(kind: FindingKind, detail: String) -> Self {
         Self { kind, detail, since: None }
     }
 
-    fn not_for_long(kind: Kind, detail: String, since: Timestamp) -> Self {
+    pub(super) fn temporary(kind: FindingKind, detail: String, since: Timestamp) -> Self {
         Self { kind, detail, since: Some(since) }
     }
 
-    /// Whether it is wrong, if whatever came after `before` may still be on its way.
-    pub fn is_wrong(&self, before: Timestamp) -> bool {
+    /// Returns whether it is a mismatch, if side effects of changes after `before` may be in flight.
+    pub fn is_mismatch(&self, before: Timestamp) -> bool {
         self.since.is_none_or(|since| since < before)
     }
 }
 
-/// What the balance of an item says.
+/// The result of checking a balance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is right.
-    Right,
-    /// It never may be so.
-    Wrong(Kind, String),
-    /// Some of its movements are not written yet.
-    Behind,
+pub enum BalanceCheck {
+    /// The stock is the sum of the movements.
+    Consistent,
+    /// It is not.
+    Discrepancy(Discrepancy),
+    /// Movements are not written yet.
+    MovementsPending,
 }
 
-/// Looks at a balance. The stock counts its changes, and every change has one movement, so it is known whether any
-/// are still to come.
-pub fn balance(balance: &Balance) -> Verdict {
-    let Balance { level, movements, sum } = *balance;
-    let Some(level) = level else {
-        return Verdict::Wrong(Kind::NoStock, format!("there are {movements} movements"));
+/// Checks the balance of an item. The stock counts its changes and every change has one movement, so the number of
+/// pending movements is known. A deleted item has no stock; it could only be deleted when its stock was 0.
+pub fn check_balance(balance: &Balance) -> BalanceCheck {
+    let Balance { item_exists, stock, movements, sum, last_movement_at } = *balance;
+    let Some(stock) = stock else {
+        let detail = format!("{movements} movements add up to {sum}");
+        return match last_movement_at {
+            _ if item_exists => {
+                BalanceCheck::Discrepancy(Discrepancy::permanent(FindingKind::StockMissing, detail))
+            }
+            _ if sum == 0 => BalanceCheck::Consistent,
+            since => {
+                let detail = format!("deleted; {detail}");
+                BalanceCheck::Discrepancy(Discrepancy { kind: FindingKind::StockDiffers, detail, since })
+            }
+        };
     };
-    let figures = format!(
-        "{} in stock after {} changes, {movements} movements come to {sum}",
-        level.quantity, level.sequence
+    let detail = format!(
+        "{} in stock after {} changes, {movements} movements add up to {sum}",
+        stock.quantity, stock.sequence
     );
-    if level.quantity < 0 {
-        Verdict::Wrong(Kind::NegativeStock, figures)
-    } else if movements < level.sequence {
-        Verdict::Behind
-    } else if movements > level.sequence {
-        Verdict::Wrong(Kind::MovementWithoutChange, figures)
-    } else if sum == i128::from(level.quantity) {
-        Verdict::Right
+    let kind = if stock.quantity < 0 {
+        FindingKind::NegativeStock
+    } else if movements < stock.sequence {
+        return BalanceCheck::MovementsPending;
+    } else if movements > stock.sequence {
+        FindingKind::MovementWithoutChange
+    } else if sum == i128::from(stock.quantity) {
+        return BalanceCheck::Consistent;
     } else {
-        Verdict::Wrong(Kind::StockDiffers, figures)
-    }
+        FindingKind::StockDiffers
+    };
+    BalanceCheck::Discrepancy(Discrepancy::permanent(kind, detail))
 }
 
-/// Looks at an allocation by itself.
-pub fn allocation(allocation: &Allocation) -> Option<Suspicion> {
+/// Checks whether the stock changes of an allocation fit its state.
+pub fn check_allocation(allocation: &Allocation) -> Option<Discrepancy> {
     use MovementKind as M;
-    let moves: Vec<M> = allocation.moves.iter().map(|step| step.kind).collect();
-    let fits = match allocation.state {
-        AllocationState::Backordered => moves.is_empty(),
-        AllocationState::Allocated => moves == [M::Allocated],
-        AllocationState::Received => moves == [M::Received],
-        AllocationState::Released => moves.is_empty() || moves == [M::Allocated, M::Released],
+    let changes: Vec<M> = allocation.changes().iter().map(|change| change.kind).collect();
+    let state = allocation.state();
+    let fits = match state {
+        AllocationState::Backordered => changes.is_empty(),
+        AllocationState::Allocated => changes == [M::Allocated],
+        AllocationState::Received => changes == [M::Received],
+        AllocationState::Released => changes.is_empty() || changes == [M::Allocated, M::Released],
     };
     (!fits).then(|| {
-        let words: Vec<&str> = moves.iter().map(|kind| kind.as_str()).collect();
-        let detail = format!("{} after moving {words:?}", allocation.state.as_str());
-        Suspicion::at_no_time(Kind::MovesDiffer, detail)
+        let names: Vec<&str> = changes.iter().map(|kind| kind.as_str()).collect();
+        Discrepancy::permanent(FindingKind::ChangesDiffer, format!("{state} with the changes {names:?}"))
     })
 }
 
-/// Looks at an order and its allocation, which was read first.
-pub fn order(audited: &Audited, allocation: Option<&Allocation>) -> Vec<Suspicion> {
-    let mut found: Vec<Suspicion> = states(audited, allocation).into_iter().collect();
+/// Checks an order with its allocation. The allocation must have been read first.
+pub fn check_order(order: &Order, allocation: Option<&Allocation>) -> Vec<Discrepancy> {
+    let mut found: Vec<Discrepancy> = check_states(order, allocation).into_iter().collect();
     if let Some(allocation) = allocation {
-        found.extend(demand(audited, allocation));
-        found.extend(noted(audited, allocation));
+        found.extend(check_demand(order, allocation));
+        if let Order::Sales(order) = order {
+            found.extend(check_stock_status(order, allocation));
+        }
     }
     found
 }
 
-/// Whether the two states go together.
-fn states(audited: &Audited, allocation: Option<&Allocation>) -> Option<Suspicion> {
-    use {AllocationState as A, OrderKind as K, Status as S};
-    let order = &audited.order;
-    let state = allocation.map(|allocation| allocation.state);
-    let detail = format!(
-        "the {} order is {}, its allocation {}",
-        order.kind.as_str(),
-        order.status,
-        state.map_or("not there", A::as_str)
-    );
-    match (order.kind, order.status, state) {
-        (K::Sales, S::Draft, None)
-        | (K::Sales, S::Confirmed | S::Paid, Some(A::Allocated | A::Backordered))
-        | (K::Sales, S::Cancelled, Some(A::Released))
-        | (K::Purchase, S::Draft | S::Cancelled, None)
-        | (K::Purchase, S::Received | S::Paid, Some(A::Received)) => None,
-        // Inventory hears of it a moment later.
-        (K::Sales, S::Confirmed | S::Paid, None)
-        | (K::Sales, S::Cancelled, None | Some(A::Allocated | A::Backordered))
-        | (K::Purchase, S::Received | S::Paid, None) => {
-            Some(Suspicion::not_for_long(Kind::NotDecided, detail, order.updated_at))
-        }
-        (K::Sales, S::Draft, Some(_))
-        | (K::Sales, S::Confirmed | S::Paid, Some(A::Released | A::Received))
-        | (K::Sales, S::Cancelled, Some(A::Received))
-        | (K::Sales, S::Received, _)
-        | (K::Purchase, S::Draft | S::Cancelled, Some(_))
-        | (K::Purchase, S::Received | S::Paid, Some(A::Allocated | A::Backordered | A::Released))
-        | (K::Purchase, S::Confirmed, _) => Some(Suspicion::at_no_time(Kind::StateDiffers, detail)),
+/// A pair of the states of an order and its allocation.
+enum Pair {
+    Consistent,
+    /// Inventory applies the event of the order a moment later.
+    Pending,
+    Impossible,
+}
+
+fn check_states(order: &Order, allocation: Option<&Allocation>) -> Option<Discrepancy> {
+    use {AllocationState as A, Pair as R, PurchaseStatus as P, SalesStatus as S};
+    let state = allocation.map(Allocation::state);
+    let pair = match order {
+        Order::Sales(order) => match (order.status, state) {
+            (S::Draft, None)
+            | (S::Confirmed | S::Paid, Some(A::Allocated | A::Backordered))
+            | (S::Cancelled, Some(A::Released)) => R::Consistent,
+            (S::Confirmed | S::Paid, None) | (S::Cancelled, None | Some(A::Allocated | A::Backordered)) => {
+                R::Pending
+            }
+            (S::Draft, Some(_))
+            | (S::Confirmed | S::Paid, Some(A::Released | A::Received))
+            | (S::Cancelled, Some(A::Received)) => R::Impossible,
+        },
+        Order::Purchase(order) => match (order.status, state) {
+            (P::Draft | P::Cancelled, None) | (P::Received | P::Paid, Some(A::Received)) => R::Consistent,
+            (P::Received | P::Paid, None) => R::Pending,
+            (P::Draft | P::Cancelled, Some(_))
+            | (P::Received | P::Paid, Some(A::Allocated | A::Backordered | A::Released)) => R::Impossible,
+        },
+    };
+    let detail = || {
+        format!(
+            "the {} order is {}, its allocation {}",
+            order.kind(),
+            order.status(),
+            state.map_or("missing", A::as_str)
+        )
+    };
+    match pair {
+        R::Consistent => None,
+        R::Pending => Some(Discrepancy::temporary(FindingKind::NotDecided, detail(), order.updated_at())),
+        R::Impossible => Some(Discrepancy::permanent(FindingKind::StateDiffers, detail())),
     }
 }
 
-/// Whether the allocation moves what the order has. One that was cancelled first moved nothing.
-fn demand(audited: &Audited, allocation: &Allocation) -> Option<Suspicion> {
-    let wanted = audited.order.lines.demand();
-    let moved_nothing = allocation.state == AllocationState::Released && allocation.moves.is_empty();
-    (!moved_nothing && allocation.demand != wanted).then(|| {
-        let detail = format!("the order has {wanted:?}, the allocation {:?}", allocation.demand);
-        Suspicion::at_no_time(Kind::DemandDiffers, detail)
+/// Checks the quantities. An allocation that was released before it changed stock has none.
+fn check_demand(order: &Order, allocation: &Allocation) -> Option<Discrepancy> {
+    let unused = allocation.state() == AllocationState::Released && allocation.changes().is_empty();
+    (!unused && allocation.demand() != order.demand()).then(|| {
+        let detail = format!(
+            "the order has {}, the allocation {}",
+            describe_demand(order.demand()),
+            describe_demand(allocation.demand())
+        );
+        Discrepancy::permanent(FindingKind::DemandDiffers, detail)
     })
 }
 
-/// Whether the order shows what inventory decided; purchase orders are told nothing.
-fn noted(audited: &Audited, allocation: &Allocation) -> Option<Suspicion> {
-    let decided = allocation.state.stock_status()?;
-    let order = &audited.order;
-    if order.kind == OrderKind::Purchase {
-        return None;
-    }
-    let says = |status: StockStatus, sequence| format!("{} ({sequence})", status.as_str());
+/// Checks whether a sales order shows inventory's latest decision.
+fn check_stock_status(order: &sales::ledger::OrderRecord, allocation: &Allocation) -> Option<Discrepancy> {
+    let decided = StockStatus::from(allocation.state().decision()?);
     let detail = format!(
-        "the order shows {}, inventory decided {}",
-        says(order.stock_status, audited.stock_sequence),
-        says(decided, allocation.sequence)
+        "the order shows {} ({}), inventory decided {decided} ({})",
+        order.stock_status,
+        order.stock_sequence,
+        allocation.sequence()
     );
-    if audited.stock_sequence < allocation.sequence {
-        let last = allocation.moves.last().map_or(allocation.since, |step| step.at);
-        let since = last.max(allocation.since).max(order.updated_at);
-        Some(Suspicion::not_for_long(Kind::NotNoted, detail, since))
-    } else if audited.stock_sequence > allocation.sequence || order.stock_status != decided {
-        Some(Suspicion::at_no_time(Kind::StatusDiffers, detail))
+    if order.stock_sequence < allocation.sequence() {
+        let since = allocation.order().since;
+        let last_change = allocation.changes().last().map_or(since, |change| change.at);
+        let since = last_change.max(since).max(order.updated_at);
+        Some(Discrepancy::temporary(FindingKind::StatusNotUpdated, detail, since))
+    } else if order.stock_sequence > allocation.sequence() || order.stock_status != decided {
+        Some(Discrepancy::permanent(FindingKind::StatusDiffers, detail))
     } else {
         None
     }
@@ -166,110 +192,146 @@ fn noted(audited: &Audited, allocation: &Allocation) -> Option<Suspicion> {
 
 #[cfg(test)]
 mod tests {
-    use erp_domain::order::{Lines, NewLine, Order};
-    use erp_domain::ports::RandomIds;
-    use erp_domain::stock::Move;
-    use erp_domain::{Id, Ids as _, LineQuantity, Money};
+    use std::collections::BTreeSet;
+
+    use erp_domain::time::RandomIds;
+    use erp_domain::{Demand, Id, Ids as _, Quantity};
+    use inventory::domain::{ChangeStamp, OrderDemand};
+    use inventory::ledger::StockRecord;
+    use strum::VariantArray as _;
 
     use super::*;
+    use crate::reconcile::OrderKind;
 
     fn early() -> Timestamp {
         Timestamp::from_millis(0)
     }
 
-    fn level(quantity: i64, sequence: u64) -> Option<inventory::audit::Level> {
+    fn stock(quantity: i64, sequence: u64) -> Option<StockRecord> {
         let item_id = Id::new(uuid::Uuid::nil());
-        Some(inventory::audit::Level { item_id, quantity, sequence, updated_at: early() })
+        Some(StockRecord { item_id, quantity, allocated: 0, backordered: 0, sequence, updated_at: early() })
     }
 
-    #[test]
-    fn a_balance_is_right_wrong_or_behind() {
-        let of = |level, movements, sum| balance(&Balance { level, movements, sum });
-        let kind = |verdict| match verdict {
-            Verdict::Wrong(kind, _) => Some(kind),
-            Verdict::Right | Verdict::Behind => None,
-        };
-        assert_eq!(of(level(0, 0), 0, 0), Verdict::Right);
-        assert_eq!(of(level(7, 2), 2, 7), Verdict::Right);
-        assert_eq!(of(level(7, 3), 2, 9), Verdict::Behind);
-        assert_eq!(kind(of(level(7, 2), 2, 8)), Some(Kind::StockDiffers));
-        assert_eq!(kind(of(level(7, 2), 3, 7)), Some(Kind::MovementWithoutChange));
-        assert_eq!(kind(of(level(-1, 2), 2, -1)), Some(Kind::NegativeStock), "even if the sum is the same");
-        assert_eq!(kind(of(None, 0, 0)), Some(Kind::NoStock));
+    fn balance(stock: Option<StockRecord>, movements: u64, sum: i128) -> Balance {
+        Balance { item_exists: true, stock, movements, sum, last_movement_at: Some(early()) }
     }
 
-    fn audited(kind: OrderKind, status: Status) -> Audited {
-        let line = NewLine {
-            item_id: Id::new(RandomIds.next()),
-            quantity: LineQuantity::new(2).unwrap(),
-            unit_price: Money::ZERO,
-        };
-        let lines = Lines::price(&[line], &RandomIds).unwrap();
-        let (id, party) = (Id::new(RandomIds.next()), Id::new(RandomIds.next()));
-        let mut order = Order::draft(id, kind, party, lines, "USD".to_owned(), early());
-        order.status = status;
-        Audited { order, stock_sequence: 0 }
-    }
-
-    fn allocated(audited: &mut Audited, state: AllocationState) -> Allocation {
-        let step = |kind| Move { id: RandomIds.next(), kind, at: early() };
-        let moves = match state {
-            AllocationState::Backordered => vec![],
-            AllocationState::Allocated => vec![step(MovementKind::Allocated)],
-            AllocationState::Received => vec![step(MovementKind::Received)],
-            AllocationState::Released => vec![step(MovementKind::Allocated), step(MovementKind::Released)],
-        };
-        if let Some(status) = state.stock_status() {
-            (audited.order.stock_status, audited.stock_sequence) = (status, 1);
+    fn kind(check: BalanceCheck) -> Option<FindingKind> {
+        match check {
+            BalanceCheck::Discrepancy(discrepancy) => Some(discrepancy.kind),
+            BalanceCheck::Consistent | BalanceCheck::MovementsPending => None,
         }
-        let (order_id, demand) = (audited.order.id, audited.order.lines.demand());
-        Allocation { order_id, state, demand, sequence: 1, since: early(), moves }
     }
 
-    /// Every status of both kinds with every state: what goes together, what may for a while, what never may.
     #[test]
-    fn what_goes_together_is_known_for_every_status_and_state() {
-        use AllocationState as A;
-        let mut table = String::new();
-        for kind in [OrderKind::Sales, OrderKind::Purchase] {
-            for &status in kind.statuses() {
-                let mut row = format!("{} {status}:", kind.as_str());
-                for state in
-                    [None, Some(A::Backordered), Some(A::Allocated), Some(A::Released), Some(A::Received)]
-                {
-                    let mut audited = audited(kind, status);
-                    let allocation = state.map(|state| allocated(&mut audited, state));
-                    assert_eq!(allocation.as_ref().and_then(super::allocation), None);
-                    let found = order(&audited, allocation.as_ref());
-                    row.push_str(match found.as_slice() {
-                        [] => " right",
-                        [Suspicion { since: Some(_), .. }] => " soon",
-                        _ => " never",
-                    });
-                }
-                table.push_str(&row);
-                table.push('\n');
+    fn a_balance_is_consistent_pending_or_a_discrepancy() {
+        let of = |stock, movements, sum| check_balance(&balance(stock, movements, sum));
+        assert_eq!(of(stock(0, 0), 0, 0), BalanceCheck::Consistent);
+        assert_eq!(of(stock(7, 2), 2, 7), BalanceCheck::Consistent);
+        assert_eq!(of(stock(7, 3), 2, 9), BalanceCheck::MovementsPending);
+        assert_eq!(kind(of(stock(7, 2), 2, 8)), Some(FindingKind::StockDiffers));
+        assert_eq!(kind(of(stock(7, 2), 3, 7)), Some(FindingKind::MovementWithoutChange));
+        assert_eq!(
+            kind(of(stock(-1, 2), 2, -1)),
+            Some(FindingKind::NegativeStock),
+            "although the sum agrees"
+        );
+        assert_eq!(kind(of(None, 0, 0)), Some(FindingKind::StockMissing));
+    }
+
+    #[test]
+    fn the_movements_of_a_deleted_item_add_up_to_zero() {
+        let deleted = |sum| check_balance(&Balance { item_exists: false, ..balance(None, 2, sum) });
+        assert_eq!(deleted(0), BalanceCheck::Consistent);
+        let BalanceCheck::Discrepancy(discrepancy) = deleted(3) else { panic!() };
+        assert_eq!((discrepancy.kind, discrepancy.since), (FindingKind::StockDiffers, Some(early())));
+    }
+
+    fn demand() -> Demand {
+        [(Id::new(uuid::Uuid::nil()), Quantity::new(2).unwrap())].into_iter().collect()
+    }
+
+    fn allocation(id: erp_domain::OrderId, state: AllocationState) -> Allocation {
+        let order = OrderDemand { order_id: id, demand: demand(), since: early() };
+        let stamp = || ChangeStamp { id: RandomIds.next(), at: early() };
+        match state {
+            AllocationState::Backordered => Allocation::backordered(&order, BTreeSet::new()),
+            AllocationState::Allocated => Allocation::allocated(&order, stamp()),
+            AllocationState::Received => Allocation::received(&order, stamp(), BTreeSet::new()),
+            AllocationState::Released => {
+                Allocation::allocated(&order, stamp()).release(stamp(), BTreeSet::new()).unwrap()
             }
+        }
+    }
+
+    /// Returns an order that shows the decision of its allocation.
+    fn sales_order(status: SalesStatus, allocation: Option<&Allocation>) -> Order {
+        let decided =
+            allocation.and_then(|allocation| Some((allocation.state().decision()?, allocation.sequence())));
+        let (stock_status, stock_sequence) =
+            decided.map_or((StockStatus::None, 0), |(decision, sequence)| (decision.into(), sequence));
+        let id = Id::new(uuid::Uuid::nil());
+        let updated_at = early();
+        Order::Sales(sales::ledger::OrderRecord {
+            id,
+            status,
+            stock_status,
+            stock_sequence,
+            demand: demand(),
+            updated_at,
+        })
+    }
+
+    fn purchase_order(status: PurchaseStatus) -> Order {
+        let id = Id::new(uuid::Uuid::nil());
+        Order::Purchase(purchase::ledger::OrderRecord { id, status, demand: demand(), updated_at: early() })
+    }
+
+    /// Covers every status of both kinds with every state of an allocation.
+    #[test]
+    fn every_pair_of_states_is_consistent_pending_or_impossible() {
+        use AllocationState as A;
+        let states = [None, Some(A::Backordered), Some(A::Allocated), Some(A::Released), Some(A::Received)];
+        let mut table = String::new();
+        let mut row = |kind: OrderKind, status: &str, order: &dyn Fn(Option<&Allocation>) -> Order| {
+            table.push_str(&format!("{kind} {status}:"));
+            for state in states {
+                let allocation = state.map(|state| allocation(Id::new(uuid::Uuid::nil()), state));
+                assert_eq!(allocation.as_ref().and_then(check_allocation), None);
+                let found = check_order(&order(allocation.as_ref()), allocation.as_ref());
+                table.push_str(match found.as_slice() {
+                    [] => " consistent",
+                    [Discrepancy { since: Some(_), .. }] => " pending",
+                    _ => " impossible",
+                });
+            }
+            table.push('\n');
+        };
+        for &status in SalesStatus::VARIANTS {
+            row(OrderKind::Sales, status.into(), &|allocation| sales_order(status, allocation));
+        }
+        for &status in PurchaseStatus::VARIANTS {
+            row(OrderKind::Purchase, status.into(), &|_| purchase_order(status));
         }
         // Without an allocation, backordered, allocated, released, received.
         assert_eq!(
             table,
-            "sales draft: right never never never never\n\
-             sales confirmed: soon right right never never\n\
-             sales paid: soon right right never never\n\
-             sales cancelled: soon soon soon right never\n\
-             purchase draft: right never never never never\n\
-             purchase received: soon never never never right\n\
-             purchase paid: soon never never never right\n\
-             purchase cancelled: right never never never never\n"
+            "sales draft: consistent impossible impossible impossible impossible\n\
+             sales confirmed: pending consistent consistent impossible impossible\n\
+             sales paid: pending consistent consistent impossible impossible\n\
+             sales cancelled: pending pending pending consistent impossible\n\
+             purchase draft: consistent impossible impossible impossible impossible\n\
+             purchase received: pending impossible impossible impossible consistent\n\
+             purchase paid: pending impossible impossible impossible consistent\n\
+             purchase cancelled: consistent impossible impossible impossible impossible\n"
         );
     }
 
     #[test]
-    fn what_lags_behind_is_wrong_only_when_it_is_old() {
-        let suspicion = |since| Suspicion { kind: Kind::NotDecided, detail: String::new(), since };
+    fn a_temporary_discrepancy_is_a_mismatch_after_the_grace_period() {
+        let discrepancy = |since| Discrepancy { kind: FindingKind::NotDecided, detail: String::new(), since };
         let before = early().plus_seconds(60);
-        assert!(suspicion(None).is_wrong(before) && suspicion(Some(early())).is_wrong(before));
-        assert!(!suspicion(Some(before)).is_wrong(before));
+        assert!(discrepancy(None).is_mismatch(before) && discrepancy(Some(early())).is_mismatch(before));
+        assert!(!discrepancy(Some(before)).is_mismatch(before));
     }
 }

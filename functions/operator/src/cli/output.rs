@@ -1,24 +1,24 @@
-//! What a person, or a program, sees: the only place that writes to standard output.
-#![expect(clippy::print_stdout, reason = "this is the program's output, and all of it is here")]
+//! Standard output: lines for people, or one JSON document for programs.
+#![expect(clippy::print_stdout, reason = "the output of the program; nothing else writes to standard output")]
 
 use serde::Serialize;
 
-/// Standard output: words for a person, or one JSON document for a program.
+/// Standard output.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Screen {
-    /// For a program.
+pub(super) struct Output {
+    /// Whether to print JSON instead of lines.
     pub(super) json: bool,
 }
 
-impl Screen {
-    /// A line for a person.
+impl Output {
+    /// Prints a line, unless the output is JSON.
     pub(super) fn line(self, text: impl AsRef<str>) {
         if !self.json {
             println!("{}", text.as_ref());
         }
     }
 
-    /// The document for a program.
+    /// Prints the document, if the output is JSON.
     pub(super) fn document(self, value: &impl Serialize) -> Result<(), serde_json::Error> {
         if self.json {
             println!("{}", serde_json::to_string_pretty(value)?);

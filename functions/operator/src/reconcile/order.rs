@@ -1,0 +1,143 @@
+//! Sales and purchase orders behind one type.
+
+use erp_aws::{ScanCursor, StoreError};
+use erp_domain::{Demand, OrderId, Timestamp};
+use inventory::domain::AllocationState;
+
+use super::Ledger;
+
+/// The kind of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum OrderKind {
+    /// A sales order.
+    Sales,
+    /// A purchase order.
+    Purchase,
+}
+
+impl OrderKind {
+    /// Returns the kind of order that has an allocation in this state.
+    pub const fn of(state: AllocationState) -> Self {
+        match state {
+            AllocationState::Received => Self::Purchase,
+            AllocationState::Backordered | AllocationState::Allocated | AllocationState::Released => {
+                Self::Sales
+            }
+        }
+    }
+}
+
+/// An order of either kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// A sales order.
+    Sales(sales::ledger::OrderRecord),
+    /// A purchase order.
+    Purchase(purchase::ledger::OrderRecord),
+}
+
+/// A row of an order.
+pub(super) enum Entry {
+    Order(Order),
+    Unreadable { key: String, reason: String },
+}
+
+impl Order {
+    /// Returns the kind.
+    pub fn kind(&self) -> OrderKind {
+        match self {
+            Self::Sales(_) => OrderKind::Sales,
+            Self::Purchase(_) => OrderKind::Purchase,
+        }
+    }
+
+    /// Returns the id.
+    pub fn id(&self) -> OrderId {
+        match self {
+            Self::Sales(order) => order.id,
+            Self::Purchase(order) => order.id,
+        }
+    }
+
+    /// Returns the ordered quantity per item.
+    pub fn demand(&self) -> &Demand {
+        match self {
+            Self::Sales(order) => &order.demand,
+            Self::Purchase(order) => &order.demand,
+        }
+    }
+
+    /// Returns the time of the last change by a client.
+    pub fn updated_at(&self) -> Timestamp {
+        match self {
+            Self::Sales(order) => order.updated_at,
+            Self::Purchase(order) => order.updated_at,
+        }
+    }
+
+    /// Returns the name of the status.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Sales(order) => order.status.into(),
+            Self::Purchase(order) => order.status.into(),
+        }
+    }
+}
+
+impl Ledger {
+    /// Reads a page of the orders of a kind, eventually consistent.
+    pub(super) async fn order_entries(
+        &self,
+        kind: OrderKind,
+        after: Option<&ScanCursor>,
+    ) -> Result<(Vec<Entry>, Option<ScanCursor>), StoreError> {
+        Ok(match kind {
+            OrderKind::Sales => {
+                let (entries, next) = self.sales.page(after).await?;
+                let entry = |entry| match entry {
+                    sales::ledger::LedgerEntry::Order(order) => Entry::Order(Order::Sales(order)),
+                    sales::ledger::LedgerEntry::Unreadable { key, reason } => {
+                        Entry::Unreadable { key, reason }
+                    }
+                };
+                (entries.into_iter().map(entry).collect(), next)
+            }
+            OrderKind::Purchase => {
+                let (entries, next) = self.purchase.page(after).await?;
+                let entry = |entry| match entry {
+                    purchase::ledger::LedgerEntry::Order(order) => Entry::Order(Order::Purchase(order)),
+                    purchase::ledger::LedgerEntry::Unreadable { key, reason } => {
+                        Entry::Unreadable { key, reason }
+                    }
+                };
+                (entries.into_iter().map(entry).collect(), next)
+            }
+        })
+    }
+
+    /// Reads orders of a kind by id, strongly consistent. Missing orders are left out; `None` stands for a row that cannot
+    /// be decoded.
+    pub(crate) async fn find_orders(
+        &self,
+        kind: OrderKind,
+        ids: &[OrderId],
+    ) -> Result<Vec<(OrderId, Option<Order>)>, StoreError> {
+        Ok(match kind {
+            OrderKind::Sales => {
+                let orders = self.sales.find_all(ids).await?.into_iter();
+                orders.map(|(id, order)| (id, order.map(Order::Sales))).collect()
+            }
+            OrderKind::Purchase => {
+                let orders = self.purchase.find_all(ids).await?.into_iter();
+                orders.map(|(id, order)| (id, order.map(Order::Purchase))).collect()
+            }
+        })
+    }
+}
+
+/// Formats the quantities of an order: "3 of ITEM, 1 of ITEM".
+pub fn describe_demand(demand: &Demand) -> String {
+    let lines = demand.iter().map(|(item_id, quantity)| format!("{} of {item_id}", quantity.get()));
+    lines.collect::<Vec<_>>().join(", ")
+}
