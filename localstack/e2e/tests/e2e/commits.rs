@@ -1,5 +1,5 @@
-//! One `Idempotency-Key` while the database fails at the worst moment: the effect and the response to it are both there,
-//! or neither is.
+//! Failing transactions of requests with an `Idempotency-Key`: the effect and the stored response are both committed, or
+//! neither is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,35 +13,34 @@ use crate::assertions;
 use crate::fixture::{Fixture, contact, create, send, unique};
 use crate::target::Target;
 
-/// When a commit that keeps an response breaks off.
+/// When a transaction that stores a response fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
-    /// Nothing was written.
+    /// Before it is committed.
     Before,
-    /// All was written, and the function does not know.
+    /// After it is committed: the function does not get the response.
     After,
 }
 
-/// Breaks off every transaction that keeps an response.
-struct BreakOff {
+/// Fails every transaction that stores a response.
+struct FailCommits {
     when: When,
-    broken: AtomicUsize,
+    failed: AtomicUsize,
 }
 
-impl BreakOff {
+impl FailCommits {
     fn fault(&self, call: &Call<'_>, when: When) -> Option<Fault> {
         let actions =
             call.body["TransactItems"].as_array().filter(|_| call.operation == "TransactWriteItems")?;
-        let keeps = |action: &&Value| {
+        let stores_response = |action: &&Value| {
             let key = action["Put"]["Item"]["pk"]["S"].as_str();
             key.is_some_and(|key| key.starts_with("IDEMPOTENCY#"))
         };
-        // A refusal is kept by itself: it has no effect to go with.
-        if self.when != when || actions.len() < 2 || !actions.iter().any(|action| keeps(&action)) {
+        if self.when != when || !actions.iter().any(|action| stores_response(&action)) {
             return None;
         }
-        self.broken.fetch_add(1, Ordering::SeqCst);
-        // An error that the SDK does not try again by itself: as if the function had ended here.
+        self.failed.fetch_add(1, Ordering::SeqCst);
+        // The SDK does not retry this error, as if the function had ended here.
         Some(Fault::Error {
             status: StatusCode::BAD_REQUEST,
             code: "AccessDeniedException".to_owned(),
@@ -50,7 +49,7 @@ impl BreakOff {
     }
 }
 
-impl Intercept for BreakOff {
+impl Intercept for FailCommits {
     fn before(&self, call: &Call<'_>) -> Option<Fault> {
         self.fault(call, When::Before)
     }
@@ -60,7 +59,7 @@ impl Intercept for BreakOff {
     }
 }
 
-/// A request that changes something, and what it leads to if it is done once.
+/// A request with an effect, and the response that shows that it took effect once.
 struct Change {
     client: Client,
     method: &'static str,
@@ -68,8 +67,8 @@ struct Change {
     body: Option<Value>,
     key: String,
     status: u16,
-    /// In the response's body.
-    says: (&'static str, Value),
+    /// Pointer and value in the body of the response.
+    expected: (&'static str, Value),
 }
 
 impl Change {
@@ -78,7 +77,7 @@ impl Change {
         (method, path): (&'static str, impl Into<String>),
         body: impl Into<Option<Value>>,
         status: u16,
-        says: (&'static str, Value),
+        expected: (&'static str, Value),
     ) -> Self {
         Self {
             client: client.clone(),
@@ -87,28 +86,29 @@ impl Change {
             body: body.into(),
             key: unique(),
             status,
-            says,
+            expected,
         }
     }
 
     async fn send(&self) -> Response {
         let body = self.body.as_ref().map(Value::to_string);
         let headers = [("idempotency-key", self.key.as_str())];
-        let sent = self.client.send_with(self.method, &self.path, &headers, body).await;
-        sent.unwrap_or_else(|error| panic!("{error}"))
+        let result = self.client.send_with(self.method, &self.path, &headers, body).await;
+        result.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// It was done, once; says whether the response is a kept one.
+    /// Asserts that the request took effect once. Returns whether the response is a stored one.
     #[track_caller]
-    fn once(&self, response: &Response) -> bool {
+    fn assert_once(&self, response: &Response) -> bool {
         assertions::success(response, self.status);
-        let (pointer, wanted) = &self.says;
-        assert_eq!(response.json().pointer(pointer), Some(wanted), "{}: {}", response.request, response.text);
+        let (pointer, expected) = &self.expected;
+        assert_eq!(response.json().pointer(pointer), Some(expected), "{}: {}", response.request, response.text);
         response.header("idempotent-replayed").is_some()
     }
 }
 
-/// One of each kind of change that keeps an response: doing it twice is another version, another quantity, or a refusal.
+/// Returns a request of every route that stores a response. A second effect would show as another version, another
+/// quantity, or a rejection.
 async fn changes(target: &Target, fixture: &Fixture) -> Vec<Change> {
     let client = target.client();
     let (finance, inventory) = (&fixture.finance, &fixture.inventory);
@@ -118,15 +118,15 @@ async fn changes(target: &Target, fixture: &Fixture) -> Vec<Change> {
     let purchase = json!({"vendor_id": fixture.vendor, "items": lines});
     let customer = create(inventory, "/api/customers", &contact("Acme")).await.text_at("/id");
     let draft = async || fixture.create_sales_order(&[(&item, 1)]).await;
-    let bought = async || fixture.create_purchase_order(&[(&item, 1)]).await;
+    let purchase_order = async || fixture.create_purchase_order(&[(&item, 1)]).await;
     let paid = draft().await;
     fixture.transition(&paid, "confirm").await;
 
     let email = format!("{}@example.com", unique());
     let user = |email: &str| json!({"email": email, "password": "correct horse battery", "role": "inventory_manager"});
     create(&client, "/api/auth/register", &user(&email)).await;
-    let asked = send(&client, "POST", "/api/auth/forgot-password", Some(&json!({"email": email}))).await;
-    let token = asked.text_at("/reset_token");
+    let forgot = send(&client, "POST", "/api/auth/forgot-password", Some(&json!({"email": email}))).await;
+    let token = forgot.text_at("/reset_token");
     let reset = json!({"reset_token": token, "new_password": "battery horse correct"});
 
     let (version, order) = ("/data/version", "/data/order/version");
@@ -170,16 +170,16 @@ async fn changes(target: &Target, fixture: &Fixture) -> Vec<Change> {
         Change::new(inventory, ("POST", format!("{}/cancel", draft().await)), None, 200, (order, json!(2))),
         Change::new(finance, ("POST", format!("{paid}/pay")), None, 200, (order, json!(3))),
         Change::new(inventory, ("POST", "/api/purchase/orders"), purchase.clone(), 201, (order, first())),
-        Change::new(inventory, ("PUT", bought().await), purchase, 200, (order, json!(2))),
-        Change::new(inventory, ("POST", format!("{}/receive", bought().await)), None, 200, (order, json!(2))),
-        Change::new(inventory, ("POST", format!("{}/cancel", bought().await)), None, 200, (order, json!(2))),
+        Change::new(inventory, ("PUT", purchase_order().await), purchase, 200, (order, json!(2))),
+        Change::new(inventory, ("POST", format!("{}/receive", purchase_order().await)), None, 200, (order, json!(2))),
+        Change::new(inventory, ("POST", format!("{}/cancel", purchase_order().await)), None, 200, (order, json!(2))),
     ]
 }
 
 #[tokio::test]
-async fn an_effect_and_its_answer_are_both_there_or_neither_is() {
+async fn an_effect_and_its_stored_response_are_committed_together() {
     let target = Target::own().await;
-    let Some(platform) = target.platform_or_skip("commits that break off") else { return };
+    let Some(platform) = target.platform_or_skip("failing transactions") else { return };
     for when in [When::Before, When::After] {
         let fixture = Fixture::new(&target).await;
         let changes = changes(&target, &fixture).await;
@@ -187,24 +187,24 @@ async fn an_effect_and_its_answer_are_both_there_or_neither_is() {
             format!("/api/sales/orders?customer_id={}", fixture.customer),
             format!("/api/purchase/orders?vendor_id={}", fixture.vendor),
         ];
-        let there = (fixture.pages(&sales).await.len(), fixture.pages(&purchases).await.len());
+        let before = (fixture.pages(&sales).await.len(), fixture.pages(&purchases).await.len());
 
-        let broken = Arc::new(BreakOff { when, broken: AtomicUsize::new(0) });
-        platform.dynamodb().set_intercept(Some(broken.clone()));
+        let failing = Arc::new(FailCommits { when, failed: AtomicUsize::new(0) });
+        platform.dynamodb().set_intercept(Some(failing.clone()));
         for change in &changes {
-            // Whatever happened, the client is told that it may ask again, and not that it failed.
+            // The outcome is unknown, so the response is 503: the client may retry.
             assertions::problem(&change.send().await, 503, "service_unavailable");
         }
         platform.dynamodb().set_intercept(None);
-        assert_eq!(broken.broken.load(Ordering::SeqCst), changes.len(), "each response goes with its effect");
+        assert_eq!(failing.failed.load(Ordering::SeqCst), changes.len(), "every response is stored in a transaction");
 
         for change in &changes {
             let again = change.send().await;
-            assert_eq!(change.once(&again), when == When::After, "{}: {}", again.request, again.text);
+            assert_eq!(change.assert_once(&again), when == When::After, "{}: {}", again.request, again.text);
             let last = change.send().await;
-            assert!(change.once(&last) && last.text == again.text, "{}: {}", last.request, last.text);
+            assert!(change.assert_once(&last) && last.text == again.text, "{}: {}", last.request, last.text);
         }
-        let now = (fixture.pages(&sales).await.len(), fixture.pages(&purchases).await.len());
-        assert_eq!(now, (there.0 + 1, there.1 + 1), "one order of each was created");
+        let after = (fixture.pages(&sales).await.len(), fixture.pages(&purchases).await.len());
+        assert_eq!(after, (before.0 + 1, before.1 + 1), "one order of each was created");
     }
 }

@@ -1,4 +1,4 @@
-//! 409, 412 and 503: what cannot be done as things stand.
+//! 409, 412 and 503: rejections that depend on the current state.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,30 +11,30 @@ use crate::fixture::{DEADLINE, Fixture, contact, create, send, send_bare, unique
 use crate::target::Target;
 
 #[tokio::test]
-async fn one_address_is_one_contact_whatever_its_letter_case() {
+async fn an_email_address_identifies_one_contact_in_any_letter_case() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     for path in ["/api/customers", "/api/vendors"] {
         let email = format!("{}@example.com", unique());
-        let with = |email: &str| json!({"name": "Acme", "email": email});
-        let created = create(&fixture.inventory, path, &with(&format!("  {}  ", email.to_uppercase()))).await;
+        let body = |email: &str| json!({"name": "Acme", "email": email});
+        let created = create(&fixture.inventory, path, &body(&format!("  {}  ", email.to_uppercase()))).await;
         assert_eq!(created.text_at("/email"), email);
-        let taken = send(&fixture.inventory, "POST", path, Some(&with(&email))).await;
-        let body = assertions::problem(&taken, 409, "duplicate_email");
-        assert_eq!(body["errors"][0]["pointer"], "/email");
+        let taken = send(&fixture.inventory, "POST", path, Some(&body(&email))).await;
+        let problem = assertions::problem(&taken, 409, "duplicate_email");
+        assert_eq!(problem["errors"][0]["pointer"], "/email");
 
-        // Another contact cannot take it over; once its contact is deleted it is free.
+        // Another contact cannot use the address until its contact is deleted.
         let other = create(&fixture.inventory, path, &contact("Other")).await.text_at("/id");
         let other = format!("{path}/{other}");
         assertions::problem(
-            &send(&fixture.inventory, "PUT", &other, Some(&with(&email))).await,
+            &send(&fixture.inventory, "PUT", &other, Some(&body(&email))).await,
             409,
             "duplicate_email",
         );
         let own = format!("{path}/{}", created.text_at("/id"));
         assertions::success(&send(&fixture.finance, "DELETE", &own, None).await, 200);
         assertions::problem(&send(&fixture.finance, "DELETE", &own, None).await, 404, "not_found");
-        assertions::success(&send(&fixture.inventory, "PUT", &other, Some(&with(&email))).await, 200);
+        assertions::success(&send(&fixture.inventory, "PUT", &other, Some(&body(&email))).await, 200);
     }
     let email = format!("{}@example.com", unique());
     let user = |email: &str| json!({"email": email, "password": "correct horse battery", "role": "inventory_manager"});
@@ -45,36 +45,36 @@ async fn one_address_is_one_contact_whatever_its_letter_case() {
 }
 
 #[tokio::test]
-async fn one_sku_is_one_item_whatever_its_case_and_spaces() {
+async fn a_sku_identifies_one_item_in_any_letter_case() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let sku = unique();
-    let with = |sku: &str| json!({"name": "Laptop", "sku": sku, "unit_price": 1});
-    let created = create(&fixture.inventory, "/api/items", &with(&format!("  {sku} "))).await;
+    let body = |sku: &str| json!({"name": "Laptop", "sku": sku, "unit_price": 1});
+    let created = create(&fixture.inventory, "/api/items", &body(&format!("  {sku} "))).await;
     assert_eq!(created.text_at("/sku"), sku.to_uppercase());
     for same in [sku.clone(), sku.to_uppercase(), format!(" {sku}\t")] {
-        let taken = send(&fixture.inventory, "POST", "/api/items", Some(&with(&same))).await;
+        let taken = send(&fixture.inventory, "POST", "/api/items", Some(&body(&same))).await;
         assert_eq!(assertions::problem(&taken, 409, "duplicate_sku")["errors"][0]["pointer"], "/sku");
     }
 }
 
 #[tokio::test]
-async fn a_transition_that_is_not_possible_names_the_status_found() {
+async fn an_illegal_transition_names_the_current_status() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 10).await;
-    let refused = async |order: &str, transitions: &[&str], found: &str| {
+    let assert_rejected = async |order: &str, transitions: &[&str], found: &str| {
         for transition in transitions {
             let response = send(&fixture.finance, "POST", &format!("{order}/{transition}"), None).await;
-            let body = assertions::problem(&response, 409, "illegal_transition");
-            assert!(body["detail"].as_str().is_some_and(|detail| detail.contains(found)), "{body}");
-            assert_eq!(body["status_found"], found, "{body}");
+            let problem = assertions::problem(&response, 409, "illegal_transition");
+            assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(found)), "{problem}");
+            assert_eq!(problem["status_found"], found, "{problem}");
         }
         let sale = order.contains("sales").then(|| fixture.sales_order_request(&[(&item, 1)]));
-        let wanted = sale.unwrap_or_else(
+        let body = sale.unwrap_or_else(
             || json!({"vendor_id": fixture.vendor, "items": [{"item_id": item, "quantity": 1}]}),
         );
-        let changed = send(&fixture.finance, "PUT", order, Some(&wanted)).await;
+        let changed = send(&fixture.finance, "PUT", order, Some(&body)).await;
         if found == "draft" {
             assertions::success(&changed, 200);
         } else {
@@ -82,25 +82,25 @@ async fn a_transition_that_is_not_possible_names_the_status_found() {
         }
     };
     let sale = fixture.create_sales_order(&[(&item, 1)]).await;
-    refused(&sale, &["pay"], "draft").await;
+    assert_rejected(&sale, &["pay"], "draft").await;
     fixture.transition(&sale, "confirm").await;
-    refused(&sale, &["confirm"], "confirmed").await;
+    assert_rejected(&sale, &["confirm"], "confirmed").await;
     fixture.transition(&sale, "pay").await;
-    refused(&sale, &["confirm", "pay", "cancel"], "paid").await;
+    assert_rejected(&sale, &["confirm", "pay", "cancel"], "paid").await;
     let cancelled = fixture.create_sales_order(&[(&item, 1)]).await;
     fixture.transition(&cancelled, "cancel").await;
-    refused(&cancelled, &["confirm", "pay", "cancel"], "cancelled").await;
+    assert_rejected(&cancelled, &["confirm", "pay", "cancel"], "cancelled").await;
 
     let purchase = fixture.create_purchase_order(&[(&item, 1)]).await;
-    refused(&purchase, &["pay"], "draft").await;
+    assert_rejected(&purchase, &["pay"], "draft").await;
     fixture.transition(&purchase, "receive").await;
-    refused(&purchase, &["receive", "cancel"], "received").await;
+    assert_rejected(&purchase, &["receive", "cancel"], "received").await;
     fixture.transition(&purchase, "pay").await;
-    refused(&purchase, &["receive", "pay", "cancel"], "paid").await;
+    assert_rejected(&purchase, &["receive", "pay", "cancel"], "paid").await;
 }
 
 #[tokio::test]
-async fn what_is_short_is_told_per_item() {
+async fn a_shortage_is_reported_per_item() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let (few, many) = (fixture.create_item("1.00", 2).await, fixture.create_item("1.00", 9).await);
@@ -119,7 +119,7 @@ async fn what_is_short_is_told_per_item() {
 }
 
 #[tokio::test]
-async fn a_change_names_the_version_it_changes() {
+async fn a_change_with_another_version_in_if_match_is_rejected() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let customer = format!("/api/customers/{}", fixture.customer);
@@ -142,7 +142,7 @@ async fn a_change_names_the_version_it_changes() {
     assertions::success(&put("*").await, 200);
     assert_eq!(tag(&customer).await, "\"4\"");
 
-    // Deletes and transitions too.
+    // Also for deletions and transitions.
     let if_match = |tag| [("if-match", tag)];
     assertions::problem(
         &send_bare(&fixture.finance, "DELETE", &customer, &if_match("\"1\"")).await,
@@ -162,7 +162,7 @@ async fn a_change_names_the_version_it_changes() {
     let version = confirmed.data()["order"]["version"].clone();
     assert_eq!(confirmed.header("etag"), Some(format!("\"{version}\"").as_str()));
 
-    // What inventory says later is no change of the order by a client: its version stays what the client knows.
+    // A later decision of inventory does not change the version, so the ETag of the client stays valid.
     fixture.wait_for_stock_status(&order, "backordered").await;
     let cancelled = send_bare(
         &fixture.inventory,
@@ -181,10 +181,10 @@ async fn a_change_names_the_version_it_changes() {
     }
 }
 
-/// Every call to a table fails.
-struct Down;
+/// Fails every call to the table of contacts.
+struct ContactTableDown;
 
-impl Intercept for Down {
+impl Intercept for ContactTableDown {
     fn before(&self, call: &Call<'_>) -> Option<Fault> {
         let hang_up = || Fault::HangUp { after: Duration::from_millis(1) };
         (call.body["TableName"] == "erp-contact").then(hang_up)
@@ -196,43 +196,43 @@ impl Intercept for Down {
 }
 
 #[tokio::test]
-async fn a_dependency_that_is_down_is_told_as_such_and_comes_back() {
+async fn an_outage_of_a_dependency_is_503_until_it_recovers() {
     let target = Target::own().await;
-    let Some(platform) = target.platform_or_skip("a table that does not response") else { return };
+    let Some(platform) = target.platform_or_skip("an outage of a table") else { return };
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 0).await;
     let customer = format!("/api/customers/{}", fixture.customer);
     let order = fixture.sales_order_request(&[(&item, 1)]);
-    platform.dynamodb().set_intercept(Some(Arc::new(Down)));
+    platform.dynamodb().set_intercept(Some(Arc::new(ContactTableDown)));
     assertions::problem(&send(&fixture.inventory, "GET", &customer, None).await, 503, "service_unavailable");
     for _ in 0..8 {
-        // The service that asks contacts is up, what it asks is not; after a while it does not even ask.
+        // Sales is up, contact is not. After a while the circuit breaker of sales opens.
         let response = send(&fixture.inventory, "POST", "/api/sales/orders", Some(&order)).await;
         assertions::problem(&response, 503, "service_unavailable");
     }
-    let began = Instant::now();
+    let start = Instant::now();
     assertions::problem(
         &send(&fixture.inventory, "POST", "/api/sales/orders", Some(&order)).await,
         503,
         "service_unavailable",
     );
     assert!(
-        began.elapsed() < Duration::from_secs(1),
-        "the circuit breaker responses at once: {:?}",
-        began.elapsed()
+        start.elapsed() < Duration::from_secs(1),
+        "an open circuit breaker rejects at once: {:?}",
+        start.elapsed()
     );
     assertions::success(&send(&fixture.inventory, "GET", "/api/items", None).await, 200);
 
     platform.dynamodb().set_intercept(None);
     assertions::success(&send(&fixture.inventory, "GET", &customer, None).await, 200);
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let response = send(&fixture.inventory, "POST", "/api/sales/orders", Some(&order)).await;
         if response.status == 201 {
             break;
         }
         assertions::problem(&response, 503, "service_unavailable");
-        assert!(began.elapsed() < DEADLINE, "{}", response.text);
+        assert!(start.elapsed() < DEADLINE, "{}", response.text);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let orders =

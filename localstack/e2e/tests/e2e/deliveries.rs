@@ -1,4 +1,4 @@
-//! Events that come twice, late, out of order, or as nonsense.
+//! Deliveries: duplicate, late, out of order, and unreadable messages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::fixture::{DEADLINE, Fixture, random};
 use crate::ledger::{assert_balanced, assert_idle};
 use crate::target::{Target, credentials};
 
-/// Somebody with access to the queues.
-struct Meddler {
+/// A client of the queues.
+struct Queues {
     sqs: Client,
     endpoint: String,
 }
 
-impl Meddler {
-    fn at(platform: &Platform) -> Self {
+impl Queues {
+    fn of(platform: &Platform) -> Self {
         let endpoint = platform.aws_endpoint().to_owned();
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -42,19 +42,19 @@ impl Meddler {
     }
 }
 
-/// Inventory cannot write.
-pub(crate) struct Stuck;
+/// Fails the transactions of inventory.
+pub(crate) struct InventoryWritesFail;
 
-impl Intercept for Stuck {
+impl Intercept for InventoryWritesFail {
     fn before(&self, call: &Call<'_>) -> Option<Fault> {
         let table = &call.body["TransactItems"][0];
         let inventory = call.operation == "TransactWriteItems" && table.to_string().contains("erp-inventory");
-        let refused = || Fault::Error {
+        let failure = || Fault::Error {
             status: StatusCode::BAD_REQUEST,
             code: "AccessDeniedException".to_owned(),
             message: "not now".to_owned(),
         };
-        inventory.then(refused)
+        inventory.then(failure)
     }
 
     fn after(&self, _: &Call<'_>) -> Option<Fault> {
@@ -62,22 +62,22 @@ impl Intercept for Stuck {
     }
 }
 
-/// The queue that an event goes to.
+/// Returns the queue of an event.
 fn queue(event: &Value) -> &'static str {
     let kind = event["type"].as_str().unwrap_or_default();
     if kind.starts_with("inventory.order.") { "erp-order-status-queue" } else { "erp-stock-queue" }
 }
 
 #[tokio::test]
-async fn events_that_come_again_in_any_order_change_nothing() {
+async fn duplicate_events_in_any_order_change_nothing() {
     let target = Target::own().await;
-    let Some(platform) = target.platform_or_skip("events that come again") else { return };
+    let Some(platform) = target.platform_or_skip("duplicate events") else { return };
     let fixture = Fixture::new(&target).await;
-    let mut random = random("events_that_come_again_in_any_order_change_nothing");
+    let mut random = random("duplicate_events_in_any_order_change_nothing");
     let item = fixture.create_item("1.00", 10).await;
 
-    // One order has been through everything, one holds stock, one was cancelled before it was confirmed.
-    let (long, holds, draft) = (
+    // One order has every status behind it, one is allocated, one was cancelled as a draft.
+    let (long, allocated, draft) = (
         fixture.create_sales_order(&[(&item, 12)]).await,
         fixture.create_sales_order(&[(&item, 4)]).await,
         fixture.create_sales_order(&[(&item, 1)]).await,
@@ -89,33 +89,33 @@ async fn events_that_come_again_in_any_order_change_nothing() {
     fixture.wait_for_stock_status(&long, "allocated").await;
     fixture.transition(&long, "cancel").await;
     fixture.wait_for_stock_status(&long, "released").await;
-    fixture.transition(&holds, "confirm").await;
-    fixture.wait_for_stock_status(&holds, "allocated").await;
+    fixture.transition(&allocated, "confirm").await;
+    fixture.wait_for_stock_status(&allocated, "allocated").await;
     fixture.transition(&draft, "cancel").await;
 
-    let orders = [long, holds, draft, purchase];
+    let orders = [long, allocated, draft, purchase];
     let sales = &orders[..3];
-    let brought = BTreeMap::from([(item.clone(), 15)]);
-    assert_balanced(&target, &fixture, &brought, sales).await;
+    let received = BTreeMap::from([(item.clone(), 15)]);
+    assert_balanced(&target, &fixture, &received, sales).await;
     let mut before = Vec::new();
     for order in &orders {
         before.push((fixture.read(order).await, fixture.history(order).await));
     }
     let movements = fixture.pages(&format!("/api/items/{item}/movements")).await;
 
-    let meddler = Meddler::at(platform);
+    let queues = Queues::of(platform);
     let published: Vec<_> = before.iter().flat_map(|(_, history)| history.clone()).collect();
     assert!(published.len() >= 8, "{published:?}");
     let mut again = [published.clone(), published.clone(), published].concat();
     random.shuffle(&mut again);
     for event in &again {
-        meddler.send(queue(event), event.to_string()).await;
+        queues.send(queue(event), event.to_string()).await;
         if queue(event) == "erp-order-status-queue" {
-            // Inventory hears its own decisions too.
-            meddler.send("erp-stock-queue", event.to_string()).await;
+            // Inventory subscribes to its own decisions, too.
+            queues.send("erp-stock-queue", event.to_string()).await;
         }
     }
-    assert_balanced(&target, &fixture, &brought, sales).await;
+    assert_balanced(&target, &fixture, &received, sales).await;
     for (order, before) in orders.iter().zip(before) {
         assert_eq!((fixture.read(order).await, fixture.history(order).await), before, "{order}");
     }
@@ -123,20 +123,20 @@ async fn events_that_come_again_in_any_order_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_poison_message_fails_alone() {
+async fn a_poison_message_does_not_affect_others() {
     let target = Target::own().await;
-    let Some(platform) = target.platform_or_skip("messages that are nonsense") else { return };
+    let Some(platform) = target.platform_or_skip("poison messages") else { return };
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 20).await;
     let mut orders = Vec::new();
     for _ in 0..10 {
         orders.push(fixture.create_sales_order(&[(&item, 2)]).await);
     }
-    let meddler = Meddler::at(platform);
-    let poison = ["nonsense", "{}", "[]", "null", r#"{"type":"sales.order.confirmed"}"#];
+    let queues = Queues::of(platform);
+    let poison = ["not JSON", "{}", "[]", "null", r#"{"type":"sales.order.confirmed"}"#];
     for (order, index) in orders.iter().zip(0..) {
         for queue in ["erp-stock-queue", "erp-order-status-queue"] {
-            meddler.send(queue, poison[index % poison.len()]).await;
+            queues.send(queue, poison[index % poison.len()]).await;
         }
         fixture.transition(order, "confirm").await;
     }
@@ -147,22 +147,22 @@ async fn a_poison_message_fails_alone() {
         panic!("{busy}");
     }
     assert_eq!(fixture.stock(&item).await, 0);
-    // Each landed where somebody looks at it, and nothing else did.
+    // Only the poison messages are in the dead-letter queues.
     for depth in platform.broker().depths().unwrap() {
         let expected = if depth.name.ends_with("-dlq") { 10 } else { 0 };
         assert_eq!((depth.visible, depth.in_flight, depth.delayed), (expected, 0, 0), "{}", depth.name);
     }
-    let url = |name: &str| format!("{}/{ACCOUNT}/{name}", meddler.endpoint);
+    let url = |name: &str| format!("{}/{ACCOUNT}/{name}", queues.endpoint);
     for name in ["erp-stock-queue-dlq", "erp-order-status-queue-dlq"] {
-        meddler.sqs.purge_queue().queue_url(url(name)).send().await.unwrap();
+        queues.sqs.purge_queue().queue_url(url(name)).send().await.unwrap();
     }
     assert_idle(platform).await;
 }
 
 #[tokio::test]
-async fn what_was_given_up_is_kept_and_comes_back_by_a_redrive() {
+async fn dead_letters_are_processed_after_a_redrive() {
     let target = Target::own().await;
-    let Some(platform) = target.platform_or_skip("messages that are given up") else { return };
+    let Some(platform) = target.platform_or_skip("dead letters") else { return };
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 5).await;
     let mut orders = Vec::new();
@@ -170,24 +170,24 @@ async fn what_was_given_up_is_kept_and_comes_back_by_a_redrive() {
         orders.push(fixture.create_sales_order(&[(&item, 1)]).await);
     }
     assert_idle(platform).await;
-    platform.dynamodb().set_intercept(Some(Arc::new(Stuck)));
+    platform.dynamodb().set_intercept(Some(Arc::new(InventoryWritesFail)));
     for order in &orders {
         fixture.transition(order, "confirm").await;
     }
     if let Err(busy) = platform.quiet(DEADLINE).await {
         panic!("{busy}");
     }
-    let given_up = |depth: &QueueDepth| if depth.name == "erp-stock-queue-dlq" { 5 } else { 0 };
+    let expected = |depth: &QueueDepth| if depth.name == "erp-stock-queue-dlq" { 5 } else { 0 };
     for depth in platform.broker().depths().unwrap() {
-        assert_eq!(depth.visible, given_up(&depth), "{}", depth.name);
+        assert_eq!(depth.visible, expected(&depth), "{}", depth.name);
     }
-    let so = |response: &Response| response.json()["status"] == "degraded";
-    let noticed = target.client().wait_for("somebody to be told", "/health", DEADLINE, so).await;
-    noticed.unwrap_or_else(|error| panic!("{error}"));
+    let degraded = |response: &Response| response.json()["status"] == "degraded";
+    let result = target.client().wait_for("a degraded status", "/health", DEADLINE, degraded).await;
+    result.unwrap_or_else(|error| panic!("{error}"));
 
     platform.dynamodb().set_intercept(None);
     let source = arn::queue("erp-stock-queue-dlq");
-    Meddler::at(platform).sqs.start_message_move_task().source_arn(source).send().await.unwrap();
+    Queues::of(platform).sqs.start_message_move_task().source_arn(source).send().await.unwrap();
     for order in &orders {
         fixture.wait_for_stock_status(order, "allocated").await;
     }

@@ -1,4 +1,4 @@
-//! What an response says besides its body.
+//! Headers of responses, and the pages of the portal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::fixture::{Fixture, concurrently, contact, create, send, send_bare};
 use crate::target::Target;
 
 #[tokio::test]
-async fn every_answer_names_its_request_and_no_two_share_a_name() {
+async fn every_response_has_a_unique_request_id() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let mut seen = BTreeSet::new();
@@ -26,7 +26,7 @@ async fn every_answer_names_its_request_and_no_two_share_a_name() {
             client,
             method,
             path,
-            &[("origin", "https://fixture.example"), ("x-request-id", "mine")],
+            &[("origin", "https://shop.example"), ("x-request-id", "mine")],
         )
         .await;
         assertions::common(&response);
@@ -36,7 +36,7 @@ async fn every_answer_names_its_request_and_no_two_share_a_name() {
 }
 
 #[tokio::test]
-async fn a_browser_may_call_every_route() {
+async fn preflight_requests_allow_every_route() {
     let target = Target::shared();
     let mut verbs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for rule in RULES {
@@ -45,7 +45,7 @@ async fn a_browser_may_call_every_route() {
     concurrently(verbs, async |(path, verbs)| {
         let path = path.replace("{id}", &Uuid::now_v7().to_string()).replace("{proxy+}", "index.html");
         let headers = [
-            ("origin", "https://fixture.example"),
+            ("origin", "https://shop.example"),
             ("access-control-request-method", "POST"),
             ("access-control-request-headers", "authorization,content-type,idempotency-key,if-match"),
         ];
@@ -72,7 +72,7 @@ async fn a_browser_may_call_every_route() {
 }
 
 #[tokio::test]
-async fn what_was_created_says_where_it_is() {
+async fn a_created_resource_has_a_location() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 0).await;
@@ -94,7 +94,7 @@ async fn what_was_created_says_where_it_is() {
         assert_eq!(found.header("etag"), Some("\"1\""), "{location}");
         assert_eq!(found.header("cache-control"), Some("no-store"), "{location}");
 
-        // A slash at the end means the same, and responses the same.
+        // A trailing slash is ignored.
         let slashed = send(&fixture.inventory, "GET", &format!("{location}/"), None).await;
         assert_eq!(slashed.text, found.text, "{location}/");
         assertions::success(&send(&fixture.inventory, "GET", &format!("{path}/?limit=1"), None).await, 200);
@@ -102,7 +102,7 @@ async fn what_was_created_says_where_it_is() {
 }
 
 #[tokio::test]
-async fn the_pages_for_people_and_programs_are_there() {
+async fn health_and_documentation_are_served() {
     let target = Target::shared();
     let client = target.client();
     let health = send(&client, "GET", "/health", None).await;
@@ -128,25 +128,25 @@ async fn the_pages_for_people_and_programs_are_there() {
 }
 
 #[tokio::test]
-async fn the_document_that_is_served_describes_every_route() {
+async fn the_openapi_document_describes_every_route() {
     let target = Target::shared();
     let document = send(&target.client(), "GET", "/openapi.json", None).await;
     assertions::common(&document);
     let document = document.json();
     let described = |method: &str, path: &str| document["paths"][path].get(method.to_lowercase()).is_some();
-    let programs = RULES.iter().filter(|rule| !rule.path.starts_with("/swagger"));
-    let missing: Vec<_> = programs.filter(|rule| !described(rule.method, rule.path)).collect();
+    let documented = RULES.iter().filter(|rule| !rule.path.starts_with("/swagger"));
+    let missing: Vec<_> = documented.filter(|rule| !described(rule.method, rule.path)).collect();
     assert!(missing.is_empty(), "not in the document: {missing:?}");
 }
 
 #[tokio::test]
-async fn head_is_get_without_a_body_or_is_not_promised() {
+async fn head_is_supported_on_public_routes_only() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let health = send(&target.client(), "HEAD", "/health", None).await;
     assertions::common(&health);
     assert_eq!((health.status, health.text.as_str()), (200, ""));
-    // The gateway has no authorizer in front of a verb that no rule names, so nobody is ever known who asks so.
+    // A method without a rule has no authorizer, so no caller is authenticated.
     for client in [&target.client(), &fixture.inventory] {
         for path in ["/api/items", "/api/sales/orders"] {
             let response = send(client, "HEAD", path, None).await;

@@ -1,4 +1,4 @@
-//! Lists: pages, filters, and queries that make no sense.
+//! Lists: pages, filters, and invalid queries.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ const LISTS: [&str; 5] =
     ["/api/customers", "/api/vendors", "/api/items", "/api/sales/orders", "/api/purchase/orders"];
 
 #[tokio::test]
-async fn a_query_that_makes_no_sense_names_its_parameters() {
+async fn an_invalid_query_names_its_parameters() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     for list in LISTS {
@@ -47,7 +47,7 @@ async fn a_query_that_makes_no_sense_names_its_parameters() {
 }
 
 #[tokio::test]
-async fn a_list_is_read_in_three_ways_newest_first() {
+async fn a_list_has_three_kinds_of_pages_newest_first() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 0).await;
@@ -80,7 +80,7 @@ async fn a_list_is_read_in_three_ways_newest_first() {
     assert_eq!(get("&offset=100").await.0, Vec::<String>::new());
     assert_eq!(get("&limit=100").await.0, newest_first);
 
-    // What is created while somebody reads does not move what they read.
+    // An order that is created in between does not shift the next page of a cursor.
     let (ids, about) = get("&limit=4").await;
     fixture.create_sales_order(&[(&item, 1)]).await;
     let (next, _) = get(&format!("&limit=4&cursor={}", about["next_cursor"].as_str().unwrap())).await;
@@ -94,7 +94,7 @@ async fn a_list_is_read_in_three_ways_newest_first() {
 }
 
 #[tokio::test]
-async fn every_list_shows_what_was_just_created_once() {
+async fn every_list_contains_a_new_resource_once() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 0).await;
@@ -110,6 +110,6 @@ async fn every_list_shows_what_was_just_created_once() {
         let rows = fixture.pages(list).await;
         let ids: Vec<_> = rows.iter().filter_map(|row| row["id"].as_str()).collect();
         assert_eq!(ids.iter().filter(|found| **found == id).count(), 1, "{list}");
-        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{list} shows something twice");
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{list} contains a row twice");
     }
 }

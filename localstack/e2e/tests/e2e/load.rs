@@ -1,4 +1,4 @@
-//! Stock under load: no sale of what is not there, nothing lost, nothing counted twice.
+//! Stock under load: nothing is oversold, lost or counted twice.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -18,26 +18,26 @@ const RECEIPTS: usize = 8;
 const ADJUSTMENTS: usize = 6;
 
 #[tokio::test]
-async fn sales_receipts_and_cancellations_at_once_add_up() {
+async fn concurrent_sales_receipts_and_cancellations_add_up() {
     let target = Target::own().await;
     let fixture = Fixture::new(&target).await;
-    let mut random = random("sales_receipts_and_cancellations_at_once_add_up");
-    let mut brought = BTreeMap::new();
+    let mut random = random("concurrent_sales_receipts_and_cancellations_add_up");
+    let mut received = BTreeMap::new();
     for _ in 0..5 {
         let stock = random.i64(0..30);
-        brought.insert(fixture.create_item("1.00", stock).await, stock);
+        received.insert(fixture.create_item("1.00", stock).await, stock);
     }
-    let items: Vec<String> = brought.keys().cloned().collect();
+    let items: Vec<String> = received.keys().cloned().collect();
 
-    let mut lines = |most: i64| -> Vec<(String, i64)> {
+    let mut lines = |max: i64| -> Vec<(String, i64)> {
         let count = random.usize(1..4);
-        (0..count).map(|_| (items[random.usize(..items.len())].clone(), random.i64(1..=most))).collect()
+        (0..count).map(|_| (items[random.usize(..items.len())].clone(), random.i64(1..=max))).collect()
     };
     let sales: Vec<_> = (0..SALES).map(|_| lines(6)).collect();
     let receipts: Vec<_> = (0..RECEIPTS).map(|_| lines(12)).collect();
     let adjustments: Vec<_> = (0..ADJUSTMENTS).map(|_| lines(5)[0].clone()).collect();
     for (item, quantity) in receipts.iter().flatten().chain(&adjustments) {
-        *brought.entry(item.clone()).or_default() += quantity;
+        *received.entry(item.clone()).or_default() += quantity;
     }
     let orders = concurrently(&sales, async |lines| fixture.create_sales_order(&borrowed(lines)).await).await;
     let receipts =
@@ -50,14 +50,14 @@ async fn sales_receipts_and_cancellations_at_once_add_up() {
     requests.extend(adjustments.iter().map(|(item, _)| (item.clone(), "adjust")));
     random.shuffle(&mut requests);
     let adjustments = Mutex::new(adjustments);
-    concurrently(requests, async |(what, transition)| {
+    concurrently(requests, async |(subject, transition)| {
         if transition == "adjust" {
             let next = adjustments.lock().unwrap().pop();
             let (item, change) = next.unwrap();
             return fixture.adjust(&item, change).await;
         }
-        let response = send(&fixture.inventory, "POST", &format!("{what}/{transition}"), None).await;
-        // What was cancelled before it was confirmed cannot be confirmed.
+        let response = send(&fixture.inventory, "POST", &format!("{subject}/{transition}"), None).await;
+        // A cancelled draft cannot be confirmed.
         if !(transition == "confirm"
             && response.status == 409
             && response.json()["status_found"] == "cancelled")
@@ -67,7 +67,7 @@ async fn sales_receipts_and_cancellations_at_once_add_up() {
     })
     .await;
 
-    let outcomes = assert_balanced(&target, &fixture, &brought, &orders).await;
+    let outcomes = assert_balanced(&target, &fixture, &received, &orders).await;
     let count = |status: &str| outcomes.iter().filter(|outcome| outcome.status == status).count();
     assert_eq!((count("confirmed"), count("cancelled")), (SALES - CANCELLATIONS, CANCELLATIONS));
 }
@@ -77,33 +77,33 @@ fn borrowed(lines: &[(String, i64)]) -> Vec<(&str, i64)> {
 }
 
 #[tokio::test]
-async fn the_last_one_is_sold_once_to_a_hundred_who_want_it() {
-    sell_the_last_one(100).await;
+async fn the_last_unit_is_sold_once_to_a_hundred_buyers() {
+    sell_the_last_unit(100).await;
 }
 
 #[tokio::test]
 #[ignore = "a minute of work; cargo test --test e2e -- --ignored a_thousand"]
-async fn the_last_one_is_sold_once_to_a_thousand_who_want_it() {
-    sell_the_last_one(1000).await;
+async fn the_last_unit_is_sold_once_to_a_thousand_buyers() {
+    sell_the_last_unit(1000).await;
 }
 
-/// So many confirm an order for the only one there is, all at once.
-async fn sell_the_last_one(buyers: usize) {
+/// Confirms this many orders for the last unit of an item, all at once.
+async fn sell_the_last_unit(buyers: usize) {
     let target = Target::own().await;
-    more_files();
+    raise_open_file_limit();
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 1).await;
     let orders = concurrently(0..buyers, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
 
-    // Every request is on its way before the first is answered. Who is told to come back does, with the same key.
-    let began = Instant::now();
+    // All requests are sent before the first response. Those with 429 or 5xx are retried with the same key.
+    let start = Instant::now();
     let confirmed = join_all(orders.iter().map(async |order| {
         send_until_accepted(&fixture.inventory, &format!("{order}/confirm"), &unique(), None).await
     }));
     for response in confirmed.await {
         assertions::success(&response, 200);
     }
-    eprintln!("{buyers} confirmations answered within {:?}", began.elapsed());
+    eprintln!("{buyers} confirmations completed within {:?}", start.elapsed());
 
     let outcomes = assert_balanced(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
     let count = |status: &str| outcomes.iter().filter(|outcome| outcome.stock_status == status).count();
@@ -111,61 +111,60 @@ async fn sell_the_last_one(buyers: usize) {
     assert_eq!(fixture.stock(&item).await, 0);
     let movements = fixture.pages(&format!("/api/items/{item}/movements")).await;
     let changes: Vec<_> = movements.iter().map(|movement| movement["change"].as_i64()).collect();
-    assert_eq!(changes, [Some(-1), Some(1)], "one was brought, and one was sold, once");
-    eprintln!("{buyers} orders settled within {:?}", began.elapsed());
+    assert_eq!(changes, [Some(-1), Some(1)], "one receipt, one sale");
+    eprintln!("{buyers} orders settled within {:?}", start.elapsed());
 }
 
-/// A thousand connections, and both ends of each are in this process: more than many machines let a program have
-/// unless it asks.
-fn more_files() {
+/// Raises the limit of open files: both ends of a thousand connections are in this process.
+fn raise_open_file_limit() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        // macOS takes no more for a program, whatever it says is the most.
+        // macOS does not accept more, whatever maximum it reports.
         const ENOUGH: u64 = 10_240;
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-        let wanted = maximum.map_or(ENOUGH, |most| most.min(ENOUGH));
-        if current.is_some_and(|current| current < wanted) {
-            setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).unwrap();
+        let needed = maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH));
+        if current.is_some_and(|current| current < needed) {
+            setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum }).unwrap();
         }
     }
 }
 
 #[tokio::test]
-async fn who_waits_longest_is_served_next() {
+async fn the_oldest_backorder_is_fulfilled_first() {
     let target = Target::own().await;
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 1).await;
     let orders = concurrently(0..30, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
     join_all(orders.iter().map(|order| fixture.transition(order, "confirm"))).await;
     let outcomes = assert_balanced(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
-    let waiting: Vec<_> = outcomes.iter().filter(|outcome| outcome.stock_status == "backordered").collect();
-    assert_eq!(waiting.len(), 29);
+    let backordered: Vec<_> = outcomes.iter().filter(|outcome| outcome.stock_status == "backordered").collect();
+    assert_eq!(backordered.len(), 29);
 
-    // One more goes to who waits longest.
+    // One more unit is allocated to the oldest back-order.
     let confirmed = async |order: &str| -> String {
         let history = fixture.history(order).await;
         let event = history.iter().find(|event| event["type"] == "sales.order.confirmed");
         event.and_then(|event| event["time"].as_str()).unwrap_or_default().to_owned()
     };
     let since =
-        concurrently(waiting, async |outcome| (confirmed(&outcome.order).await, outcome.order.clone())).await;
-    let longest = since.iter().map(|(time, _)| time.clone()).min().unwrap();
+        concurrently(backordered, async |outcome| (confirmed(&outcome.order).await, outcome.order.clone())).await;
+    let oldest = since.iter().map(|(time, _)| time.clone()).min().unwrap();
     fixture.adjust(&item, 1).await;
     let before: Vec<String> = since.iter().map(|(_, order)| order.clone()).collect();
-    let served = wait_until_one_is_served(&target, &fixture, &before).await;
-    assert_eq!(confirmed(&served).await, longest);
+    let fulfilled = wait_until_one_is_fulfilled(&target, &fixture, &before).await;
+    assert_eq!(confirmed(&fulfilled).await, oldest);
 }
 
-/// The one order of these that is allocated.
-async fn wait_until_one_is_served(target: &Target, fixture: &Fixture, orders: &[String]) -> String {
-    let began = Instant::now();
+/// Waits until one of the orders is allocated. Returns it.
+async fn wait_until_one_is_fulfilled(target: &Target, fixture: &Fixture, orders: &[String]) -> String {
+    let start = Instant::now();
     loop {
         let outcomes = settle(target, fixture, orders).await;
-        let served: Vec<_> = outcomes.iter().filter(|outcome| outcome.stock_status == "allocated").collect();
-        match served.as_slice() {
+        let fulfilled: Vec<_> = outcomes.iter().filter(|outcome| outcome.stock_status == "allocated").collect();
+        match fulfilled.as_slice() {
             [one] => return one.order.clone(),
-            [] if began.elapsed() < crate::fixture::DEADLINE => {
+            [] if start.elapsed() < crate::fixture::DEADLINE => {
                 tokio::time::sleep(Duration::from_millis(100)).await
             }
             other => panic!("{other:?}"),
@@ -174,7 +173,7 @@ async fn wait_until_one_is_served(target: &Target, fixture: &Fixture, orders: &[
 }
 
 #[tokio::test]
-async fn a_receipt_serves_those_it_is_enough_for_and_a_cancellation_the_next() {
+async fn a_receipt_fulfils_the_backorders_that_it_covers() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 0).await;
@@ -184,14 +183,14 @@ async fn a_receipt_serves_those_it_is_enough_for_and_a_cancellation_the_next() {
         fixture.transition(order, "confirm").await;
         fixture.wait_for_stock_status(order, "backordered").await;
     }
-    // Too little for who waits longest does not hold up the next.
+    // A back-order that is too large does not block the next one.
     let purchase = fixture.create_purchase_order(&[(&item, 5)]).await;
     fixture.transition(&purchase, "receive").await;
     fixture.wait_for_stock_status(&small, "allocated").await;
     assert_eq!(fixture.read(&large).await["order"]["stock_status"], Value::from("backordered"));
     fixture.adjust(&item, 3).await;
-    let still = fixture.read(&large).await;
-    assert_eq!(still["order"]["stock_status"], "backordered");
+    let data = fixture.read(&large).await;
+    assert_eq!(data["order"]["stock_status"], "backordered");
     fixture.transition(&small, "cancel").await;
     fixture.wait_for_stock_status(&large, "allocated").await;
     fixture.wait_for_stock_status(&small, "released").await;

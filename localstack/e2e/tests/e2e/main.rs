@@ -28,7 +28,7 @@ mod ledger;
 mod lists;
 mod load;
 mod operator;
-mod outage;
+mod relay_outage;
 mod problems;
 #[cfg(unix)]
 mod program;

@@ -1,4 +1,4 @@
-//! The operator's program against a running platform: by nothing but its AWS endpoint, as against AWS.
+//! The operator's program against the AWS endpoint of a running platform.
 
 use std::path::Path;
 use std::process::Output;
@@ -11,12 +11,12 @@ use erp_local::platform::Platform;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::deliveries::Stuck;
+use crate::deliveries::InventoryWritesFail;
 use crate::fixture::{DEADLINE, Fixture, concurrently};
 use crate::ledger::assert_idle;
 use crate::target::{Target, credentials, executables};
 
-/// Runs `erp` in a folder, with the platform's access key in its environment.
+/// Runs `erp` in a folder, with the access key of the platform in its environment.
 async fn erp(platform: &Platform, folder: &Path, line: &str) -> Output {
     let mut command = Command::new(executables().join("erp"));
     command.args(["--endpoint-url", platform.aws_endpoint()]).args(line.split(' ')).current_dir(folder);
@@ -26,8 +26,8 @@ async fn erp(platform: &Platform, folder: &Path, line: &str) -> Output {
     command.output().await.unwrap()
 }
 
-/// What it says, and its exit code.
-fn said(output: &Output) -> (String, Option<i32>) {
+/// Returns the output and the exit code.
+fn text_and_code(output: &Output) -> (String, Option<i32>) {
     let text = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text)).concat();
     (text, output.status.code())
 }
@@ -44,11 +44,11 @@ async fn send(platform: &Platform, queue: &str, body: &str) {
 }
 
 #[tokio::test]
-async fn an_operator_finds_explains_and_settles_what_was_given_up() {
+async fn an_operator_lists_explains_discards_and_redrives_dead_letters() {
     let target = Target::own().await;
     let Some(platform) = target.platform_or_skip("the operator's program") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let erp = async |line: &str| said(&erp(platform, folder.path(), line).await);
+    let erp = async |line: &str| text_and_code(&erp(platform, folder.path(), line).await);
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 5).await;
     let order = fixture.create_sales_order(&[(&item, 2)]).await;
@@ -56,12 +56,12 @@ async fn an_operator_finds_explains_and_settles_what_was_given_up() {
     assert_idle(platform).await;
     let (text, code) = erp("reconcile --second-look 0").await;
     assert!(code == Some(0) && text.contains("The ledger are right."), "{text}");
-    let (text, code) = erp("--stack nobody dlq list").await;
+    let (text, code) = erp("--stack unknown dlq list").await;
     assert!(code == Some(2) && text.contains("the stack nobody is not there"), "{text}");
 
-    platform.dynamodb().set_intercept(Some(Arc::new(Stuck)));
+    platform.dynamodb().set_intercept(Some(Arc::new(InventoryWritesFail)));
     fixture.transition(&order, "confirm").await;
-    send(platform, "erp-order-status-queue", "nonsense").await;
+    send(platform, "erp-order-status-queue", "not JSON").await;
     if let Err(busy) = platform.quiet(DEADLINE).await {
         panic!("{busy}");
     }
@@ -72,20 +72,20 @@ async fn an_operator_finds_explains_and_settles_what_was_given_up() {
     let listed: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(listed[0]["messages"][0]["kind"], "sales.order.confirmed");
     assert_eq!(listed[0]["messages"][0]["subject"], *id);
-    let nonsense = listed[1]["messages"][0]["id"].as_str().unwrap();
+    let poison = listed[1]["messages"][0]["id"].as_str().unwrap();
     let (text, code) = erp("dlq explain --queue stock-queue-dlq").await;
     assert!(code == Some(0) && text.contains("would take it out of stock: there is enough"), "{text}");
-    let (text, code) = erp(&format!("dlq explain {nonsense}")).await;
+    let (text, code) = erp(&format!("dlq explain {poison}")).await;
     assert!(code == Some(0) && text.contains("Poison:"), "{text}");
 
-    // Nothing is thrown away that was not said twice; what is, is kept.
-    let (text, code) = erp(&format!("dlq discard {nonsense}")).await;
+    // A discard must be confirmed, and the messages are saved.
+    let (text, code) = erp(&format!("dlq discard {poison}")).await;
     assert!(code == Some(1) && text.contains("nothing was"), "{text}");
-    let (text, code) = erp(&format!("dlq discard {nonsense} --yes --save kept.jsonl")).await;
+    let (text, code) = erp(&format!("dlq discard {poison} --yes --save saved.jsonl")).await;
     assert_eq!(code, Some(0), "{text}");
-    let kept: Value =
-        serde_json::from_str(&std::fs::read_to_string(folder.path().join("kept.jsonl")).unwrap()).unwrap();
-    assert_eq!(kept["body"], "nonsense");
+    let saved: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("saved.jsonl")).unwrap()).unwrap();
+    assert_eq!(saved["body"], "not JSON");
     let (text, code) = erp("dlq redrive --kind sales.order.paid").await;
     assert!(code == Some(1) && text.contains("0 sent back"), "{text}");
     let (text, code) = erp("dlq redrive --all").await;
@@ -93,10 +93,10 @@ async fn an_operator_finds_explains_and_settles_what_was_given_up() {
     fixture.wait_for_stock_status(&order, "allocated").await;
     assert_idle(platform).await;
 
-    // Later than everything that happened, and still right; then not.
+    // No mismatch, then one.
     let (text, code) = erp("reconcile --minutes 0 --second-look 0").await;
     assert!(code == Some(0) && text.contains("0 on their way"), "{text}");
-    falsify(platform, &item).await;
+    corrupt_stock(platform, &item).await;
     let (text, code) = erp("reconcile --second-look 0 --json").await;
     assert_eq!(code, Some(1), "{text}");
     let report: Value = serde_json::from_str(&text).unwrap();
@@ -105,38 +105,38 @@ async fn an_operator_finds_explains_and_settles_what_was_given_up() {
 }
 
 #[tokio::test]
-async fn books_that_are_being_written_are_not_called_wrong() {
+async fn a_reconciliation_under_load_reports_no_mismatch() {
     let target = Target::own().await;
-    let Some(platform) = target.platform_or_skip("the operator's program on a busy platform") else { return };
+    let Some(platform) = target.platform_or_skip("the operator's program under load") else { return };
     let folder = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(&target).await;
-    // Half of them get it, half wait; some give it back, which serves some of those that wait.
+    // Half of the orders are allocated, half backordered; cancellations release stock, which fulfils some back-orders.
     let item = fixture.create_item("1.00", 30).await;
     let orders = concurrently(0..60, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
     let busy = async {
         concurrently(&orders, async |order| fixture.transition(order, "confirm").await).await;
         concurrently(&orders[..20], async |order| fixture.transition(order, "cancel").await).await;
     };
-    let looks = async {
+    let reconciliations = async {
         let mut in_flight = 0;
         for _ in 0..8 {
             let output = erp(platform, folder.path(), "reconcile --second-look 0 --json").await;
-            let (text, code) = said(&output);
+            let (text, code) = text_and_code(&output);
             assert_eq!(code, Some(0), "{text}");
             let report: Value = serde_json::from_str(&text).unwrap();
             in_flight += report["in_flight"].as_u64().unwrap();
         }
         in_flight
     };
-    let ((), in_flight) = tokio::join!(busy, looks);
-    assert!(in_flight > 0, "nothing was on its way, so this has shown nothing");
+    let ((), in_flight) = tokio::join!(busy, reconciliations);
+    assert!(in_flight > 0, "nothing was in flight, so the test shows nothing");
     assert_idle(platform).await;
-    let (text, code) = said(&erp(platform, folder.path(), "reconcile --minutes 0 --second-look 0").await);
+    let (text, code) = text_and_code(&erp(platform, folder.path(), "reconcile --minutes 0 --second-look 0").await);
     assert!(code == Some(0) && text.contains("0 on their way"), "{text}");
 }
 
-/// One more of an item, from nowhere.
-async fn falsify(platform: &Platform, item: &str) {
+/// Increases the stock of an item without a movement.
+async fn corrupt_stock(platform: &Platform, item: &str) {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
         .region(aws_sdk_dynamodb::config::Region::new(REGION))

@@ -1,4 +1,4 @@
-//! Every error of the contract, once, over the real gateway.
+//! Every error of the contract, through the gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::target::Target;
 const MIB: usize = 1024 * 1024;
 
 #[tokio::test]
-async fn what_is_not_a_json_object_is_malformed() {
+async fn a_body_that_is_not_a_json_object_is_malformed() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     for body in ["{\"name\":", "nope", "[]", "null", "\"text\"", "1", "", "{} {}", "\u{feff}{}"] {
@@ -25,7 +25,7 @@ async fn what_is_not_a_json_object_is_malformed() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_body_is_told_at_once_with_its_place() {
+async fn every_validation_error_of_a_body_is_reported_at_once() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let post = async |path: &str, body| send(&fixture.inventory, "POST", path, Some(&body)).await;
@@ -35,7 +35,7 @@ async fn every_fault_of_a_body_is_told_at_once_with_its_place() {
     let unknown =
         post("/api/customers", json!({"name": "A", "email": "a@example.com", "is_admin": true})).await;
     assertions::validation_errors(&unknown, &["/is_admin"]);
-    let three = post("/api/customers", json!({"name": "", "email": "nobody", "phone": "1".repeat(51)})).await;
+    let three = post("/api/customers", json!({"name": "", "email": "none", "phone": "1".repeat(51)})).await;
     assertions::validation_errors(&three, &["/name", "/email", "/phone"]);
     assertions::validation_errors(&post("/api/customers", json!({})).await, &["/name", "/email"]);
     let escaped = post("/api/customers", json!({"name": "A", "email": "a@example.com", "a/b~c": 1})).await;
@@ -71,7 +71,7 @@ async fn every_fault_of_a_body_is_told_at_once_with_its_place() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn an_unknown_resource_or_route_is_not_found() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     for path in ["customers", "vendors", "items", "sales/orders", "purchase/orders"] {
@@ -94,13 +94,13 @@ async fn what_is_not_there_is_not_found() {
         }
     }
     assertions::problem(&send(&target.client(), "GET", "/swagger/nothing.js", None).await, 404, "not_found");
-    // A vendor is no customer.
+    // A vendor is not a customer.
     let response = send(&fixture.inventory, "GET", &format!("/api/customers/{}", fixture.vendor), None).await;
     assertions::problem(&response, 404, "not_found");
 }
 
 #[tokio::test]
-async fn an_id_that_is_no_uuid_is_a_fault_of_the_request() {
+async fn an_id_that_is_not_a_uuid_is_invalid() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let with_id = RULES.iter().filter(|rule| rule.path.contains("{id}"));
@@ -121,33 +121,33 @@ async fn an_id_that_is_no_uuid_is_a_fault_of_the_request() {
 }
 
 #[tokio::test]
-async fn a_wrong_verb_is_told_the_right_ones() {
+async fn an_unsupported_method_is_rejected_with_the_supported_ones() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
-    let mut verbs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut methods: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for rule in RULES {
-        let verbs = verbs.entry(rule.path).or_default();
-        verbs.insert(rule.method);
+        let methods = methods.entry(rule.path).or_default();
+        methods.insert(rule.method);
         if (rule.method, rule.access) == ("GET", Access::Public) {
-            verbs.insert("HEAD");
+            methods.insert("HEAD");
         }
     }
-    concurrently(verbs, async |(path, verbs)| {
+    concurrently(methods, async |(path, methods)| {
         let path = path.replace("{id}", &Uuid::now_v7().to_string()).replace("{proxy+}", "index.html");
-        let wrong =
-            ["GET", "POST", "PUT", "DELETE", "PATCH"].into_iter().filter(|verb| !verbs.contains(verb));
-        for verb in wrong {
-            let response = send(&fixture.finance, verb, &path, None).await;
+        let unsupported =
+            ["GET", "POST", "PUT", "DELETE", "PATCH"].into_iter().filter(|method| !methods.contains(method));
+        for method in unsupported {
+            let response = send(&fixture.finance, method, &path, None).await;
             assertions::problem(&response, 405, "method_not_allowed");
             let allow = response.header("allow").unwrap_or_default().split(',').map(str::trim);
-            assert_eq!(allow.collect::<BTreeSet<_>>(), verbs, "{verb} {path}");
+            assert_eq!(allow.collect::<BTreeSet<_>>(), methods, "{method} {path}");
         }
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_body_may_have_a_mebibyte_and_not_a_byte_more() {
+async fn a_body_has_at_most_one_mebibyte() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let body = contact("Acme").to_string();
@@ -160,10 +160,10 @@ async fn a_body_may_have_a_mebibyte_and_not_a_byte_more() {
         let detail = problem["detail"].as_str().unwrap_or_default();
         assert!(
             detail.contains("1048576 bytes") || detail.contains("1 MiB"),
-            "{size} does not name it: {detail}"
+            "{size}: the limit is not named: {detail}"
         );
     }
-    // The same behind an `Idempotency-Key`, which has to read the body before anybody else does.
+    // Also with an `Idempotency-Key`, whose fingerprint covers the body.
     for (size, status) in [(MIB, 201), (MIB + 1, 413)] {
         let body = contact("Acme").to_string();
         let body = format!("{body}{}", " ".repeat(size - body.len()));
@@ -174,16 +174,16 @@ async fn a_body_may_have_a_mebibyte_and_not_a_byte_more() {
 }
 
 #[tokio::test]
-async fn headers_may_be_long_and_much_too_long_ones_harm_nobody() {
+async fn long_headers_are_accepted_and_too_long_ones_rejected() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let get = async |length: usize| {
         send_bare(&fixture.inventory, "GET", "/api/items?limit=1", &[("x-long", &"a".repeat(length))]).await
     };
-    // API Gateway takes 10,240 bytes of request line and headers; what a client of ours needs is far below.
+    // API Gateway accepts 10,240 bytes of request line and headers.
     assertions::success(&get(8 * 1024).await, 200);
-    let refused = get(MIB).await.status;
-    assert!(matches!(refused, 400 | 413 | 431), "{refused}");
+    let rejected = get(MIB).await.status;
+    assert!(matches!(rejected, 400 | 413 | 431), "{rejected}");
     let token = "a".repeat(6 * 1024);
     let long = target.client().with_token(token);
     assertions::problem(&send(&long, "GET", "/api/items", None).await, 401, "unauthorized");
@@ -191,7 +191,7 @@ async fn headers_may_be_long_and_much_too_long_ones_harm_nobody() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_json_is_refused_by_its_type() {
+async fn a_body_of_another_type_than_json_is_rejected() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let post = async |content_type: &str| {
@@ -214,7 +214,7 @@ async fn a_body_that_is_not_json_is_refused_by_its_type() {
     {
         assertions::success(&post(content_type).await, 201);
     }
-    // A transition needs no body, and then no content type; a body that is there must be JSON.
+    // A transition needs neither body nor content type; a body must be JSON.
     let item = fixture.create_item("1.00", 1).await;
     let order = fixture.create_sales_order(&[(&item, 1)]).await;
     let text = send_text(
@@ -230,7 +230,7 @@ async fn a_body_that_is_not_json_is_refused_by_its_type() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_cannot_be_told_from_a_wrong_address_and_locks_after_a_while() {
+async fn failed_logins_reveal_nothing_and_are_throttled() {
     let target = Target::shared();
     let client = target.client();
     let email = format!("{}@example.com", unique());
@@ -242,13 +242,13 @@ async fn a_wrong_password_cannot_be_told_from_a_wrong_address_and_locks_after_a_
         send(&client, "POST", "/api/auth/login", Some(&json!({"email": email, "password": password}))).await
     };
     let wrong = assertions::problem(&log_in(&email, "wrong").await, 401, "invalid_credentials");
-    let nobody = assertions::problem(
+    let unknown = assertions::problem(
         &log_in(&format!("{}@example.com", unique()), "wrong").await,
         401,
         "invalid_credentials",
     );
     for field in ["type", "title", "status", "detail", "instance", "code"] {
-        assert_eq!(wrong[field], nobody[field], "{field}");
+        assert_eq!(wrong[field], unknown[field], "{field}");
     }
     assertions::success(&log_in(&email.to_uppercase(), "correct horse battery").await, 200);
 
@@ -264,7 +264,7 @@ async fn a_wrong_password_cannot_be_told_from_a_wrong_address_and_locks_after_a_
 }
 
 #[tokio::test]
-async fn a_reset_token_is_good_once() {
+async fn a_reset_token_is_valid_once() {
     let target = Target::shared();
     let client = target.client();
     let email = format!("{}@example.com", unique());
@@ -283,7 +283,7 @@ async fn a_reset_token_is_good_once() {
 
     let token = known.text_at("/reset_token");
     if token.is_empty() {
-        return eprintln!("left out, because this deployment hides reset tokens: resetting a password");
+        return eprintln!("skipped, because this deployment hides reset tokens: resetting a password");
     }
     let reset = json!({"reset_token": token, "new_password": "battery horse correct"});
     assertions::success(&send(&client, "POST", "/api/auth/reset-password", Some(&reset)).await, 200);

@@ -1,4 +1,4 @@
-//! Values at their limits: quantities, prices, lines, texts.
+//! Limits of values: quantities, prices, lines, texts.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -7,9 +7,9 @@ use crate::assertions;
 use crate::fixture::{Fixture, contact, create, send, send_text, unique};
 use crate::target::Target;
 
-/// Every amount of a raw text has exactly two decimals.
+/// Asserts that every amount in the text of a response has exactly two decimals.
 #[track_caller]
-fn exact_money(text: &str) {
+fn assert_exact_money(text: &str) {
     let mut amounts = 0;
     for name in ["\"unit_price\":", "\"subtotal\":", "\"total_amount\":"] {
         for after in text.split(name).skip(1) {
@@ -41,7 +41,6 @@ async fn a_quantity_is_a_whole_number_from_one() {
         "\"3\"",
         "1000000000000000000",
         "null",
-        "1.0",
         "true",
         "[]",
         "99999999999999999999",
@@ -50,11 +49,11 @@ async fn a_quantity_is_a_whole_number_from_one() {
     let pointers: Vec<_> = (0..bad.len()).map(|index| format!("/items/{index}/quantity")).collect();
     let response = send_text(&fixture.inventory, "POST", "/api/sales/orders", &[], &order(&lines)).await;
     assertions::validation_errors(&response, &pointers.iter().map(String::as_str).collect::<Vec<_>>());
-    for good in ["1", "1000000000"] {
+    for good in ["1", "1.0", "1000000000"] {
         let response =
             send_text(&fixture.inventory, "POST", "/api/sales/orders", &[], &order(&[line(good)])).await;
         assertions::success(&response, 201);
-        exact_money(&response.text);
+        assert_exact_money(&response.text);
     }
 
     let stock = format!("/api/items/{item}/stock");
@@ -77,7 +76,7 @@ async fn a_quantity_is_a_whole_number_from_one() {
 }
 
 #[tokio::test]
-async fn a_price_is_exact_or_refused_and_never_rounded() {
+async fn a_price_is_exact_or_rejected_and_never_rounded() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let body = |price: &str| format!(r#"{{"name":"x","sku":"{}","unit_price":{price}}}"#, unique());
@@ -140,14 +139,14 @@ async fn totals_are_exact() {
     let list = format!("/api/sales/orders?customer_id={}", fixture.customer);
     for path in [order.as_str(), &list] {
         let response = send(&fixture.inventory, "GET", path, None).await;
-        exact_money(&response.text);
+        assert_exact_money(&response.text);
         assert!(response.text.contains("\"total_amount\":0.79,"), "{}", response.text);
     }
     let subtotals: Vec<_> =
         created.text.split("\"subtotal\":").skip(1).filter_map(|rest| rest.split('}').next()).collect();
     assert_eq!(subtotals, ["0.30", "0.00", "0.49", "0.00"], "in the order of the lines");
 
-    // What does not fit is refused with its place, line by line, and then as a sum.
+    // An amount beyond the limit is rejected: first per line, then the total.
     let over = fixture.sales_order_request(&[(&dear, 2), (&dime, 1), (&dear, 1_000_000_000)]);
     let response = send(&fixture.inventory, "POST", "/api/sales/orders", Some(&over)).await;
     assertions::validation_errors(&response, &["/items/0/quantity", "/items/2/quantity"]);
@@ -161,7 +160,7 @@ async fn totals_are_exact() {
 }
 
 #[tokio::test]
-async fn an_order_has_one_to_ninety_nine_lines_in_their_order() {
+async fn an_order_has_1_to_99_lines_in_the_order_of_the_request() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let mut items = Vec::new();
@@ -187,16 +186,16 @@ async fn an_order_has_one_to_ninety_nine_lines_in_their_order() {
         );
     }
 
-    // All of it is received and sold in one go: 99 items and what is kept of the order fill one transaction.
+    // Receipt and allocation of 99 items: the items and the allocation fill one transaction.
     let purchase = fixture.create_purchase_order(&lines).await;
     fixture.transition(&purchase, "receive").await;
     fixture.transition(&order, "confirm").await;
     fixture.wait_for_stock_status(&order, "allocated").await;
     for item in [&items[0], &items[50], &items[98]] {
         let path = format!("/api/items/{item}/movements");
-        let so = |response: &erp_client::Response| response.json()["meta"]["count"] == 2;
+        let condition = |response: &erp_client::Response| response.json()["meta"]["count"] == 2;
         let movements =
-            fixture.inventory.wait_for("two movements", &path, crate::fixture::DEADLINE, so).await;
+            fixture.inventory.wait_for("two movements", &path, crate::fixture::DEADLINE, condition).await;
         let movements = movements.unwrap_or_else(|error| panic!("{error}")).data();
         assert_eq!(
             movements[0]["change"].as_i64().zip(movements[1]["change"].as_i64()),
@@ -208,7 +207,7 @@ async fn an_order_has_one_to_ninety_nine_lines_in_their_order() {
 }
 
 #[tokio::test]
-async fn two_lines_may_name_one_item_and_are_taken_together() {
+async fn lines_of_the_same_item_are_allocated_together() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 5).await;
@@ -218,16 +217,16 @@ async fn two_lines_may_name_one_item_and_are_taken_together() {
         fixture.transition(order, "confirm").await;
         fixture.wait_for_stock_status(order, stock_status).await;
     }
-    assert_eq!(fixture.stock(&item).await, 2, "one of both was taken as a whole, and the other not at all");
+    assert_eq!(fixture.stock(&item).await, 2, "one order is allocated as a whole, the other not at all");
     let path = format!("/api/items/{item}/movements");
-    let so = |response: &erp_client::Response| response.json()["meta"]["count"] == 2;
+    let condition = |response: &erp_client::Response| response.json()["meta"]["count"] == 2;
     let movements =
-        fixture.inventory.wait_for("one movement for both lines", &path, crate::fixture::DEADLINE, so).await;
+        fixture.inventory.wait_for("one movement for both lines", &path, crate::fixture::DEADLINE, condition).await;
     assert_eq!(movements.unwrap_or_else(|error| panic!("{error}")).data()[0]["change"], -3);
 }
 
 #[tokio::test]
-async fn whatever_an_order_names_and_is_not_there_is_told_at_once() {
+async fn unknown_parties_and_items_of_an_order_are_reported_at_once() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 0).await;
@@ -241,7 +240,7 @@ async fn whatever_an_order_names_and_is_not_there_is_told_at_once() {
         let response = send(&fixture.inventory, "POST", path, Some(&body)).await;
         assertions::validation_errors(&response, &[&pointer, "/items/0/item_id", "/items/2/item_id"]);
     }
-    // A vendor is no customer, and a deleted customer is none any more.
+    // A vendor and a deleted customer are not customers.
     let mut sale = fixture.sales_order_request(&[(&item, 1)]);
     sale["customer_id"] = json!(fixture.vendor);
     assertions::validation_errors(
@@ -269,20 +268,20 @@ async fn whatever_an_order_names_and_is_not_there_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn texts_are_measured_in_characters_and_come_back_as_they_were() {
+async fn texts_are_measured_in_characters_and_stored_unchanged() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
-    let with = |name: &str, value: String| {
+    let body_with = |name: &str, value: String| {
         let mut body = contact("Acme");
         body[name] = json!(value);
         body
     };
-    for (field, most) in [("name", 255), ("phone", 50), ("address", 500)] {
+    for (field, max) in [("name", 255), ("phone", 50), ("address", 500)] {
         for letter in ["a", "é", "漢", "🦀"] {
             let created =
-                create(&fixture.inventory, "/api/customers", &with(field, letter.repeat(most))).await;
-            assert_eq!(created.data()[field], letter.repeat(most));
-            let over = with(field, letter.repeat(most + 1));
+                create(&fixture.inventory, "/api/customers", &body_with(field, letter.repeat(max))).await;
+            assert_eq!(created.data()[field], letter.repeat(max));
+            let over = body_with(field, letter.repeat(max + 1));
             let pointer = format!("/{field}");
             assertions::validation_errors(
                 &send(&fixture.inventory, "POST", "/api/customers", Some(&over)).await,
@@ -291,12 +290,12 @@ async fn texts_are_measured_in_characters_and_come_back_as_they_were() {
         }
     }
     let odd = "  Ünï \"quoted\" \\ 'x' </script> \u{200d}\u{202e} {{7*7}} %s é ";
-    let created = create(&fixture.inventory, "/api/customers", &with("name", odd.to_owned())).await;
+    let created = create(&fixture.inventory, "/api/customers", &body_with("name", odd.to_owned())).await;
     let found = send(&fixture.inventory, "GET", created.header("location").unwrap(), None).await;
     assert_eq!(found.text_at("/name"), odd.trim());
     for bad in ["", "   ", "a\u{7}b", "\u{0}"] {
         let response =
-            send(&fixture.inventory, "POST", "/api/customers", Some(&with("name", bad.to_owned()))).await;
+            send(&fixture.inventory, "POST", "/api/customers", Some(&body_with("name", bad.to_owned()))).await;
         assertions::validation_errors(&response, &["/name"]);
     }
 
