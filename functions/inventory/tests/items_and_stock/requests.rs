@@ -166,3 +166,25 @@ async fn the_location_of_a_new_item_resolves_below_a_stage() {
     let path = format!("/dev/api/items/{}", created.data()["id"].as_str().unwrap());
     assert_eq!(created.header("location"), Some(path.as_str()));
 }
+
+#[test]
+fn the_document_is_as_strict_as_the_server() {
+    let document = erp_http::openapi::finish(inventory::api::document());
+    let document = serde_json::to_value(&document).unwrap();
+    let schemas = &document["components"]["schemas"];
+    let reference = |name: &str| json!(format!("#/components/schemas/{name}"));
+    let alternatives = schemas["StockRequest"]["oneOf"].as_array().unwrap();
+    let references: Vec<_> = alternatives.iter().map(|alternative| alternative["$ref"].clone()).collect();
+    assert_eq!(references, ["ChangeStockRequest", "SetStockRequest"].map(reference), "{alternatives:?}");
+    for (name, required) in [
+        ("ItemRequest", json!(["name", "sku", "unit_price"])),
+        ("ChangeStockRequest", json!(["quantity"])),
+        ("SetStockRequest", json!(["set_to"])),
+    ] {
+        let schema = &schemas[name];
+        assert_eq!(schema["required"], required, "{schema}");
+        assert_eq!(schema["additionalProperties"], json!(false), "{schema}");
+    }
+    let conflict = &document["paths"]["/api/items/{id}"]["delete"]["responses"]["409"]["content"];
+    assert_eq!(conflict["application/problem+json"]["schema"]["$ref"], reference("Problem"));
+}
