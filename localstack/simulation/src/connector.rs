@@ -31,8 +31,8 @@ pub enum Service {
 
 /// A call to AWS.
 ///
-/// `body` is the JSON of a DynamoDB request; for SNS `{"TopicArn", "Entries": [{"Id", "Message", "Type"}]}`; for Lambda
-/// `{"FunctionName", "Payload"}`.
+/// `body` is the JSON of a DynamoDB request; for SNS `{"TopicArn", "Entries": [{"Id", "Message", "Type"}]}`;
+/// for Lambda `{"FunctionName", "Payload"}`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// The service.
@@ -68,15 +68,15 @@ impl WireResponse {
 
 /// An injected bug: rewrites calls and responses below the SDK, so that the tested code needs no switch.
 pub trait Mutation: Send + Sync {
-    /// Returns the calls to execute in place of a call, one after the other until one fails. The response is that of the
-    /// first that fails, or else of the first.
+    /// Returns the calls to execute in place of a call, one after the other until one fails. The response is
+    /// that of the first that fails, or else of the first.
     fn calls(&self, call: Call) -> Vec<Call> {
         vec![call]
     }
 
     /// Rewrites the response that the function receives.
-    fn answer(&self, _: &Call, answer: WireResponse) -> WireResponse {
-        answer
+    fn response(&self, _: &Call, response: WireResponse) -> WireResponse {
+        response
     }
 
     /// Rewrites the batch of messages that a function receives, the JSON of the Lambda event.
@@ -111,10 +111,11 @@ impl HttpConnector for Connector {
         let connector = self.clone();
         HttpConnectorFuture::new(async move {
             let call = read(&request);
-            let simulation = connector.0.upgrade().ok_or_else(|| refused("the simulation has ended"))?;
-            let answer = exchange(&simulation, call).await?;
-            let mut response = http(answer.status, answer.body);
-            for (name, value) in answer.headers {
+            let simulation =
+                connector.0.upgrade().ok_or_else(|| connection_error("the simulation has ended"))?;
+            let WireResponse { status, body, headers } = exchange(&simulation, call).await?;
+            let mut response = http(status, body);
+            for (name, value) in headers {
                 response.headers_mut().insert(name, value);
             }
             Ok(response)
@@ -126,36 +127,42 @@ fn http(status: u16, body: String) -> HttpResponse {
     HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body))
 }
 
-fn refused(reason: &str) -> ConnectorError {
+fn connection_error(reason: &str) -> ConnectorError {
     ConnectorError::io(reason.to_owned().into())
 }
 
 /// Waits for the scheduler, then executes the call under faults and mutation.
-async fn exchange(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result<WireResponse, ConnectorError> {
+async fn exchange(
+    simulation: &std::sync::Arc<Simulation>,
+    call: Call,
+) -> Result<WireResponse, ConnectorError> {
     let mutation = simulation.mutation();
     let calls = match &mutation {
         Some(mutation) => mutation.calls(call.clone()),
         None => vec![call.clone()],
     };
-    let mut told: Option<WireResponse> = None;
+    let mut received: Option<WireResponse> = None;
     for one in calls {
-        let answer = attempt(simulation, one).await?;
-        let failed = !answer.is_ok();
-        if told.is_none() || failed {
-            told = Some(answer);
+        let response = attempt(simulation, one).await?;
+        let failed = !response.is_ok();
+        if received.is_none() || failed {
+            received = Some(response);
         }
         if failed {
             break;
         }
     }
-    let answer = told.unwrap_or_else(|| WireResponse::ok("{}"));
+    let response = received.unwrap_or_else(|| WireResponse::ok("{}"));
     Ok(match mutation {
-        Some(mutation) => mutation.answer(&call, answer),
-        None => answer,
+        Some(mutation) => mutation.response(&call, response),
+        None => response,
     })
 }
 
-async fn attempt(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result<WireResponse, ConnectorError> {
+async fn attempt(
+    simulation: &std::sync::Arc<Simulation>,
+    call: Call,
+) -> Result<WireResponse, ConnectorError> {
     simulation.scheduler.admit().await;
     let invocation = CURRENT.try_with(std::sync::Arc::clone).ok();
     let fault = match &invocation {
@@ -167,36 +174,36 @@ async fn attempt(simulation: &std::sync::Arc<Simulation>, call: Call) -> Result<
         }
         None => Fault::None,
     };
-    let die = || async {
+    let crash = || async {
         if let Some(invocation) = &invocation {
-            invocation.dies.notify_one();
+            invocation.crash.notify_one();
         }
         std::future::pending::<WireResponse>().await
     };
     match fault {
-        Fault::None => Ok(backend::carry_out(simulation, &call).await),
-        Fault::Refused => Err(refused("connection refused")),
+        Fault::None => Ok(backend::execute(simulation, &call).await),
+        Fault::Refused => Err(connection_error("connection refused")),
         Fault::ServerError => Ok(backend::server_error(call.service)),
         Fault::Throttled => Ok(backend::throttled(&call)),
         Fault::Conflict => Ok(backend::conflict(&call)),
-        Fault::LostAnswer => {
-            backend::carry_out(simulation, &call).await;
-            Err(refused("connection reset by peer"))
+        Fault::LostResponse => {
+            backend::execute(simulation, &call).await;
+            Err(connection_error("connection reset by peer"))
         }
-        Fault::LateAnswer => {
-            backend::carry_out(simulation, &call).await;
+        Fault::LateResponse => {
+            backend::execute(simulation, &call).await;
             // The caller times out first.
             Ok(std::future::pending().await)
         }
         Fault::ErrorAfter => {
-            backend::carry_out(simulation, &call).await;
+            backend::execute(simulation, &call).await;
             Ok(backend::server_error(call.service))
         }
-        Fault::Partial => Ok(backend::partly(simulation, &call).await),
-        Fault::CrashBefore => Ok(die().await),
+        Fault::Partial => Ok(backend::execute_partially(simulation, &call).await),
+        Fault::CrashBefore => Ok(crash().await),
         Fault::CrashAfter => {
-            backend::carry_out(simulation, &call).await;
-            Ok(die().await)
+            backend::execute(simulation, &call).await;
+            Ok(crash().await)
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::invocation::{Ended, Function};
 /// Concurrent batches of a queue.
 const POLLERS: usize = 3;
 /// `ParallelizationFactor` of the streams.
-const LANES: u64 = 2;
+const SHARDS: u64 = 2;
 /// Retention of stream records, in milliseconds.
 const RETENTION: i64 = 24 * 60 * 60 * 1000;
 
@@ -29,9 +29,9 @@ pub(crate) fn start(simulation: &Arc<Simulation>) {
     }
     for (index, trigger) in simulation.deployment().triggers.iter().enumerate() {
         if let TriggerSource::Stream { table, batch_size, filters, .. } = &trigger.source {
-            for number in 0..LANES {
-                let lane = Lane { table, number, filters, batch: *batch_size, at: 0 };
-                tokio::spawn(lane.run(Arc::clone(simulation), (index, number)));
+            for number in 0..SHARDS {
+                let shard = Shard { table, number, filters, batch: *batch_size, read: 0 };
+                tokio::spawn(shard.run(Arc::clone(simulation), (index, number)));
             }
         }
     }
@@ -42,9 +42,9 @@ async fn poll(simulation: Arc<Simulation>, queue: usize) {
     loop {
         let changed = simulation.changed();
         let function = simulation.broker().queues[queue].function;
-        let most = simulation.broker().queues[queue].batch;
-        let most = simulation.faults().batch(most);
-        let batch = simulation.receive(queue, most);
+        let limit = simulation.broker().queues[queue].batch;
+        let limit = simulation.faults().batch(limit);
+        let batch = simulation.receive(queue, limit);
         if batch.is_empty() {
             let next = simulation.broker().next_visible(queue);
             let wait = next.map_or(Duration::MAX, |at| millis(at - simulation.clock.elapsed()));
@@ -76,20 +76,21 @@ async fn poll(simulation: Arc<Simulation>, queue: usize) {
         });
         let now = simulation.clock.elapsed();
         // No response: the whole batch is delivered again.
-        let again = |id: &str| failed.as_ref().is_none_or(|failed| failed.iter().any(|other| other == id));
-        simulation.broker().settle(queue, batch, again, now);
+        let redeliver =
+            |id: &str| failed.as_ref().is_none_or(|failed| failed.iter().any(|other| other == id));
+        simulation.broker().drain(queue, batch, redeliver, now);
         simulation.wake();
     }
 }
 
 /// A shard of a table's stream: the records of a partition are delivered in order.
-struct Lane {
+struct Shard {
     table: &'static str,
     number: u64,
     filters: &'static [Value],
     batch: usize,
     /// Number of commits that were read.
-    at: usize,
+    read: usize,
 }
 
 /// A record of a stream.
@@ -99,14 +100,14 @@ struct Record {
     at: i64,
 }
 
-impl Lane {
+impl Shard {
     async fn run(mut self, simulation: Arc<Simulation>, name: (usize, u64)) {
-        // Read, and not acknowledged.
+        // Read and not acknowledged.
         let mut pending: Vec<Record> = Vec::new();
         loop {
             let changed = simulation.changed();
-            self.read(&simulation, &mut pending);
-            simulation.lane_is(name, pending.len());
+            self.read_commits(&simulation, &mut pending);
+            simulation.set_pending(name, pending.len());
             if pending.is_empty() || simulation.relay_is_off.load(Ordering::Relaxed) {
                 changed.await;
                 continue;
@@ -116,9 +117,9 @@ impl Lane {
                 sleep(Duration::from_millis(delay)).await;
             }
             let now = simulation.clock.elapsed();
-            let forgotten = pending.iter().take_while(|record| now - record.at > RETENTION).count();
-            simulation.count(|figures| figures.records_forgotten += forgotten as u64);
-            pending.drain(..forgotten);
+            let expired = pending.iter().take_while(|record| now - record.at > RETENTION).count();
+            simulation.count(|figures| figures.records_expired += expired as u64);
+            pending.drain(..expired);
             if pending.is_empty() {
                 continue;
             }
@@ -134,10 +135,10 @@ impl Lane {
         }
     }
 
-    fn read(&mut self, simulation: &Simulation, pending: &mut Vec<Record>) {
+    fn read_commits(&mut self, simulation: &Simulation, pending: &mut Vec<Record>) {
         simulation.read(|dynamo| {
-            for commit in &dynamo.commits()[self.at..] {
-                let changes = commit.changes.iter().enumerate().filter(|(_, change)| self.has(change));
+            for commit in &dynamo.commits()[self.read..] {
+                let changes = commit.changes.iter().enumerate().filter(|(_, change)| self.contains(change));
                 let records = changes.map(|(index, change)| record(commit, index, change));
                 let passes = |record: &Record| {
                     let mut filters = self.filters.iter();
@@ -145,17 +146,17 @@ impl Lane {
                 };
                 pending.extend(records.filter(passes));
             }
-            self.at = dynamo.moment();
+            self.read = dynamo.moment();
         });
     }
 
-    fn has(&self, change: &Change) -> bool {
+    fn contains(&self, change: &Change) -> bool {
         let sum: u64 = change.place.pk.bytes().map(u64::from).sum();
-        change.place.table == self.table && sum % LANES == self.number
+        change.place.table == self.table && sum % SHARDS == self.number
     }
 }
 
-/// Returns how many records were processed, from the first.
+/// Delivers records to the relay; returns how many were processed, from the first.
 async fn deliver(simulation: &Arc<Simulation>, records: &[Record]) -> usize {
     let event = json!({"Records": records.iter().map(|record| &record.json).collect::<Vec<_>>()});
     let event = serde_json::from_value(event).unwrap();

@@ -1,5 +1,5 @@
-//! Execution environments of the functions: each built as its `main` builds it, over the simulation's network, clock and
-//! ids.
+//! Execution environments of the functions: each built as its `config` module builds it, over the
+//! simulation's network, clock and ids.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -22,7 +22,7 @@ use erp_local::secrets::Secrets;
 use erp_local::template::{self, Inputs};
 use erp_orders::LambdaUpstreams;
 use fastrand::Rng;
-use inventory::allocations::Allocations;
+use inventory::service::Allocations;
 use inventory::store::InventoryStore;
 use relay::sweep::{Sweep, SweepReport};
 use relay::topics::Topics;
@@ -33,10 +33,10 @@ use crate::connector::Connector;
 use crate::invocation::Function;
 use crate::time::{SeededIds, SeededRandomness, VirtualClock};
 
-/// The secret of the one service that gets tokens, by the name `reports`.
+/// The secret of the service `reports`, the only one that gets tokens.
 pub const SERVICE_SECRET: &str = "0123456789abcdef";
 
-/// The deployment that `template.yaml` describes, with its defaults.
+/// Returns the deployment that `template.yaml` describes, with its defaults.
 pub fn deployment() -> &'static Deployment {
     static DEPLOYMENT: OnceLock<Deployment> = OnceLock::new();
     DEPLOYMENT.get_or_init(|| {
@@ -51,7 +51,7 @@ pub fn deployment() -> &'static Deployment {
     })
 }
 
-/// An environment of a function: what its `main` has assembled.
+/// An initialised environment of a function.
 #[derive(Clone)]
 pub(crate) enum Handler {
     Api(Router),
@@ -63,7 +63,7 @@ pub(crate) enum Handler {
     Sweep(Sweep),
 }
 
-/// Makes environments, and keeps those that have nothing to do.
+/// Creates environments and reuses idle ones.
 pub struct Environments {
     clock: VirtualClock,
     connector: Connector,
@@ -88,46 +88,45 @@ impl Environments {
         functions.find(|found| found.binary == function.binary()).unwrap()
     }
 
-    /// Its physical name.
+    /// Returns the physical name of a function.
     pub fn name(&self, function: Function) -> &'static str {
         &Self::function(function).name
     }
 
-    /// How long a run of it may take.
+    /// Returns the time-out of a function.
     pub fn time_out(&self, function: Function) -> Duration {
         Self::function(function).timeout
     }
 
-    /// Reads and makes the tokens of this simulation.
+    /// Returns the signer and verifier of access tokens.
     pub fn tokens(&self) -> Tokens {
         self.auth_config().tokens
     }
 
-    /// An environment that has nothing to do, or a new one.
+    /// Returns an idle environment, or a new one.
     pub(crate) fn take(&self, function: Function) -> Handler {
         let idle = self.idle.lock().unwrap().get_mut(&function).and_then(Vec::pop);
         idle.unwrap_or_else(|| self.build(function))
     }
 
-    /// It has nothing to do any more.
-    pub(crate) fn give_back(&self, function: Function, handler: Handler) {
+    /// Makes an environment idle.
+    pub(crate) fn put_back(&self, function: Function, handler: Handler) {
         self.idle.lock().unwrap().entry(function).or_default().push(handler);
     }
 
     fn auth_config(&self) -> Config {
         let variables = &Self::function(Function::AuthApi).environment;
-        let config = Config::read(|name| match name {
+        let settings = Settings::new(|name| match name {
             "JWT_KEYS" => Some(json!({"kid": "k1", "key": "k".repeat(40)}).to_string()),
             "REGISTRATION" => Some(self.registration.to_owned()),
             "RESET_TOKENS" => Some("expose".to_owned()),
             "SERVICE_CREDENTIALS" => Some(json!({"reports": SERVICE_SECRET}).to_string()),
             other => variables.get(other).cloned(),
         });
-        config.unwrap()
+        Config::read(&settings).unwrap()
     }
 
-    /// As `erp_aws::clients::sdk_config`, with the network replaced. Each environment is a process with retry quota
-    /// of its own.
+    /// Returns the configuration of `erp_aws::clients::sdk_config` over the simulated network.
     fn sdk(&self) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -146,6 +145,7 @@ impl Environments {
         let sdk = self.sdk();
         let clock: Arc<dyn Clock> = Arc::new(self.clock);
         let ids: Arc<dyn Ids> = SeededIds::new(self.clock, Rng::with_seed(seed));
+        // Each environment is a process and has its own retry quota.
         let partition = RetryPartition::new(format!("{function}-{seed}"));
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_partition(partition.clone());
         let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
@@ -159,7 +159,8 @@ impl Environments {
         };
         let currency = || settings.parse("CURRENCY").unwrap();
         let relay = || {
-            let arn = |(context, name): (&'static str, &'static str)| (context, settings.required(name).unwrap());
+            let arn =
+                |(context, name): (&'static str, &'static str)| (context, settings.required(name).unwrap());
             let arns = relay::config::TOPICS.into_iter().map(arn).collect();
             relay::Relay { topics: Topics { client: sns.clone(), arns }, dynamodb: dynamodb.clone() }
         };
@@ -183,7 +184,8 @@ impl Environments {
             }
             Function::SalesApi => {
                 let upstreams = upstreams();
-                let dependencies = sales::config::AppDependencies { upstreams, clock, ids, currency: currency() };
+                let dependencies =
+                    sales::config::AppDependencies { upstreams, clock, ids, currency: currency() };
                 Handler::Api(sales::config::build(table(), dependencies).into_router())
             }
             Function::SalesWorker => Handler::SalesWorker(SalesStore::new(table())),
@@ -204,56 +206,56 @@ impl Environments {
 }
 
 impl Handler {
-    /// A question of another service.
-    pub(crate) async fn ask(self, question: Value) -> Result<Value, String> {
-        fn unreadable(error: serde_json::Error) -> String {
+    /// Executes a query of another context.
+    pub(crate) async fn query(self, query: Value) -> Result<Value, String> {
+        fn message(error: impl ToString) -> String {
             error.to_string()
         }
         match self {
             Self::ContactQuery(store) => {
-                let question = serde_json::from_value(question).map_err(unreadable)?;
-                let answer = contact::query::respond(&store, question).await.map_err(|e| e.to_string())?;
-                serde_json::to_value(answer).map_err(unreadable)
+                let query = serde_json::from_value(query).map_err(message)?;
+                let response = contact::query::respond(&store, query).await.map_err(message)?;
+                serde_json::to_value(response).map_err(message)
             }
             Self::InventoryQuery(store) => {
-                let question = serde_json::from_value(question).map_err(unreadable)?;
-                let answer = inventory::query::query(&store, question).await.map_err(|e| e.to_string())?;
-                serde_json::to_value(answer).map_err(unreadable)
+                let query = serde_json::from_value(query).map_err(message)?;
+                let response = inventory::query::query_items(&store, query).await.map_err(message)?;
+                serde_json::to_value(response).map_err(message)
             }
-            _ => Err("it answers no questions".to_owned()),
+            _ => Err("the function has no queries".to_owned()),
         }
     }
 
-    /// A batch of messages.
+    /// Processes a batch of messages.
     pub(crate) async fn work(self, batch: SqsEvent) -> SqsBatchResponse {
         match self {
             Self::InventoryWorker(allocations) => inventory::worker::work(&allocations, batch).await,
             Self::SalesWorker(store) => sales::worker::handle_batch(&store, batch).await,
-            _ => panic!("it takes no messages"),
+            _ => panic!("the function has no queue"),
         }
     }
 
-    /// A batch of a stream.
+    /// Processes a batch of stream records.
     pub(crate) async fn relay(self, batch: StreamEvent) -> DynamoDbEventResponse {
         match self {
             Self::Relay(relay) => relay.relay(batch).await,
-            _ => panic!("it takes no records"),
+            _ => panic!("the function has no stream"),
         }
     }
 
-    /// A run of the sweep.
+    /// Runs the sweep.
     pub(crate) async fn sweep(self) -> Result<SweepReport, String> {
         match self {
             Self::Sweep(sweep) => sweep.run().await.map_err(|error| error.to_string()),
-            _ => panic!("it does not sweep"),
+            _ => panic!("the function is not the sweep"),
         }
     }
 
-    /// Its routes.
+    /// Returns the routes.
     pub(crate) fn router(self) -> Router {
         match self {
             Self::Api(router) => router,
-            _ => panic!("it has no routes"),
+            _ => panic!("the function has no routes"),
         }
     }
 }

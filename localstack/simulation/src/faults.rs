@@ -121,8 +121,8 @@ pub trait FaultInjector: Send {
     }
 
     /// Returns a batch size: that of the mapping, or less.
-    fn batch(&mut self, most: usize) -> usize {
-        most
+    fn batch(&mut self, limit: usize) -> usize {
+        limit
     }
 }
 
@@ -139,8 +139,9 @@ pub struct FaultProfile {
     pub faults: u32,
     /// Calls to AWS at which the function crashes.
     pub crashes: u32,
-    /// Calls to AWS from which on every call of the invocation fails in the same way, until it gives up or times out.
-    pub spells: u32,
+    /// Calls to AWS from which on every call of the invocation fails in the same way, until it gives up or
+    /// times out.
+    pub persistent: u32,
     /// Lost responses of functions.
     pub lost_responses: u32,
     /// Messages delivered more than once, up to five times.
@@ -158,7 +159,7 @@ impl FaultProfile {
     pub const MODERATE: Self = Self {
         faults: 40,
         crashes: 8,
-        spells: 2,
+        persistent: 2,
         lost_responses: 20,
         copies: 150,
         late: 300,
@@ -170,7 +171,7 @@ impl FaultProfile {
     pub const SEVERE: Self = Self {
         faults: 120,
         crashes: 30,
-        spells: 8,
+        persistent: 8,
         lost_responses: 60,
         copies: 400,
         late: 500,
@@ -182,7 +183,7 @@ impl FaultProfile {
     pub const NONE: Self = Self {
         faults: 0,
         crashes: 0,
-        spells: 0,
+        persistent: 0,
         lost_responses: 0,
         copies: 50,
         late: 200,
@@ -197,40 +198,40 @@ pub struct RandomFaults {
     random: Rng,
     profile: FaultProfile,
     /// Draws persistent faults separately, so that the other faults of a seed do not change.
-    spells: Rng,
-    spell: Option<(u64, Fault)>,
+    persistent: Rng,
+    current: Option<(u64, Fault)>,
 }
 
 /// Faults that can persist.
-const LASTING: [Fault; 5] =
+const PERSISTENT: [Fault; 5] =
     [Fault::Refused, Fault::ServerError, Fault::Throttled, Fault::LostResponse, Fault::LateResponse];
 
 impl RandomFaults {
     /// Creates an injector with a profile.
     pub fn new(random: Rng, profile: FaultProfile) -> Self {
-        let spells = random.clone().fork();
-        Self { random, profile, spells, spell: None }
+        let persistent = random.clone().fork();
+        Self { random, profile, persistent, current: None }
     }
 
-    fn strikes(&mut self, per_thousand: u32) -> bool {
+    fn occurs(&mut self, per_thousand: u32) -> bool {
         self.random.u32(..1000) < per_thousand
     }
 }
 
 impl FaultInjector for RandomFaults {
     fn io(&mut self, io: &Io<'_>) -> Fault {
-        if self.strikes(self.profile.crashes) {
+        if self.occurs(self.profile.crashes) {
             return if self.random.bool() { Fault::CrashBefore } else { Fault::CrashAfter };
         }
-        if self.spells.u32(..1000) < self.profile.spells {
-            self.spell = Some((io.invocation.id, LASTING[self.spells.usize(..LASTING.len())]));
+        if self.persistent.u32(..1000) < self.profile.persistent {
+            self.current = Some((io.invocation.id, PERSISTENT[self.persistent.usize(..PERSISTENT.len())]));
         }
-        if let Some((id, fault)) = self.spell
+        if let Some((id, fault)) = self.current
             && id == io.invocation.id
         {
             return fault;
         }
-        if !self.strikes(self.profile.faults) {
+        if !self.occurs(self.profile.faults) {
             return Fault::None;
         }
         let possible: Vec<_> = Fault::ALL
@@ -241,11 +242,11 @@ impl FaultInjector for RandomFaults {
     }
 
     fn loses_response(&mut self, _: Function) -> bool {
-        self.strikes(self.profile.lost_responses)
+        self.occurs(self.profile.lost_responses)
     }
 
     fn copies(&mut self) -> Vec<i64> {
-        let copies = if self.strikes(self.profile.copies) { self.random.usize(2..=5) } else { 1 };
+        let copies = if self.occurs(self.profile.copies) { self.random.usize(2..=5) } else { 1 };
         let one = |_| match self.random.u32(..1000) {
             late if late < self.profile.late / 10 => self.random.i64(60_000..600_000),
             late if late < self.profile.late => self.random.i64(10..5_000),
@@ -255,18 +256,18 @@ impl FaultInjector for RandomFaults {
     }
 
     fn stream_delay(&mut self) -> u64 {
-        if !self.strikes(self.profile.stream_delays) {
+        if !self.occurs(self.profile.stream_delays) {
             return 0;
         }
         // Sometimes longer than the minimum age of the sweep.
-        if self.strikes(100) { self.random.u64(300_000..1_200_000) } else { self.random.u64(10..20_000) }
+        if self.occurs(100) { self.random.u64(300_000..1_200_000) } else { self.random.u64(10..20_000) }
     }
 
     fn stream_repeats(&mut self) -> bool {
-        self.strikes(self.profile.stream_repeats)
+        self.occurs(self.profile.stream_repeats)
     }
 
-    fn batch(&mut self, most: usize) -> usize {
-        self.random.usize(1..=most)
+    fn batch(&mut self, limit: usize) -> usize {
+        self.random.usize(1..=limit)
     }
 }

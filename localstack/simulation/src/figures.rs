@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::trace::{Counts, add_up};
 use crate::scenario::Outcome;
+use crate::trace::{Counts, add_up};
 
 /// The totals of a run.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -29,8 +29,8 @@ pub struct Figures {
     pub checks: BTreeMap<&'static str, u64>,
     /// Seeds that violated a promise.
     pub broken_seeds: Vec<u64>,
-    /// Upper bound, with 95 % confidence, of the share of order operations that violate a promise (rule of three);
-    /// `None` if one did.
+    /// Upper bound, with 95 % confidence, of the share of order operations that violate a promise (rule of
+    /// three); `None` if one did.
     pub upper_bound_95: Option<f64>,
 }
 
@@ -55,7 +55,8 @@ impl Figures {
     }
 }
 
-/// Returns the upper bound, with 95 % confidence, of a failure rate when none of `n` trials failed; `None` for no trials.
+/// Returns the upper bound, with 95 % confidence, of a failure rate when none of `n` trials failed; `None`
+/// for no trials.
 pub fn rule_of_three(n: u64) -> Option<f64> {
     (n > 0).then(|| 3.0 / n as f64)
 }

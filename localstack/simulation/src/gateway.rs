@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use erp_auth::{Tokens, Verified, context};
 use erp_domain::Clock;
 use erp_local::deployment::Deployment;
-use erp_testkit::{ApiResponse, ApiRequest};
+use erp_testkit::{ApiRequest, ApiResponse};
 use serde_json::{Value, json};
 
 use crate::invocation::Function;
@@ -67,7 +67,7 @@ pub(crate) fn admit(
     let verified = match auth_path {
         AuthPath::Gateway if route.authorized => Some(verify(tokens, clock, request, path)?),
         AuthPath::Gateway => None,
-        AuthPath::Direct(verified) => verified.clone(),
+        AuthPath::Function(verified) => verified.clone(),
     };
     if let Some(Verified { caller, expires_at }) = verified {
         sent = sent.caller(caller).expires(expires_at);
@@ -76,7 +76,12 @@ pub(crate) fn admit(
 }
 
 /// Invokes the authorizer and evaluates its policy as API Gateway does.
-fn verify(tokens: &Tokens, clock: &dyn Clock, request: &Request, path: &str) -> Result<Verified, ApiResponse> {
+fn verify(
+    tokens: &Tokens,
+    clock: &dyn Clock,
+    request: &Request,
+    path: &str,
+) -> Result<Verified, ApiResponse> {
     let unauthorized = || rejection(401, "unauthorized");
     let token = request.token.as_ref().ok_or_else(unauthorized)?;
     let method_arn = format!("{STAGE_ARN}/{}{path}", request.method);
@@ -84,9 +89,9 @@ fn verify(tokens: &Tokens, clock: &dyn Clock, request: &Request, path: &str) -> 
         authorization_token: Some(format!("Bearer {token}")),
         method_arn: Some(method_arn.clone()),
     };
-    let answer = authorize(tokens, clock, &request).map_err(|_| unauthorized())?;
-    let answer = serde_json::to_value(answer).unwrap();
-    let statements = answer["policyDocument"]["Statement"].as_array().cloned().unwrap_or_default();
+    let response = authorize(tokens, clock, &request).map_err(|_| unauthorized())?;
+    let response = serde_json::to_value(response).unwrap();
+    let statements = response["policyDocument"]["Statement"].as_array().cloned().unwrap_or_default();
     let matches_arn = |statement: &Value, effect: &str| {
         let resources = statement["Resource"].as_array().cloned().unwrap_or_default();
         statement["Effect"] == effect
@@ -97,13 +102,17 @@ fn verify(tokens: &Tokens, clock: &dyn Clock, request: &Request, path: &str) -> 
     {
         return Err(rejection(403, "forbidden"));
     }
-    let context = &answer["context"];
+    let context = &response["context"];
     context::from_fields(|name| context[name].as_str()).ok_or_else(unauthorized)
 }
 
 /// Returns a response of the gateway itself.
 pub(crate) fn rejection(status: u16, code: &str) -> ApiResponse {
-    ApiResponse { status, headers: HeaderMap::new(), text: json!({"status": status, "code": code}).to_string() }
+    ApiResponse {
+        status,
+        headers: HeaderMap::new(),
+        text: json!({"status": status, "code": code}).to_string(),
+    }
 }
 
 fn fits(template: &str, path: &str) -> bool {

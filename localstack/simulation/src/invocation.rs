@@ -85,12 +85,12 @@ pub struct Invocation {
     /// Number of the last commit before it started.
     pub since: usize,
     ios: AtomicU32,
-    pub(crate) dies: Notify,
+    pub(crate) crash: Notify,
 }
 
 impl Invocation {
     pub(crate) fn new(id: u64, function: Function, attempt: Option<u64>, since: usize) -> Arc<Self> {
-        Arc::new(Self { id, function, attempt, since, ios: AtomicU32::new(0), dies: Notify::new() })
+        Arc::new(Self { id, function, attempt, since, ios: AtomicU32::new(0), crash: Notify::new() })
     }
 
     /// Counts a call to AWS and returns its number, from 1.

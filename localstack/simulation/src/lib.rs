@@ -1,10 +1,11 @@
-//! Deterministic simulation testing: the whole platform in one process, under fault injection, from a seed, against a
-//! model.
+//! Deterministic simulation testing: the whole platform in one process, under fault injection, from a seed,
+//! against a model.
 //!
-//! A [`Simulation`] runs the real routers, use cases, stores, workers, relay and sweep over the real SDK clients. Below
-//! the clients is the simulation's own HTTP connector: DynamoDB is an embedded database, SNS and SQS are lists, Lambda
-//! is a function call. Every call waits for the scheduler, which admits one at a time in an order drawn from the seed.
-//! So the interleaving depends on the seed only, and a run can be repeated exactly.
+//! A [`Simulation`] runs the real routers, use cases, stores, workers, relay and sweep over the real SDK
+//! clients. Below the clients is the simulation's own HTTP connector: DynamoDB is an embedded database, SNS
+//! and SQS are lists, Lambda is a function call. Every call waits for the scheduler, which admits one at a
+//! time in an order drawn from the seed. So the interleaving depends on the seed only, and a run can be
+//! repeated exactly.
 //!
 //! ```text
 //! simulation    one platform: what a scenario runs on
@@ -31,35 +32,32 @@
 //! crash         crash consistency: every operation, crashed at every call
 //! control       negative controls: injected bugs that the checks must detect
 //! ```
-#![expect(
-    clippy::unwrap_used,
-    reason = "only tests and the simulator use this package"
-)]
+#![expect(clippy::unwrap_used, reason = "only tests and the simulator use this package")]
 
 pub mod backend;
-pub mod faults;
 pub mod client;
 pub mod connector;
 pub mod control;
 pub mod crash;
 pub mod deliveries;
+pub mod environments;
+pub mod faults;
 pub mod figures;
 pub mod gateway;
-pub mod workload;
 pub mod inspection;
 pub mod invocation;
 pub mod model;
+pub mod observer;
 pub mod queues;
 pub mod resolve;
 pub mod run;
-pub mod time;
-pub mod trace;
 pub mod scenario;
 pub mod scheduler;
-pub mod environments;
-pub mod observer;
 pub mod simulation;
+pub mod time;
+pub mod trace;
+pub mod workload;
 
-pub use faults::{FaultInjector, Fault, Io};
-pub use connector::{WireResponse, Call, Mutation, Service};
+pub use connector::{Call, Mutation, Service, WireResponse};
+pub use faults::{Fault, FaultInjector, Io};
 pub use simulation::Simulation;

@@ -1,6 +1,7 @@
 //! Runs scenarios until a number of order operations or a duration is reached.
 //!
-//! `cargo run --profile simulation --bin simulate` prints the figures, or a failing seed and the command that repeats it.
+//! `cargo run --profile simulation --bin simulate` prints the figures, or a failing seed and the command that
+//! repeats it.
 #![expect(clippy::print_stdout, reason = "the output of a command")]
 
 use std::process::ExitCode;
@@ -10,7 +11,8 @@ use erp_simulation::figures::Figures;
 use erp_simulation::run::Extent;
 use erp_simulation::scenario::{Outcome, Scenario};
 
-/// Deterministic simulation testing: random workloads against the whole platform, under faults, compared with a model.
+/// Deterministic simulation testing: random workloads against the whole platform, under faults, compared with
+/// a model.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Run this one seed and print its outcome.
@@ -100,7 +102,9 @@ fn run_all(arguments: &Arguments) -> ExitCode {
         }
         Some(seed) => {
             let steps = arguments.extent.steps;
-            println!("repeat with: cargo run --profile simulation --bin simulate -- --seed {seed} --steps {steps}");
+            println!(
+                "repeat with: cargo run --profile simulation --bin simulate -- --seed {seed} --steps {steps}"
+            );
             ExitCode::FAILURE
         }
     }

@@ -27,7 +27,9 @@ impl CommitObserver for ModelObserver {
 }
 
 fn actor(commit: &Commit) -> Actor {
-    let Some(invocation) = &commit.invocation else { return Actor::Stranger("nobody".to_owned()) };
+    let Some(invocation) = &commit.invocation else {
+        return Actor::Unexpected("the test harness".to_owned());
+    };
     match (invocation.function, invocation.attempt) {
         (
             Function::AuthApi
@@ -40,7 +42,7 @@ fn actor(commit: &Commit) -> Actor {
         (Function::InventoryWorker, _) => Actor::Inventory(invocation.since),
         (Function::SalesWorker, _) => Actor::Decisions,
         (Function::Relay | Function::RelaySweep, _) => Actor::Relay,
-        (other, _) => Actor::Stranger(other.to_string()),
+        (other, _) => Actor::Unexpected(other.to_string()),
     }
 }
 
@@ -58,10 +60,10 @@ fn facts(change: &Change) -> Vec<Fact> {
         }
         ("VENDOR", "CONTACT", Some(id), new) => vec![Fact::Party(PartyKind::Vendor, id, new.map(party))],
         ("ITEM", "ITEM", Some(id), new) => vec![Fact::Item(id, new.map(item))],
-        ("ITEM", "STOCK", Some(id), Some(row)) => {
-            // Its counters of allocated and back-ordered quantities change without the quantity, too.
-            let before = change.old.as_deref().map(|old| stock(Row(old)));
-            if before.as_ref() == Some(&stock(row)) { vec![Fact::Other] } else { vec![Fact::Stock(id, stock(row))] }
+        ("ITEM", "STOCK", Some(id), new) => {
+            let (old, new) = (change.old.as_deref().map(|old| stock(Row(old))), new.map(stock));
+            // The counters of allocated and back-ordered quantities may change alone.
+            if old == new { vec![Fact::Other] } else { vec![Fact::Stock(id, new)] }
         }
         ("ITEM", "MOVEMENT", Some(id), Some(row)) => {
             vec![Fact::Movement(id, row.uuid("id"), row.number("change"))]
@@ -75,22 +77,21 @@ fn facts(change: &Change) -> Vec<Fact> {
             times: row.times(),
             new: change.old.is_none(),
         }],
-        ("RESET", "RESET", _, Some(row)) => vec![Fact::ResetAsked {
+        ("RESET", "RESET", _, Some(row)) => vec![Fact::ResetRequested {
             email: row.text("email"),
             hash: place.pk.split_once('#').map(|(_, hash)| hash.to_owned()).unwrap_or_default(),
             until: row.number("expires_at"),
-            for_somebody: row.0.get("user_id").is_some(),
+            user_exists: row.0.get("user_id").is_some(),
         }],
         ("RESET", "RESET", _, None) => {
             let hash = place.pk.split_once('#').map(|(_, hash)| hash.to_owned()).unwrap_or_default();
             vec![Fact::ResetUsed { hash }]
         }
         ("IDEMPOTENCY", "RESPONSE", _, Some(row)) => {
-            let answer = Row(&row.0["response"]["M"]);
-            let status = answer.number("status");
+            let response = Row(&row.0["response"]["M"]);
             vec![Fact::StoredResponse {
-                status: u16::try_from(status).unwrap_or_default(),
-                body: answer.text("body"),
+                status: u16::try_from(response.number("status")).unwrap(),
+                body: response.text("body"),
                 until: row.number("expires_at"),
             }]
         }
@@ -104,7 +105,8 @@ fn facts(change: &Change) -> Vec<Fact> {
             }
             facts
         }
-        // A mark of the relay.
+        // Guards, counters of attempts, the back-order queue, and rows that the relay has marked as
+        // published.
         _ => vec![Fact::Other],
     }
 }
@@ -132,7 +134,7 @@ impl Row<'_> {
 
     /// Returns an id.
     pub fn uuid(&self, name: &str) -> Uuid {
-        self.text(name).parse().unwrap_or_default()
+        self.text(name).parse().unwrap()
     }
 
     /// Returns a version or sequence.
@@ -197,33 +199,35 @@ fn order(row: Row<'_>) -> Order {
     }
 }
 
-/// Converts an allocation row with the events added to it; only a mark of the relay if nothing else changed.
+/// Converts an allocation row and the events added to it. The relay changes neither.
 fn allocation(id: Uuid, row: Row<'_>, old: Option<Row<'_>>) -> Vec<Fact> {
     let events = |row: Row<'_>| row.list("events").map(Value::clone).collect::<Vec<_>>();
     let before = old.map(events).unwrap_or_default();
     let new = events(row);
     let added = new.iter().filter(|event| !before.contains(event)).filter_map(|event| event["S"].as_str());
     let mut facts: Vec<Fact> = added.map(event).collect();
-    let is = read_allocation(row);
-    if old.map(read_allocation).as_ref() != Some(&is) {
-        facts.push(Fact::Allocation(id, is));
+    let state = parse_allocation(row);
+    if old.map(parse_allocation).as_ref() != Some(&state) {
+        facts.push(Fact::Allocation(id, state));
     }
     if facts.is_empty() { vec![Fact::Other] } else { facts }
 }
 
-fn read_allocation(row: Row<'_>) -> Allocation {
+fn parse_allocation(row: Row<'_>) -> Allocation {
     let demand = row.0["demand"]["M"].as_object().into_iter().flatten();
     let demand: BTreeMap<Uuid, i64> = demand
         .filter_map(|(item, quantity)| Some((item.parse().ok()?, quantity["N"].as_str()?.parse().ok()?)))
         .collect();
-    let step = |step: &Value| {
-        let step = Row(&step["M"]);
-        (step.uuid("id"), if step.text("kind") == "allocated" { -1 } else { 1 })
+    let change = |change: &Value| {
+        let change = Row(&change["M"]);
+        (change.uuid("id"), if change.text("kind") == "allocated" { -1 } else { 1 })
     };
+    let missing = row.list("missing").filter_map(|item| item["S"].as_str()?.parse().ok());
     Allocation {
         state: row.text("state"),
         demand,
         sequence: row.version("sequence"),
-        moves: row.list("moves").map(step).collect(),
+        missing: missing.collect(),
+        changes: row.list("moves").map(change).collect(),
     }
 }

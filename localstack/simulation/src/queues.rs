@@ -1,5 +1,5 @@
-//! Topics, queues and dead letters with the guarantees of SNS and SQS: at-least-once delivery in any order, and a
-//! maximum receive count.
+//! Topics, queues and dead letters with the guarantees of SNS and SQS: at-least-once delivery in any order,
+//! and a maximum receive count.
 
 use std::collections::BTreeMap;
 
@@ -60,8 +60,8 @@ impl Broker {
     pub(crate) fn new(deployment: &Deployment) -> Self {
         let queue = |trigger: &erp_local::deployment::Trigger| {
             let TriggerSource::Queue { queue_arn, batch_size, .. } = &trigger.source else { return None };
-            let driven = deployment.functions.iter().find(|found| found.logical_id == trigger.function)?;
-            let function = Function::ALL.into_iter().find(|known| known.binary() == driven.binary)?;
+            let target = deployment.functions.iter().find(|found| found.logical_id == trigger.function)?;
+            let function = Function::ALL.into_iter().find(|known| known.binary() == target.binary)?;
             let name = queue_arn.rsplit(':').next()?;
             let queue = deployment.queues.iter().find(|queue| queue.name == name)?;
             let redrive: Value = serde_json::from_str(queue.attributes.get("RedrivePolicy")?).ok()?;
@@ -103,7 +103,7 @@ impl Broker {
         now: i64,
         mut copies: impl FnMut() -> Vec<i64>,
     ) {
-        let event: Value = serde_json::from_str(body).unwrap_or_default();
+        let event: Value = serde_json::from_str(body).unwrap();
         let id = event["id"].as_str().unwrap_or_default().to_owned();
         *self.published.entry(id).or_default() += 1;
         let attributes = json!({"type": kind});
@@ -129,27 +129,28 @@ impl Broker {
         queue.ready.push(Message { id, body: body.to_owned(), visible_at: now, receives: 0 });
     }
 
-    /// Receives up to `most` visible messages in random order; messages beyond the receive count become dead letters.
+    /// Receives up to `limit` visible messages in random order; messages beyond the receive count become dead
+    /// letters.
     pub(crate) fn receive(
         &mut self,
         queue: usize,
-        most: usize,
+        limit: usize,
         now: i64,
         random: &mut fastrand::Rng,
     ) -> Vec<Message> {
         let queue = &mut self.queues[queue];
         let mut batch = Vec::new();
-        while batch.len() < most {
-            let seen: Vec<usize> = queue
+        while batch.len() < limit {
+            let visible: Vec<usize> = queue
                 .ready
                 .iter()
                 .enumerate()
                 .filter_map(|(index, message)| (message.visible_at <= now).then_some(index))
                 .collect();
-            if seen.is_empty() {
+            if visible.is_empty() {
                 break;
             }
-            let mut message = queue.ready.swap_remove(seen[random.usize(..seen.len())]);
+            let mut message = queue.ready.swap_remove(visible[random.usize(..visible.len())]);
             message.receives += 1;
             if message.receives > queue.max_receives {
                 queue.dead.push(message);

@@ -5,9 +5,9 @@ use erp_domain::identity::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::workload::{Step, Verb};
+use crate::model::request::{Access, Adjust, Command, ItemForm, LineForm, PartyForm, Transition};
 use crate::model::{Model, OrderKind};
-use crate::model::request::{Access, Adjust, ItemForm, LineForm, PartyForm, Step as OrderStep, Command};
+use crate::workload::{Step, Verb};
 
 /// Creates the operation of a step; `None` if there is no target for it.
 pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Command> {
@@ -23,15 +23,18 @@ pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Co
         }
         Verb::Login => {
             let known = model.users.get(&email).and_then(|user| user.now());
-            let right = known.map(|user| user.password.clone()).filter(|_| c % 3 > 0);
-            Command::Login { email, password: right.unwrap_or_else(|| "not the password".to_owned()) }
+            let password = known.map(|user| user.password.clone()).filter(|_| c % 3 > 0);
+            Command::Login { email, password: password.unwrap_or_else(|| "not the password".to_owned()) }
         }
-        Verb::Forgot => Command::Forgot { email },
-        Verb::Reset => {
+        Verb::ForgotPassword => Command::ForgotPassword { email },
+        Verb::ResetPassword => {
             let token = reset_tokens.get(b as usize % reset_tokens.len().max(1)).cloned();
-            Command::Reset { token: token.unwrap_or_else(|| "no token".to_owned()), password: password(d) }
+            Command::ResetPassword {
+                token: token.unwrap_or_else(|| "no token".to_owned()),
+                password: password(d),
+            }
         }
-        Verb::ServiceToken => Command::ServiceToken { right: b % 3 > 0 },
+        Verb::ServiceToken => Command::ServiceToken { valid: b % 3 > 0 },
         Verb::CreateParty => Command::CreateParty(contact, party_form(b, c)),
         Verb::UpdateParty => Command::UpdateParty(contact, party(model, contact, b)?, party_form(c, d)),
         Verb::DeleteParty => Command::DeleteParty(contact, party(model, contact, b)?),
@@ -45,14 +48,14 @@ pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Co
         Verb::GetStock => Command::GetStock(item(model, b)?),
         Verb::AdjustStock => {
             let id = item(model, b)?;
-            let seen = model.stock.get(&id).and_then(|stock| stock.now()).map(|stock| stock.quantity);
-            let how = match c % 6 {
-                0 => Adjust::To(i64::from(d % 30), None),
-                1 => Adjust::To(i64::from(d % 30), seen.map(|seen| seen + i64::from(e % 3 == 0))),
+            let current = model.stock.get(&id).and_then(|stock| stock.now()).map(|stock| stock.quantity);
+            let adjust = match c % 6 {
+                0 => Adjust::To(if e.is_multiple_of(3) { 0 } else { i64::from(d % 30) }, None),
+                1 => Adjust::To(i64::from(d % 30), current.map(|current| current + i64::from(e % 3 == 0))),
                 2 => Adjust::By(-1 - i64::from(d % 20)),
                 _ => Adjust::By(1 + i64::from(d % 12)),
             };
-            Command::AdjustStock(id, how)
+            Command::AdjustStock(id, adjust)
         }
         Verb::ListMovements => Command::ListMovements(item(model, b)?, limit),
         Verb::CreateSale => Command::CreateOrder(
@@ -71,19 +74,19 @@ pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Co
         }
         Verb::Confirm => {
             let id = order_of(model, OrderKind::Sales, Some("draft"), b)?;
-            Command::Advance(OrderKind::Sales, id, OrderStep::Confirm, c % 8 == 0)
+            Command::Advance(OrderKind::Sales, id, Transition::Confirm, c % 8 == 0)
         }
         Verb::Receive => {
             let id = order_of(model, OrderKind::Purchase, Some("draft"), b)?;
-            Command::Advance(OrderKind::Purchase, id, OrderStep::Receive, false)
+            Command::Advance(OrderKind::Purchase, id, Transition::Receive, false)
         }
         Verb::Pay => {
-            let wanted = if order == OrderKind::Sales { "confirmed" } else { "received" };
-            Command::Advance(order, order_of(model, order, Some(wanted), b)?, OrderStep::Pay, false)
+            let status = if order == OrderKind::Sales { "confirmed" } else { "received" };
+            Command::Advance(order, order_of(model, order, Some(status), b)?, Transition::Pay, false)
         }
         Verb::Cancel => {
-            let wanted = if c % 2 == 0 { "confirmed" } else { "draft" };
-            Command::Advance(order, order_of(model, order, Some(wanted), b)?, OrderStep::Cancel, false)
+            let status = if c % 2 == 0 { "confirmed" } else { "draft" };
+            Command::Advance(order, order_of(model, order, Some(status), b)?, Transition::Cancel, false)
         }
         Verb::GetOrder => Command::GetOrder(order, order_of(model, order, None, b)?),
         Verb::ListOrders => {
@@ -134,21 +137,22 @@ fn item_form(draws: u32, more: u32) -> ItemForm {
 
 /// Picks an id, mostly among the first few, so that operations contend for it.
 fn pick(ids: &[Uuid], draws: u32) -> Option<Uuid> {
-    let few = if draws.is_multiple_of(4) { ids.len() } else { ids.len().min(5) };
-    (few > 0).then(|| ids[(draws / 4) as usize % few])
+    let count = if draws.is_multiple_of(4) { ids.len() } else { ids.len().min(5) };
+    (count > 0).then(|| ids[(draws / 4) as usize % count])
 }
 
 fn party(model: &Model, kind: PartyKind, draws: u32) -> Option<Uuid> {
     let of_kind = model.parties.iter().filter(|((of, _), _)| *of == kind.as_str());
-    let (there, gone): (Vec<_>, Vec<_>) = of_kind.partition(|(_, party)| party.now().is_some());
+    let (existing, deleted): (Vec<_>, Vec<_>) = of_kind.partition(|(_, party)| party.now().is_some());
     let ids = |list: Vec<(&(&str, Uuid), _)>| list.into_iter().map(|((_, id), _)| *id).collect::<Vec<_>>();
-    if draws.is_multiple_of(20) { pick(&ids(gone), draws / 20) } else { pick(&ids(there), draws) }
+    if draws.is_multiple_of(20) { pick(&ids(deleted), draws / 20) } else { pick(&ids(existing), draws) }
 }
 
 fn item(model: &Model, draws: u32) -> Option<Uuid> {
-    let (there, gone): (Vec<_>, Vec<_>) = model.items.iter().partition(|(_, item)| item.now().is_some());
+    let (existing, deleted): (Vec<_>, Vec<_>) =
+        model.items.iter().partition(|(_, item)| item.now().is_some());
     let ids = |list: Vec<(&Uuid, _)>| list.into_iter().map(|(id, _)| *id).collect::<Vec<_>>();
-    if draws.is_multiple_of(25) { pick(&ids(gone), draws / 25) } else { pick(&ids(there), draws) }
+    if draws.is_multiple_of(25) { pick(&ids(deleted), draws / 25) } else { pick(&ids(existing), draws) }
 }
 
 /// Picks an order, mostly one of the newest in a status.
@@ -157,17 +161,19 @@ fn order_of(model: &Model, kind: OrderKind, status: Option<&str>, draws: u32) ->
     let fits = |status: &str, order: Option<&crate::model::state::Order>| {
         order.is_some_and(|order| order.status == status)
     };
-    let standing: Vec<Uuid> = all
+    let matching: Vec<Uuid> = all
         .clone()
-        .filter(|(_, order)| status.is_none_or(|status| draws.is_multiple_of(10) || fits(status, order.now())))
+        .filter(|(_, order)| {
+            status.is_none_or(|status| draws.is_multiple_of(10) || fits(status, order.now()))
+        })
         .map(|((_, id), _)| *id)
         .collect();
-    let few = standing.len().min(12);
-    (few > 0).then(|| standing[(draws / 10) as usize % few])
+    let count = matching.len().min(12);
+    (count > 0).then(|| matching[(draws / 10) as usize % count])
 }
 
 fn lines(model: &Model, a: u32, b: u32, c: u32) -> Option<Vec<LineForm>> {
-    let many = match a % 20 {
+    let count = match a % 20 {
         0 => 12,
         1..4 => 4,
         4..10 => 2,
@@ -181,5 +187,5 @@ fn lines(model: &Model, a: u32, b: u32, c: u32) -> Option<Vec<LineForm>> {
             unit_price: (draws >> 16).is_multiple_of(3).then(|| i64::from((draws >> 18) % 5_000)),
         })
     };
-    (0..many).map(line).collect()
+    (0..count).map(line).collect()
 }

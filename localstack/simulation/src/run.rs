@@ -72,14 +72,14 @@ impl Run {
         let started = Instant::now();
         let figures = Mutex::new(Figures { first_seed: self.first_seed, ..Figures::default() });
         let (next, failed) = (AtomicU64::new(self.first_seed), AtomicBool::new(false));
-        let enough = || match self.until {
-            Until::Elapsed(most) => started.elapsed() >= most,
-            Until::Operations(most) => lock(&figures).order_operations >= most,
+        let is_done = || match self.until {
+            Until::Elapsed(limit) => started.elapsed() >= limit,
+            Until::Operations(limit) => lock(&figures).order_operations >= limit,
         };
         std::thread::scope(|scope| {
             for _ in 0..self.threads {
                 scope.spawn(|| {
-                    while !failed.load(Ordering::Relaxed) && !enough() {
+                    while !failed.load(Ordering::Relaxed) && !is_done() {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
                         let outcome = Scenario::of(seed, self.steps).run(false);
                         failed.fetch_or(!outcome.violations.is_empty(), Ordering::Relaxed);
@@ -95,7 +95,7 @@ impl Run {
     }
 }
 
-/// As many scenarios at the same time as there are processors.
+/// Returns the number of processors.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::Simulation;
-use crate::faults::{NoFaults, RandomFaults, FaultProfile};
 use crate::client::{Client, Shared};
 use crate::connector::Mutation;
-use crate::workload::{self, Step};
+use crate::faults::{FaultProfile, NoFaults, RandomFaults};
 use crate::inspection;
 use crate::model::Model;
-use crate::time::random;
-use crate::trace::Counts;
 use crate::observer::ModelObserver;
 use crate::simulation::Settings;
+use crate::time::random;
+use crate::trace::Counts;
+use crate::workload::{self, Step};
 
 /// The parameters that determine a run.
 #[derive(Clone)]
@@ -82,12 +82,12 @@ impl Scenario {
 
     /// Runs the scenario.
     pub fn run(&self, verbose: bool) -> Outcome {
-        Simulation::run(self.seed, self.play(verbose))
+        Simulation::run(self.seed, self.simulate(verbose))
     }
 
-    async fn play(&self, verbose: bool) -> Outcome {
-        let mut chance = random(self.seed, "scenario");
-        let open = chance.bool();
+    async fn simulate(&self, verbose: bool) -> Outcome {
+        let mut random_numbers = random(self.seed, "scenario");
+        let open = random_numbers.bool();
         let model = Arc::new(Mutex::new(Model::default()));
         model.lock().unwrap().open_registration = open;
         let simulation = Simulation::open(Settings {
@@ -101,13 +101,13 @@ impl Scenario {
         let shared = Shared::new(Arc::clone(&simulation), Arc::clone(&model));
         let opening = workload::opening(&mut random(self.seed, "opening"));
         model.lock().unwrap().faults = false;
-        Client::new(Arc::clone(&shared), chance.fork()).run(opening).await;
+        Client::new(Arc::clone(&shared), random_numbers.fork()).run(opening).await;
         simulation.quiesce().await;
         model.lock().unwrap().faults = self.profile != FaultProfile::NONE;
         simulation.set_faults(Box::new(RandomFaults::new(random(self.seed, "faults"), self.profile)));
-        let poison = self.run_clients(&shared, &mut chance).await;
+        let poison = self.run_clients(&shared, &mut random_numbers).await;
         simulation.drain().await;
-        let asked = model.lock().unwrap().asked_by_kind();
+        let operations = model.lock().unwrap().requests_by_operation();
         let order_operations = model.lock().unwrap().order_operations();
         model.lock().unwrap().faults = false;
         inspection::inspect(&shared, &poison).await;
@@ -115,7 +115,7 @@ impl Scenario {
         Outcome {
             violations: model.violations.clone(),
             checks: model.checks.clone(),
-            operations: asked,
+            operations,
             order_operations,
             counts: simulation.counts(),
             commits: simulation.moment() as u64,
@@ -126,13 +126,17 @@ impl Scenario {
     }
 
     /// Runs the clients, the scheduled sweep and the poison messages; returns the poison messages.
-    async fn run_clients(&self, shared: &Arc<Shared>, chance: &mut fastrand::Rng) -> BTreeSet<String> {
+    async fn run_clients(
+        &self,
+        shared: &Arc<Shared>,
+        random_numbers: &mut fastrand::Rng,
+    ) -> BTreeSet<String> {
         let simulation = &shared.simulation;
         let clients: Vec<_> = (0..self.clients)
             .map(|number| {
                 let steps: Vec<Step> =
                     self.steps.iter().filter(|step| step.client == number).cloned().collect();
-                let client = Client::new(Arc::clone(shared), chance.fork());
+                let client = Client::new(Arc::clone(shared), random_numbers.fork());
                 tokio::spawn(client.run(steps))
             })
             .collect();
@@ -140,8 +144,8 @@ impl Scenario {
         let schedule = tokio::spawn(sweep_regularly(Arc::clone(simulation), Arc::clone(&over)));
         let mut poison = BTreeSet::new();
         for number in 0..self.poison {
-            tokio::time::sleep(Duration::from_millis(chance.u64(..3_000))).await;
-            let body = match chance.u32(..3) {
+            tokio::time::sleep(Duration::from_millis(random_numbers.u64(..3_000))).await;
+            let body = match random_numbers.u32(..3) {
                 0 => format!("poison {number}"),
                 1 => format!("{{\"id\": {number}}}"),
                 _ => format!(
@@ -149,11 +153,14 @@ impl Scenario {
                     uuid::Uuid::nil()
                 ),
             };
-            // Confirmations go to the stock queue; an unreadable one is poison there.
+            // Confirmations go to the stock queue, so an unreadable one belongs there.
             let queues = simulation.broker().queues.len();
             let stock = simulation.broker().queues.iter().position(|queue| queue.name.contains("stock"));
-            let queue =
-                if body.contains("sales.order") { stock.unwrap_or(0) } else { chance.usize(..queues) };
+            let queue = if body.contains("sales.order") {
+                stock.unwrap_or(0)
+            } else {
+                random_numbers.usize(..queues)
+            };
             simulation.put_message(queue, &body);
             poison.insert(body);
         }
@@ -175,12 +182,12 @@ impl Scenario {
     /// Searches for a shorter scenario that violates the same promise, within `budget` runs.
     pub fn shrink(&self, budget: usize) -> Self {
         let promise = |outcome: &Outcome| outcome.violations.first().map(|first| kind(first));
-        let wanted = promise(&self.run(false));
+        let expected = promise(&self.run(false));
         let mut best = self.clone();
         let mut left = budget;
         let mut fails = |scenario: &Self| {
             left = left.saturating_sub(1);
-            left > 0 && promise(&scenario.run(false)) == wanted
+            left > 0 && promise(&scenario.run(false)) == expected
         };
         let simplify: [fn(&mut Self); 4] = [
             |scenario| scenario.relay_is_stopped = false,

@@ -1,8 +1,8 @@
 //! Which of the waiting calls proceeds.
 //!
-//! A call with an effect that others can observe waits here. When every task waits, for the scheduler or for a timer,
-//! one call is admitted. tokio's paused clock detects that moment, because it only advances when no task can run. Each
-//! step takes a millisecond of simulated time, and only the seed determines the order.
+//! A call with an effect that others can observe waits here. When every task waits, for the scheduler or for
+//! a timer, one call is admitted. tokio's paused clock detects that moment, because it only advances when no
+//! task can run. Each step takes a millisecond of simulated time, and only the seed determines the order.
 
 use std::sync::Mutex;
 use std::time::Duration;

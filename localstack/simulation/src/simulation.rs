@@ -25,16 +25,16 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::backend::dynamo::{Commit, Dynamo, Place};
-use crate::faults::{NoFaults, FaultInjector};
 use crate::connector::{Connector, Mutation};
 use crate::deliveries;
+use crate::environments::{self, Environments, Handler};
+use crate::faults::{FaultInjector, NoFaults};
 use crate::gateway::{self, AuthPath, Request};
 use crate::invocation::{CURRENT, Ended, Function, Invocation};
 use crate::queues::{Broker, Message};
+use crate::scheduler::Scheduler;
 use crate::time::{VirtualClock, random};
 use crate::trace::{Counts, Trace};
-use crate::scheduler::Scheduler;
-use crate::environments::{self, Handler, Environments};
 
 /// Maximum simulated time until a simulation is quiescent.
 const QUIESCENCE_LIMIT: Duration = Duration::from_secs(10 * 24 * 60 * 60);
@@ -69,7 +69,7 @@ impl Settings {
     }
 }
 
-/// Receives every commit as it happens.
+/// Receives every commit, in order.
 pub trait CommitObserver: Send {
     /// Receives the rows that changed atomically.
     fn observe(&mut self, commit: &Commit);
@@ -94,8 +94,8 @@ pub struct Simulation {
     broker: Mutex<Broker>,
     counts: Mutex<Counts>,
     random: Mutex<Rng>,
-    pulse: Notify,
-    lanes: Mutex<BTreeMap<(usize, u64), usize>>,
+    changes: Notify,
+    shards: Mutex<BTreeMap<(usize, u64), usize>>,
     invocations: AtomicU64,
     running: AtomicUsize,
     pub(crate) trace: Mutex<Trace>,
@@ -118,7 +118,8 @@ impl Simulation {
         let deployment = environments::deployment();
         let simulation = Arc::new_cyclic(|weak| {
             let connector = Connector(weak.clone());
-            let environments = Environments::new(clock, connector, registration, random(seed, "environments"));
+            let environments =
+                Environments::new(clock, connector, registration, random(seed, "environments"));
             Self {
                 seed,
                 clock,
@@ -133,8 +134,8 @@ impl Simulation {
                 broker: Mutex::new(Broker::new(deployment)),
                 counts: Mutex::default(),
                 random: Mutex::new(random(seed, "queues")),
-                pulse: Notify::new(),
-                lanes: Mutex::default(),
+                changes: Notify::new(),
+                shards: Mutex::default(),
                 invocations: AtomicU64::new(0),
                 running: AtomicUsize::new(0),
                 trace: Mutex::new(Trace::new(verbose)),
@@ -147,11 +148,16 @@ impl Simulation {
     }
 
     /// Sends a request as the client attempt `attempt`; returns `None` if the response is lost.
-    pub async fn send(self: &Arc<Self>, request: &Request, auth_path: &AuthPath, attempt: u64) -> Option<ApiResponse> {
+    pub async fn send(
+        self: &Arc<Self>,
+        request: &Request,
+        auth_path: &AuthPath,
+        attempt: u64,
+    ) -> Option<ApiResponse> {
         let admitted = gateway::admit(self.deployment(), &self.tokens, &self.clock, request, auth_path);
         let (function, sent) = match admitted {
             Ok(admitted) => admitted,
-            Err(answer) => return Some(answer),
+            Err(response) => return Some(response),
         };
         let mut event = sent.event();
         event["requestContext"]["requestId"] = format!("r-{attempt}").into();
@@ -159,12 +165,12 @@ impl Simulation {
             event = mutation.request(function, event);
         }
         let run = |handler: Handler| async move { send_event(&event, &handler.router()).await };
-        let answer = match self.invoke(function, Some(attempt), run).await {
-            Ended::Done(answer) => answer,
+        let response = match self.invoke(function, Some(attempt), run).await {
+            Ended::Done(response) => response,
             Ended::Crashed => gateway::rejection(502, "bad_gateway"),
             Ended::TimedOut => gateway::rejection(504, "gateway_timeout"),
         };
-        (!self.faults().loses_response(function)).then_some(answer)
+        (!self.faults().loses_response(function)).then_some(response)
     }
 
     /// Invokes a function.
@@ -184,7 +190,7 @@ impl Simulation {
         let work = CURRENT.scope(Arc::clone(&invocation), run(handler.clone()));
         let ended = tokio::select! {
             biased;
-            () = invocation.dies.notified() => Ended::Crashed,
+            () = invocation.crash.notified() => Ended::Crashed,
             done = tokio::time::timeout(self.environments.time_out(function), work) => match done {
                 Ok(result) => Ended::Done(result),
                 Err(_) => Ended::TimedOut,
@@ -193,7 +199,7 @@ impl Simulation {
         drop(running);
         match &ended {
             // An environment is reused unless it crashed or timed out.
-            Ended::Done(_) => self.environments.give_back(function, handler),
+            Ended::Done(_) => self.environments.put_back(function, handler),
             Ended::Crashed => self.count(|counts| counts.crashes += 1),
             Ended::TimedOut => self.count(|counts| counts.time_outs += 1),
         }
@@ -225,7 +231,7 @@ impl Simulation {
     /// # Panics
     /// If that takes longer than ten simulated days.
     pub async fn quiesce(&self) {
-        let begun = tokio::time::Instant::now();
+        let start = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(20);
         loop {
             tokio::time::sleep(pause).await;
@@ -233,12 +239,16 @@ impl Simulation {
             if self.is_quiescent() {
                 return;
             }
-            assert!(begun.elapsed() < QUIESCENCE_LIMIT, "seed {}: the simulation does not become quiescent", self.seed);
+            assert!(
+                start.elapsed() < QUIESCENCE_LIMIT,
+                "seed {}: the simulation does not become quiescent",
+                self.seed
+            );
         }
     }
 
-    /// Drains the platform: stops faults, waits, sweeps the outbox and redrives dead letters until nothing is left but
-    /// poison messages.
+    /// Drains the platform: stops faults, waits, sweeps the outbox and redrives dead letters until nothing is
+    /// left but poison messages.
     pub async fn drain(self: &Arc<Self>) {
         self.stop_faults();
         for _ in 0..5 {
@@ -261,7 +271,7 @@ impl Simulation {
     pub fn is_quiescent(&self) -> bool {
         self.running.load(Ordering::Relaxed) == 0
             && self.broker().is_quiescent()
-            && self.lanes.lock().unwrap().values().all(|pending| *pending == 0)
+            && self.shards.lock().unwrap().values().all(|pending| *pending == 0)
     }
 
     /// Returns the dead letters with their queues.
@@ -287,8 +297,8 @@ impl Simulation {
     }
 
     /// Reads the tables.
-    pub fn read<T>(&self, look: impl FnOnce(&Dynamo) -> T) -> T {
-        look(&self.dynamo.lock().unwrap())
+    pub fn read<T>(&self, read: impl FnOnce(&Dynamo) -> T) -> T {
+        read(&self.dynamo.lock().unwrap())
     }
 
     /// Returns every row of a table in DynamoDB JSON.
@@ -325,23 +335,24 @@ impl Simulation {
         change(&mut self.counts.lock().unwrap());
     }
 
-    /// Waits for the next change. (A `watch` channel would wake its receivers in an order that tokio draws at random.)
+    /// Waits for the next change. (A `watch` channel would wake its receivers in an order that tokio draws at
+    /// random.)
     pub(crate) fn changed(&self) -> Notified<'_> {
-        self.pulse.notified()
+        self.changes.notified()
     }
 
     /// Wakes the delivery loops after a change.
     pub(crate) fn wake(&self) {
-        self.pulse.notify_waiters();
+        self.changes.notify_waiters();
     }
 
-    pub(crate) fn lane_is(&self, lane: (usize, u64), pending: usize) {
-        self.lanes.lock().unwrap().insert(lane, pending);
+    pub(crate) fn set_pending(&self, shard: (usize, u64), pending: usize) {
+        self.shards.lock().unwrap().insert(shard, pending);
     }
 
-    pub(crate) fn receive(&self, queue: usize, most: usize) -> Vec<Message> {
+    pub(crate) fn receive(&self, queue: usize, limit: usize) -> Vec<Message> {
         let now = self.clock.elapsed();
-        self.broker().receive(queue, most, now, &mut self.random.lock().unwrap())
+        self.broker().receive(queue, limit, now, &mut self.random.lock().unwrap())
     }
 
     pub(crate) fn publish(&self, topic: &str, body: &str, kind: &str) {

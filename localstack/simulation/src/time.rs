@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use auth::ports::{NoRandomness, Randomness};
+use auth::randomness::{Randomness, RandomnessError};
 use erp_domain::{Clock, Ids, Timestamp};
 use fastrand::Rng;
 use tokio::time::Instant;
@@ -44,8 +44,8 @@ impl dynoxide::storage_backend::Clock for VirtualClock {
     }
 }
 
-/// UUIDs of version 7 of one process: they sort by creation, except against those of another process in the same
-/// millisecond.
+/// UUIDs of version 7 of one process: they sort by creation, except against those of another process in the
+/// same millisecond.
 #[derive(Debug)]
 pub struct SeededIds {
     clock: VirtualClock,
@@ -86,7 +86,7 @@ impl SeededRandomness {
 }
 
 impl Randomness for SeededRandomness {
-    fn fill(&self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), RandomnessError> {
         self.0.lock().unwrap().fill(buffer);
         Ok(())
     }

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Simulation;
-use crate::faults::Fault;
 use crate::connector::Call;
+use crate::faults::Fault;
 use crate::invocation::Invocation;
 
 /// Counters of a simulation.
@@ -26,7 +26,7 @@ pub struct Counts {
     /// Records delivered to the relay.
     pub records: u64,
     /// Records that expired in a stream.
-    pub records_forgotten: u64,
+    pub records_expired: u64,
     /// Redriven dead letters.
     pub redriven: u64,
     /// Events that the sweep found.
@@ -36,23 +36,14 @@ pub struct Counts {
 impl Counts {
     /// Adds the counters of another simulation.
     pub fn add(&mut self, other: &Self) {
-        let Self {
-            calls,
-            faults,
-            crashes,
-            time_outs,
-            deliveries,
-            records,
-            records_forgotten,
-            redriven,
-            swept,
-        } = other;
+        let Self { calls, faults, crashes, time_outs, deliveries, records, records_expired, redriven, swept } =
+            other;
         self.calls += calls;
         self.crashes += crashes;
         self.time_outs += time_outs;
         self.deliveries += deliveries;
         self.records += records;
-        self.records_forgotten += records_forgotten;
+        self.records_expired += records_expired;
         self.redriven += redriven;
         self.swept += swept;
         add_up(&mut self.faults, faults);
@@ -93,7 +84,7 @@ impl Simulation {
     }
 
     /// Adds a line of text.
-    pub fn say(&self, line: impl FnOnce() -> String) {
+    pub fn log(&self, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.trace.lock().unwrap().lines {
             lines.push(format!("{:>9} {}", self.clock.elapsed(), line()));
         }
@@ -107,7 +98,7 @@ impl Simulation {
             }
         });
         let mut trace = self.trace.lock().unwrap();
-        let words = (
+        let entry = (
             invocation.id,
             invocation.function,
             number,
@@ -118,11 +109,11 @@ impl Simulation {
         trace.hash = {
             use std::hash::{DefaultHasher, Hash, Hasher};
             let mut hasher = DefaultHasher::new();
-            (trace.hash, words).hash(&mut hasher);
+            (trace.hash, entry).hash(&mut hasher);
             hasher.finish()
         };
         if let Some(lines) = &mut trace.lines {
-            let (id, function, number, operation, fault, at) = words;
+            let (id, function, number, operation, fault, at) = entry;
             let fault = if fault == Fault::None { "" } else { fault.as_str() };
             let subject = subject(call);
             lines.push(format!("{at:>9} #{id} {function}.{number} {operation} {subject} {fault}"));

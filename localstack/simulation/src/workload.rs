@@ -1,7 +1,8 @@
 //! The operations of the clients, drawn from a seed.
 //!
-//! A step contains random numbers instead of ids; its targets are chosen from what exists when the step starts. So any
-//! step can be left out of a workload, and the rest stays meaningful: this is what makes shrinking possible.
+//! A step contains random numbers instead of ids; its targets are chosen from what exists when the step
+//! starts. So any step can be left out of a workload, and the rest stays meaningful: this is what makes
+//! shrinking possible.
 
 use fastrand::Rng;
 
@@ -11,8 +12,8 @@ use fastrand::Rng;
 pub enum Verb {
     Register,
     Login,
-    Forgot,
-    Reset,
+    ForgotPassword,
+    ResetPassword,
     ServiceToken,
     CreateParty,
     UpdateParty,
@@ -44,8 +45,8 @@ pub enum Verb {
 const WEIGHTS: [(Verb, u32); 29] = [
     (Verb::Register, 2),
     (Verb::Login, 2),
-    (Verb::Forgot, 2),
-    (Verb::Reset, 2),
+    (Verb::ForgotPassword, 2),
+    (Verb::ResetPassword, 2),
     (Verb::ServiceToken, 2),
     (Verb::CreateParty, 20),
     (Verb::UpdateParty, 14),
@@ -75,7 +76,7 @@ const WEIGHTS: [(Verb, u32); 29] = [
 
 /// The caller of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
+pub enum CallerKind {
     /// A finance manager.
     Finance,
     /// An inventory manager.
@@ -113,7 +114,7 @@ pub struct Step {
     /// Command.
     pub verb: Verb,
     /// The caller.
-    pub who: Who,
+    pub caller: CallerKind,
     /// The idempotency key.
     pub key: Key,
     /// `If-Match`: none, the current version, or another.
@@ -125,15 +126,15 @@ pub struct Step {
     /// Random numbers that select targets and values.
     pub draws: [u32; 6],
     /// Whether the request is sent twice concurrently.
-    pub twin: bool,
+    pub duplicate: bool,
     /// Concurrent operations of other clients on the same target.
-    pub rivals: Vec<Self>,
+    pub concurrent: Vec<Self>,
 }
 
 impl Step {
     /// Returns the step without concurrent operations.
     pub fn alone(&self) -> Self {
-        Self { twin: false, rivals: Vec::new(), ..self.clone() }
+        Self { duplicate: false, concurrent: Vec::new(), ..self.clone() }
     }
 }
 
@@ -142,7 +143,7 @@ pub fn draw(random: &mut Rng, steps: usize, clients: usize) -> Vec<Step> {
     let step = |_| {
         let mut step = step(random, clients);
         if random.u32(..100) < 12 {
-            step.rivals = rivals(random, &step);
+            step.concurrent = concurrent(random, &step);
         }
         step
     };
@@ -150,7 +151,7 @@ pub fn draw(random: &mut Rng, steps: usize, clients: usize) -> Vec<Step> {
 }
 
 /// Draws one to three concurrent operations on the same target.
-fn rivals(random: &mut Rng, step: &Step) -> Vec<Step> {
+fn concurrent(random: &mut Rng, step: &Step) -> Vec<Step> {
     let verbs: &[Verb] = match step.verb {
         Verb::Confirm => &[Verb::Confirm, Verb::Cancel, Verb::UpdateOrder],
         Verb::Receive => &[Verb::Receive, Verb::Cancel, Verb::UpdateOrder],
@@ -164,26 +165,26 @@ fn rivals(random: &mut Rng, step: &Step) -> Vec<Step> {
         Verb::CreateParty => &[Verb::CreateParty],
         Verb::CreateItem => &[Verb::CreateItem],
         Verb::Register => &[Verb::Register],
-        Verb::Reset => &[Verb::Reset],
+        Verb::ResetPassword => &[Verb::ResetPassword],
         _ => return Vec::new(),
     };
     let count = random.usize(1..=3);
-    let rival = |_| {
-        let mut rival = self::step(random, 1);
-        rival.verb = verbs[random.usize(..verbs.len())];
+    let other = |_| {
+        let mut other = self::step(random, 1);
+        other.verb = verbs[random.usize(..verbs.len())];
         // The first numbers select the target.
-        rival.draws[..2].copy_from_slice(&step.draws[..2]);
-        if rival.verb == Verb::Cancel {
+        other.draws[..2].copy_from_slice(&step.draws[..2]);
+        if other.verb == Verb::Cancel {
             // An odd third number selects a draft.
-            rival.draws[2] = match step.verb {
+            other.draws[2] = match step.verb {
                 Verb::Cancel => step.draws[2],
                 Verb::Pay => 0,
                 _ => 1,
             };
         }
-        rival
+        other
     };
-    (0..count).map(rival).collect()
+    (0..count).map(other).collect()
 }
 
 fn step(random: &mut Rng, clients: usize) -> Step {
@@ -195,14 +196,14 @@ fn step(random: &mut Rng, clients: usize) -> Step {
         found
     });
     let verb = verb.map_or(Verb::GetOrder, |(verb, _)| *verb);
-    let who = match random.u32(..100) {
-        0..55 => Who::Finance,
-        55..84 => Who::Inventory,
-        84..90 => Who::LoggedIn,
-        90..94 => Who::Service,
-        94..96 => Who::Anonymous,
-        96..98 => Who::Forger,
-        _ => Who::Expired,
+    let caller = match random.u32(..100) {
+        0..55 => CallerKind::Finance,
+        55..84 => CallerKind::Inventory,
+        84..90 => CallerKind::LoggedIn,
+        90..94 => CallerKind::Service,
+        94..96 => CallerKind::Anonymous,
+        96..98 => CallerKind::Forger,
+        _ => CallerKind::Expired,
     };
     let key = match random.u32(..100) {
         0..15 => Key::None,
@@ -218,14 +219,14 @@ fn step(random: &mut Rng, clients: usize) -> Step {
     Step {
         client: random.usize(..clients),
         verb,
-        who,
+        caller,
         key,
         version,
         bypass_gateway: random.u32(..100) < 60,
         pause: if random.u32(..10) == 0 { random.u64(..2_000) } else { random.u64(..40) },
         draws: std::array::from_fn(|_| random.u32(..)),
-        twin: random.u32(..100) < 6,
-        rivals: Vec::new(),
+        duplicate: random.u32(..100) < 6,
+        concurrent: Vec::new(),
     }
 }
 
@@ -234,14 +235,14 @@ pub fn opening(random: &mut Rng) -> Vec<Step> {
     let plain = |random: &mut Rng, verb| Step {
         client: 0,
         verb,
-        who: Who::Finance,
+        caller: CallerKind::Finance,
         key: Key::New,
         version: None,
         bypass_gateway: false,
         pause: 0,
         draws: std::array::from_fn(|_| random.u32(..)),
-        twin: false,
-        rivals: Vec::new(),
+        duplicate: false,
+        concurrent: Vec::new(),
     };
     let verbs =
         [(Verb::CreateParty, 8), (Verb::CreateItem, 6), (Verb::CreatePurchase, 4), (Verb::Receive, 4)];

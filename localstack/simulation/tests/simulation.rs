@@ -1,4 +1,5 @@
-//! The platform against its model, in short form: known seeds and a fresh one, crash points, negative controls.
+//! The platform against its model, in short form: known seeds and a fresh one, crash points, negative
+//! controls.
 
 use erp_simulation::control::{CONTROLS, NO_BUG, search};
 use erp_simulation::crash;
@@ -8,11 +9,11 @@ use erp_simulation::scenario::{Outcome, Scenario};
 /// Steps of a scenario.
 const STEPS: usize = 60;
 
-fn keeps_its_promises(seed: u64) -> Outcome {
+fn run_without_violations(seed: u64) -> Outcome {
     let outcome = Scenario::of(seed, STEPS).run(false);
     assert!(
         outcome.violations.is_empty(),
-        "seed {seed} breaks a promise; again: \
+        "seed {seed} violates a promise; repeat with: \
          cargo run --profile simulation --bin simulate -- --seed {seed} --steps {STEPS}\n{:#?}",
         outcome.violations
     );
@@ -22,7 +23,7 @@ fn keeps_its_promises(seed: u64) -> Outcome {
 #[test]
 fn known_seeds_keep_every_promise() {
     for seed in 1..=4 {
-        keeps_its_promises(seed);
+        run_without_violations(seed);
     }
 }
 
@@ -30,7 +31,7 @@ fn known_seeds_keep_every_promise() {
 fn a_fresh_seed_keeps_every_promise() {
     let seed = fastrand::u64(..1 << 40);
     eprintln!("a_fresh_seed_keeps_every_promise: seed {seed}");
-    let outcome = keeps_its_promises(seed);
+    let outcome = run_without_violations(seed);
     assert!(outcome.order_operations > 0 && outcome.commits > 0);
 }
 
@@ -40,7 +41,7 @@ fn a_relay_that_was_stopped_for_two_days_loses_nothing() {
     let scenario = Scenario { relay_is_stopped: true, ..Scenario::of(7, STEPS) };
     let outcome = scenario.run(false);
     assert_eq!(outcome.violations, Vec::<String>::new());
-    assert!(outcome.counts.records_forgotten > 0 && outcome.counts.swept > 0, "{:?}", outcome.counts);
+    assert!(outcome.counts.records_expired > 0 && outcome.counts.swept > 0, "{:?}", outcome.counts);
 }
 
 #[test]
@@ -61,9 +62,9 @@ fn a_crash_at_any_call_leaves_nothing_half_done() {
     let reports = in_parallel(&operations, |(number, operation)| {
         crash::crash_everywhere(operation, Some(seed.wrapping_mul(number + 1)))
     });
-    let broken: Vec<_> =
-        reports.iter().filter(|report| report.played == 0 || !report.broken.is_empty()).collect();
-    assert!(broken.is_empty(), "seed {seed}: {broken:#?}");
+    let failed: Vec<_> =
+        reports.iter().filter(|report| report.runs == 0 || !report.failures.is_empty()).collect();
+    assert!(failed.is_empty(), "seed {seed}: {failed:#?}");
 }
 
 /// Controls that short scenarios do not reliably detect; `promises` runs long ones.
@@ -80,11 +81,12 @@ fn negative_controls_are_detected() {
         .into_iter()
         .filter(|control| control.name != NO_BUG && !RARE.contains(&control.name))
         .collect();
-    let detected = in_parallel(&controls, |control| search(control.make, 1..9, STEPS, true));
-    let missed: Vec<_> = controls.iter().zip(detected).filter(|(_, detections)| detections.first.is_none()).collect();
-    let missed: Vec<_> = missed.into_iter().map(|(control, _)| control.name).collect();
-    assert_eq!(missed, Vec::<&str>::new());
-    assert_eq!(controls.len() + RARE.len() + 1, CONTROLS.len(), "a name in RARE that no control has");
+    let detections = in_parallel(&controls, |control| search(control.make, 1..9, STEPS, true));
+    let undetected: Vec<_> =
+        controls.iter().zip(detections).filter(|(_, detections)| detections.first.is_none()).collect();
+    let undetected: Vec<_> = undetected.into_iter().map(|(control, _)| control.name).collect();
+    assert_eq!(undetected, Vec::<&str>::new());
+    assert_eq!(controls.len() + RARE.len() + 1, CONTROLS.len(), "a name in RARE without a control");
 }
 
 #[test]
@@ -92,5 +94,8 @@ fn a_missing_sweep_is_detected_when_the_relay_was_stopped() {
     let no_sweep = CONTROLS.iter().find(|control| control.name == "no sweep of the outbox").unwrap();
     let mutation = Some((no_sweep.make)());
     let outcome = Scenario { relay_is_stopped: true, mutation, ..Scenario::of(7, STEPS) }.run(false);
-    assert!(outcome.violations.iter().any(|said| said.contains("left in the outbox")), "{outcome:?}");
+    assert!(
+        outcome.violations.iter().any(|violation| violation.contains("left in the outbox")),
+        "{outcome:?}"
+    );
 }

@@ -1,5 +1,5 @@
-//! The embedded database with a record of every change of every row: the content of the streams, and the input of the
-//! checks.
+//! The embedded database with a record of every change of every row: the content of the streams, and the
+//! input of the checks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,48 +86,48 @@ impl Dynamo {
         self.commits.len()
     }
 
-    pub(crate) fn carry_out(&mut self, operation: &str, body: &Value) -> WireResponse {
-        let answer = self.dispatch(operation, body.clone());
-        if answer.is_ok() {
+    pub(crate) fn execute(&mut self, operation: &str, body: &Value) -> WireResponse {
+        let response = self.dispatch(operation, body.clone());
+        if response.is_ok() {
             self.note(operation, body);
         }
-        answer
+        response
     }
 
     /// Executes the first half of a batch; the rest is reported as unprocessed.
-    pub(crate) fn carry_out_partly(&mut self, operation: &str, body: &Value) -> WireResponse {
-        let (mut done, mut left) = (body.clone(), json!({}));
+    pub(crate) fn execute_partially(&mut self, operation: &str, body: &Value) -> WireResponse {
+        let (mut first_half, mut unprocessed) = (body.clone(), json!({}));
         let halve = |requests: &mut Value| {
             let list = requests.as_array_mut().map(std::mem::take).unwrap_or_default();
             let (first, second) = list.split_at(list.len() / 2);
             *requests = json!(first);
             second.to_vec()
         };
-        for (table, requests) in done["RequestItems"].as_object_mut().into_iter().flatten() {
+        for (table, requests) in first_half["RequestItems"].as_object_mut().into_iter().flatten() {
             if operation == "BatchGetItem" {
                 let second = halve(&mut requests["Keys"]);
-                left[table] = requests.clone();
-                left[table]["Keys"] = json!(second);
+                unprocessed[table] = requests.clone();
+                unprocessed[table]["Keys"] = json!(second);
             } else {
-                left[table] = json!(halve(requests));
+                unprocessed[table] = json!(halve(requests));
             }
         }
         let empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
-        let nothing = done["RequestItems"].as_object().is_some_and(|tables| {
+        let is_empty = first_half["RequestItems"].as_object().is_some_and(|tables| {
             tables.values().any(|requests| empty(requests) || empty(&requests["Keys"]))
         });
         let name = if operation == "BatchGetItem" { "UnprocessedKeys" } else { "UnprocessedItems" };
-        let mut answer = if nothing {
+        let mut response = if is_empty {
             WireResponse::ok(json!({"Responses": {}}).to_string())
         } else {
-            self.carry_out(operation, &done)
+            self.execute(operation, &first_half)
         };
-        if answer.is_ok() {
-            let mut told: Value = serde_json::from_str(&answer.body).unwrap();
-            told[name] = left;
-            answer.body = told.to_string();
+        if response.is_ok() {
+            let mut json: Value = serde_json::from_str(&response.body).unwrap();
+            json[name] = unprocessed;
+            response.body = json.to_string();
         }
-        answer
+        response
     }
 
     fn dispatch(&self, operation: &str, body: Value) -> WireResponse {
@@ -144,7 +144,7 @@ impl Dynamo {
             "TransactWriteItems" => run(body, |request| db.transact_write_items(request)),
             "TransactGetItems" => run(body, |request| db.transact_get_items(request)),
             "DescribeTable" => run(body, |request| db.describe_table(request)),
-            other => panic!("the simulation does not know {other}: add it to backend/dynamo.rs"),
+            other => panic!("unsupported operation {other}: add it to backend/dynamo.rs"),
         }
     }
 
@@ -175,11 +175,11 @@ impl Dynamo {
 
     fn read(&self, place: &Place) -> Option<Value> {
         let key = json!({"pk": {"S": place.pk}, "sk": {"S": place.sk}});
-        let answer =
+        let response =
             self.dispatch("GetItem", json!({"TableName": place.table, "Key": key, "ConsistentRead": true}));
-        assert!(answer.is_ok(), "{}", answer.body);
-        let mut answer: Value = serde_json::from_str(&answer.body).unwrap();
-        answer.as_object_mut().and_then(|answer| answer.remove("Item"))
+        assert!(response.is_ok(), "{}", response.body);
+        let mut response: Value = serde_json::from_str(&response.body).unwrap();
+        response.as_object_mut().and_then(|response| response.remove("Item"))
     }
 }
 
@@ -193,8 +193,10 @@ where
         Err(error) => return super::dynamo_error(400, "ValidationException", &error.to_string()),
     };
     match operation(request) {
-        Ok(answer) => WireResponse::ok(serde_json::to_string(&answer).unwrap()),
-        Err(error) => WireResponse { status: error.status_code(), body: error.to_json(), headers: Vec::new() },
+        Ok(response) => WireResponse::ok(serde_json::to_string(&response).unwrap()),
+        Err(error) => {
+            WireResponse { status: error.status_code(), body: error.to_json(), headers: Vec::new() }
+        }
     }
 }
 

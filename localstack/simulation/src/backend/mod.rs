@@ -7,24 +7,24 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::Simulation;
-use crate::connector::{WireResponse, Call, Service};
+use crate::connector::{Call, Service, WireResponse};
 use crate::invocation::{Ended, Function};
 
 /// Executes a call.
-pub(crate) async fn carry_out(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
+pub(crate) async fn execute(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
     match call.service {
-        Service::DynamoDb => simulation.write(|dynamo| dynamo.carry_out(&call.operation, &call.body)),
+        Service::DynamoDb => simulation.write(|dynamo| dynamo.execute(&call.operation, &call.body)),
         Service::Sns => publish(simulation, call, usize::MAX),
         Service::Lambda => invoke(simulation, call).await,
     }
 }
 
 /// Executes a part of a batch and reports the rest.
-pub(crate) async fn partly(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
+pub(crate) async fn execute_partially(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
     match call.service {
-        Service::DynamoDb => simulation.write(|dynamo| dynamo.carry_out_partly(&call.operation, &call.body)),
+        Service::DynamoDb => simulation.write(|dynamo| dynamo.execute_partially(&call.operation, &call.body)),
         Service::Sns => publish(simulation, call, entries(call).len() / 2),
-        Service::Lambda => carry_out(simulation, call).await,
+        Service::Lambda => execute(simulation, call).await,
     }
 }
 
@@ -79,19 +79,23 @@ fn cancelled(call: &Call, code: &str, message: &str) -> WireResponse {
 
 pub(crate) fn dynamo_error(status: u16, code: &str, message: &str) -> WireResponse {
     let kind = format!("com.amazonaws.dynamodb.v20120810#{code}");
-    WireResponse { status, body: json!({"__type": kind, "message": message}).to_string(), headers: Vec::new() }
+    WireResponse {
+        status,
+        body: json!({"__type": kind, "message": message}).to_string(),
+        headers: Vec::new(),
+    }
 }
 
 fn sns_error(status: u16, code: &str) -> WireResponse {
     let body = format!(
-        "<ErrorResponse><Error><Type>Receiver</Type><Code>{code}</Code><Message>on purpose</Message></Error>\
+        "<ErrorResponse><Error><Type>Receiver</Type><Code>{code}</Code><Message>injected</Message></Error>\
          <RequestId>r</RequestId></ErrorResponse>"
     );
     WireResponse { status, body, headers: Vec::new() }
 }
 
 fn lambda_error(status: u16, code: &str) -> WireResponse {
-    let body = json!({"Message": "on purpose", "Type": "Service"}).to_string();
+    let body = json!({"Message": "injected", "Type": "Service"}).to_string();
     WireResponse { status, body, headers: vec![("x-amzn-errortype", code.to_owned())] }
 }
 
@@ -99,13 +103,13 @@ fn entries(call: &Call) -> &[Value] {
     call.body["Entries"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Publishes the first `most` entries and reports the others as failed.
-fn publish(simulation: &Simulation, call: &Call, most: usize) -> WireResponse {
+/// Publishes the first `limit` entries and reports the others as failed.
+fn publish(simulation: &Simulation, call: &Call, limit: usize) -> WireResponse {
     let topic = call.body["TopicArn"].as_str().unwrap_or_default();
     let (mut successful, mut failed) = (String::new(), String::new());
     for (index, entry) in entries(call).iter().enumerate() {
         let id = entry["Id"].as_str().unwrap_or_default();
-        if index < most {
+        if index < limit {
             let message = entry["Message"].as_str().unwrap_or_default();
             simulation.publish(topic, message, entry["Type"].as_str().unwrap_or_default());
             successful.push_str(&format!("<member><Id>{id}</Id><MessageId>m-{id}</MessageId></member>"));
@@ -125,25 +129,26 @@ fn publish(simulation: &Simulation, call: &Call, most: usize) -> WireResponse {
 /// Invokes a function, which continues even if its invoker crashes.
 async fn invoke(simulation: &Arc<Simulation>, call: &Call) -> WireResponse {
     let name = call.body["FunctionName"].as_str().unwrap_or_default().to_owned();
-    let Some(function) = Function::ALL.into_iter().find(|function| simulation.environments.name(*function) == name)
+    let Some(function) =
+        Function::ALL.into_iter().find(|function| simulation.environments.name(*function) == name)
     else {
         return lambda_error(404, "ResourceNotFoundException");
     };
     let (simulation, payload) = (Arc::clone(simulation), call.body["Payload"].clone());
     let attempt = crate::invocation::CURRENT.try_with(|invocation| invocation.attempt).ok().flatten();
     let run = tokio::spawn(async move {
-        simulation.invoke(function, attempt, move |handler| async move { handler.ask(payload).await }).await
+        simulation.invoke(function, attempt, move |handler| async move { handler.query(payload).await }).await
     });
-    let failed = |what: &str| WireResponse {
+    let failed = |message: &str| WireResponse {
         status: 200,
-        body: json!({"errorMessage": what, "errorType": "Runtime"}).to_string(),
+        body: json!({"errorMessage": message, "errorType": "Runtime"}).to_string(),
         headers: vec![("x-amz-function-error", "Unhandled".to_owned())],
     };
     match run.await {
-        Ok(Ended::Done(Ok(answer))) => WireResponse::ok(answer.to_string()),
+        Ok(Ended::Done(Ok(response))) => WireResponse::ok(response.to_string()),
         Ok(Ended::Done(Err(reason))) => failed(&reason),
-        Ok(Ended::Crashed) => failed("the function died"),
-        Ok(Ended::TimedOut) => failed("the function took too long"),
+        Ok(Ended::Crashed) => failed("the function crashed"),
+        Ok(Ended::TimedOut) => failed("the function timed out"),
         Err(error) => failed(&error.to_string()),
     }
 }

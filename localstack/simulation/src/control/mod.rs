@@ -1,7 +1,7 @@
 //! Negative controls (mutation testing): would the simulation detect a bug?
 //!
-//! Each classic bug is injected by rewriting calls on the wire ([`Mutation`]). The scenarios, faults and checks that
-//! find nothing in the platform must detect it.
+//! Each classic bug is injected by rewriting calls on the wire ([`Mutation`]). The scenarios, faults and
+//! checks that find nothing in the platform must detect it.
 
 mod mutations;
 mod wire;
@@ -33,17 +33,32 @@ pub const CONTROLS: [Control; 17] = [
         name: "a consumer without de-duplication",
         make: || Arc::new(mutations::NotDeduplicated::default()),
     },
-    Control { name: "a confirmation without its condition", make: || Arc::new(mutations::UnconditionalConfirm) },
+    Control {
+        name: "a confirmation without its condition",
+        make: || Arc::new(mutations::UnconditionalConfirm),
+    },
     Control { name: "stock written unconditionally", make: || Arc::new(mutations::UnconditionalAllocation) },
-    Control { name: "the items of an order allocated one by one", make: || Arc::new(mutations::SeparateWrites) },
-    Control { name: "lines of one item checked separately", make: || Arc::new(mutations::SeparateLines::default()) },
+    Control {
+        name: "the items of an order allocated one by one",
+        make: || Arc::new(mutations::SeparateWrites),
+    },
+    Control {
+        name: "lines of one item checked separately",
+        make: || Arc::new(mutations::SeparateLines::default()),
+    },
     Control {
         name: "the idempotency record outside the transaction",
         make: || Arc::new(mutations::RecordAfterEffect),
     },
     Control { name: "an allocation released twice", make: || Arc::new(mutations::ReleasedTwice) },
-    Control { name: "a movement without a change of stock", make: || Arc::new(mutations::MovementWithoutStock) },
-    Control { name: "a change of stock without a movement", make: || Arc::new(mutations::StockWithoutMovement) },
+    Control {
+        name: "a movement without a change of stock",
+        make: || Arc::new(mutations::MovementWithoutStock),
+    },
+    Control {
+        name: "a change of stock without a movement",
+        make: || Arc::new(mutations::StockWithoutMovement),
+    },
     Control { name: "no role check on one route", make: || Arc::new(mutations::RoleIgnored) },
     Control { name: "`If-Match` ignored", make: || Arc::new(mutations::PreconditionIgnored) },
     Control { name: "`Idempotency-Key` ignored", make: || Arc::new(mutations::KeyIgnored) },
@@ -75,9 +90,9 @@ pub struct Detections {
     /// The first detection by any check.
     pub first: Option<Detection>,
     /// The first detection by the final state alone.
-    pub at_rest: Option<Detection>,
+    pub final_state: Option<Detection>,
     /// Number of seeds that ran.
-    pub played: u64,
+    pub seeds: u64,
 }
 
 /// Runs seeds with a bug until it is detected, during a scenario and by its final state.
@@ -91,18 +106,20 @@ pub fn search(
 ) -> Detections {
     let mut detections = Detections::default();
     for seed in seeds {
-        detections.played += 1;
+        detections.seeds += 1;
         let scenario = Scenario { mutation: Some(make()), ..Scenario::of(seed, steps) };
         // A simulation that never becomes quiescent panics, which is a detection, too.
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| scenario.run(false)));
-        let violations =
-            outcome.map_or_else(|_| vec!["the simulation did not become quiescent".to_owned()], |o| o.violations);
-        let detection = |said: &String| Detection { seeds: detections.played, seed, by: in_short(said) };
+        let violations = outcome
+            .map_or_else(|_| vec!["the simulation did not become quiescent".to_owned()], |o| o.violations);
+        let detection =
+            |violation: &String| Detection { seeds: detections.seeds, seed, by: shorten(violation) };
         let first = violations.first().map(detection);
-        let at_rest = violations.iter().find(|said| said.contains("at rest")).map(detection);
+        let final_state =
+            violations.iter().find(|violation| violation.contains("final state")).map(detection);
         detections.first = detections.first.or(first);
-        detections.at_rest = detections.at_rest.or(at_rest);
-        if detections.first.is_some() && (any || detections.at_rest.is_some()) {
+        detections.final_state = detections.final_state.or(final_state);
+        if detections.first.is_some() && (any || detections.final_state.is_some()) {
             break;
         }
     }
@@ -110,7 +127,7 @@ pub fn search(
 }
 
 /// Shortens a violation: without ids and details.
-fn in_short(violation: &str) -> String {
+fn shorten(violation: &str) -> String {
     let words = violation.split_whitespace().map(|word| {
         let digits = word.chars().filter(char::is_ascii_hexdigit).count();
         if digits >= 16 && word.contains('-') { "…" } else { word }

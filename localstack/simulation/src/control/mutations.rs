@@ -1,4 +1,5 @@
-//! The classic bugs, injected below the SDK or in front of a function. The platform contains no code for them.
+//! The classic bugs, injected below the SDK or in front of a function. The platform contains no code for
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -6,9 +7,13 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 
 use super::wire::{self, actions, batch_puts, part};
-use crate::connector::{WireResponse, Call, Mutation, Service};
+use crate::connector::{Call, Mutation, Service, WireResponse};
 use crate::invocation::{CURRENT, Function};
 
+/// The condition of a decrease of stock.
+const SUFFICIENT_STOCK: &str = "#quantity >= :needed";
+
+/// Returns whether the current invocation is of a function.
 fn runs(function: Function) -> bool {
     CURRENT.try_with(|invocation| invocation.function == function).unwrap_or(false)
 }
@@ -27,7 +32,7 @@ impl Mutation for PublishedDirectly {
                     continue;
                 }
                 let event = action.body["Item"]["event"]["S"].as_str().unwrap_or_default().to_owned();
-                let kind = serde_json::from_str::<Value>(&event).unwrap_or_default()["type"].clone();
+                let kind = serde_json::from_str::<Value>(&event).unwrap()["type"].clone();
                 let service =
                     kind.as_str().unwrap_or_default().split('.').next().unwrap_or_default().to_owned();
                 let topic = format!("arn:aws:sns:us-east-1:000000000000:erp-{service}-events");
@@ -63,26 +68,26 @@ impl Mutation for NotDeduplicated {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         for mut action in actions(&mut call) {
             if action.row() == "ORDER/ALLOCATION" && action.kind == "Put" {
-                action.strip();
+                action.drop_condition();
             }
         }
         vec![call]
     }
 
-    fn answer(&self, call: &Call, answer: WireResponse) -> WireResponse {
+    fn response(&self, call: &Call, response: WireResponse) -> WireResponse {
         let key = &call.body["Key"];
         if call.operation == "GetItem"
             && runs(Function::InventoryWorker)
             && wire::row(key) == "ORDER/ALLOCATION"
         {
             let order = key["pk"]["S"].as_str().unwrap_or_default().trim_start_matches("ORDER#");
-            let mut waiting = self.0.lock().unwrap();
-            if let Some(count) = waiting.get_mut(&json!(order).to_string()).filter(|count| **count > 0) {
+            let mut deliveries = self.0.lock().unwrap();
+            if let Some(count) = deliveries.get_mut(&json!(order).to_string()).filter(|count| **count > 0) {
                 *count -= 1;
                 return WireResponse::ok("{}");
             }
         }
-        answer
+        response
     }
 }
 
@@ -100,7 +105,7 @@ impl Mutation for UnconditionalConfirm {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         for mut action in actions(&mut call) {
             if runs(Function::SalesApi) && action.kind == "Update" && action.row() == "ORDER/ORDER" {
-                action.strip();
+                action.drop_condition();
             }
         }
         vec![call]
@@ -113,8 +118,8 @@ pub(super) struct UnconditionalAllocation;
 impl Mutation for UnconditionalAllocation {
     fn calls(&self, mut call: Call) -> Vec<Call> {
         for mut action in actions(&mut call) {
-            if action.condition().as_deref() == Some("#quantity >= :n") {
-                action.strip();
+            if action.condition().as_deref() == Some(SUFFICIENT_STOCK) {
+                action.drop_condition();
             }
         }
         vec![call]
@@ -139,31 +144,31 @@ impl Mutation for SeparateWrites {
     }
 
     /// Reports the failure of a part at its position in the whole transaction, where the function expects it.
-    fn answer(&self, call: &Call, answer: WireResponse) -> WireResponse {
-        if answer.is_ok() || call.operation != "TransactWriteItems" || !runs(Function::InventoryWorker) {
-            return answer;
+    fn response(&self, call: &Call, response: WireResponse) -> WireResponse {
+        if response.is_ok() || call.operation != "TransactWriteItems" || !runs(Function::InventoryWorker) {
+            return response;
         }
-        let mut told: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let mut error: Value = serde_json::from_str(&response.body).unwrap();
         let whole = call.body["TransactItems"].as_array().cloned().unwrap_or_default();
-        let reason = told["CancellationReasons"]
+        let reason = error["CancellationReasons"]
             .as_array()
             .and_then(|reasons| reasons.iter().find(|reason| reason["Code"] != "None").cloned());
-        let Some(reason) = reason else { return answer };
-        let failed = wire::row(&reason["Item"]);
-        let mut found = false;
+        let Some(reason) = reason else { return response };
+        let failed_row = wire::row(&reason["Item"]);
+        let mut is_assigned = false;
         let reasons = whole.into_iter().map(|mut action| {
             let row = action
                 .as_object_mut()
                 .and_then(|action| action.iter_mut().next())
                 .map(|(_, body)| wire::row(body.get("Key").unwrap_or(&body["Item"])));
-            if !found && row.as_ref() == Some(&failed) {
-                found = true;
+            if !is_assigned && row.as_ref() == Some(&failed_row) {
+                is_assigned = true;
                 return reason.clone();
             }
             json!({"Code": "None"})
         });
-        told["CancellationReasons"] = Value::Array(reasons.collect());
-        WireResponse { body: told.to_string(), ..answer }
+        error["CancellationReasons"] = Value::Array(reasons.collect());
+        WireResponse { body: error.to_string(), ..response }
     }
 }
 
@@ -196,14 +201,13 @@ impl Mutation for SeparateLines {
             .find(|action| action.row() == "ORDER/ALLOCATION")
             .and_then(|action| tail(action.body.get("Key").unwrap_or(&action.body["Item"])));
         for action in actions(&mut call) {
-            if action.condition().as_deref() != Some("#quantity >= :n") {
+            if action.condition().as_deref() != Some(SUFFICIENT_STOCK) {
                 continue;
             }
             let line = order.clone().zip(tail(&action.body["Key"]));
             let largest = line.and_then(|line| self.0.lock().unwrap().get(&line).copied());
             if let Some(largest) = largest {
-                action.body["ConditionExpression"] = json!("#quantity >= :line");
-                action.body["ExpressionAttributeValues"][":line"] = json!({"N": largest.to_string()});
+                action.body["ExpressionAttributeValues"][":needed"] = json!({"N": largest.to_string()});
             }
         }
         vec![call]
@@ -310,9 +314,9 @@ impl Mutation for KeyIgnored {
 pub(super) struct FailuresIgnored;
 
 impl Mutation for FailuresIgnored {
-    fn answer(&self, call: &Call, answer: WireResponse) -> WireResponse {
-        if call.operation != "PublishBatch" || !answer.is_ok() {
-            return answer;
+    fn response(&self, call: &Call, response: WireResponse) -> WireResponse {
+        if call.operation != "PublishBatch" || !response.is_ok() {
+            return response;
         }
         let entries = call.body["Entries"].as_array().into_iter().flatten();
         let all: String = entries
@@ -331,12 +335,10 @@ impl Mutation for FailuresIgnored {
 pub(super) struct NoSweep;
 
 impl Mutation for NoSweep {
-    fn answer(&self, call: &Call, answer: WireResponse) -> WireResponse {
-        let asks = matches!(call.operation.as_str(), "Query" | "Scan") && runs(Function::RelaySweep);
-        if asks {
-            WireResponse::ok(json!({"Items": [], "Count": 0, "ScannedCount": 0}).to_string())
-        } else {
-            answer
+    fn response(&self, call: &Call, response: WireResponse) -> WireResponse {
+        if matches!(call.operation.as_str(), "Query" | "Scan") && runs(Function::RelaySweep) {
+            return WireResponse::ok(json!({"Items": [], "Count": 0, "ScannedCount": 0}).to_string());
         }
+        response
     }
 }

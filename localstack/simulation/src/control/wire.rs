@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::connector::Call;
 
-/// An expression that is true for every row and for none. It is appended to a condition, so that the names and values
-/// of the condition stay in use.
+/// An expression that is true for every row and for none. It is appended to a condition, so that the names
+/// and values of the condition stay in use.
 const ALWAYS: &str = "attribute_exists(pk) OR attribute_not_exists(pk)";
 
 /// Returns the actions of a transaction, or the action of a single write; empty for other calls.
@@ -47,7 +47,7 @@ impl<'a> Action<'a> {
     }
 
     /// Makes the condition always true.
-    pub(super) fn strip(&mut self) {
+    pub(super) fn drop_condition(&mut self) {
         if let Some(condition) = self.condition() {
             self.body["ConditionExpression"] = json!(format!("({condition}) OR {ALWAYS}"));
         }

@@ -4,8 +4,8 @@ use erp_domain::PartyKind;
 use erp_domain::identity::Role;
 use uuid::Uuid;
 
+use crate::model::request::{Adjust, Command, ItemForm, LineForm, PartyForm, Transition};
 use crate::model::{Model, OrderKind};
-use crate::model::request::{Adjust, ItemForm, LineForm, PartyForm, Step, Command};
 
 /// An operation with its preparation.
 #[derive(Debug, Clone)]
@@ -13,9 +13,9 @@ pub struct Operation {
     /// Name in reports.
     pub name: &'static str,
     /// Operations that complete before.
-    pub before: Vec<Make>,
+    pub preparation: Vec<Make>,
     /// The operation to crash.
-    pub is: Make,
+    pub command: Make,
     /// Whether the stream record expires, so that the sweep is what crashes.
     pub by_sweep: bool,
 }
@@ -68,12 +68,12 @@ impl Fixture<'_> {
         lines.iter().map(line).collect()
     }
 
-    fn sales(&self, n: usize, step: Step) -> Command {
-        Command::Advance(OrderKind::Sales, self.order(OrderKind::Sales, n), step, false)
+    fn sales(&self, n: usize, transition: Transition) -> Command {
+        Command::Advance(OrderKind::Sales, self.order(OrderKind::Sales, n), transition, false)
     }
 
-    fn purchases(&self, n: usize, step: Step) -> Command {
-        Command::Advance(OrderKind::Purchase, self.order(OrderKind::Purchase, n), step, false)
+    fn purchases(&self, n: usize, transition: Transition) -> Command {
+        Command::Advance(OrderKind::Purchase, self.order(OrderKind::Purchase, n), transition, false)
     }
 }
 
@@ -115,8 +115,8 @@ pub(super) fn opening() -> Vec<Make> {
     ]
 }
 
-fn operation(name: &'static str, before: Vec<Make>, is: Make) -> Operation {
-    Operation { name, before, is, by_sweep: false }
+fn operation(name: &'static str, preparation: Vec<Make>, command: Make) -> Operation {
+    Operation { name, preparation, command, by_sweep: false }
 }
 
 /// Returns all operations.
@@ -125,7 +125,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 fn users() -> Vec<Operation> {
-    let forgot: Make = |_| Command::Forgot { email: EMAIL.to_owned() };
+    let forgot: Make = |_| Command::ForgotPassword { email: EMAIL.to_owned() };
     vec![
         operation("register a user", vec![], |_| register()),
         operation("log in", vec![|_| register()], |_| login(PASSWORD)),
@@ -139,10 +139,10 @@ fn users() -> Vec<Operation> {
         operation("request a password reset for an unknown address", vec![], forgot),
         operation("reset a password", vec![|_| register(), forgot], |fixture| {
             let token = fixture.tokens.last().cloned().unwrap_or_default();
-            Command::Reset { token, password: "another horse battery".to_owned() }
+            Command::ResetPassword { token, password: "another horse battery".to_owned() }
         }),
-        operation("get a service token", vec![], |_| Command::ServiceToken { right: true }),
-        operation("fail to get a service token", vec![], |_| Command::ServiceToken { right: false }),
+        operation("get a service token", vec![], |_| Command::ServiceToken { valid: true }),
+        operation("fail to get a service token", vec![], |_| Command::ServiceToken { valid: false }),
     ]
 }
 
@@ -156,9 +156,13 @@ fn contacts() -> Vec<Operation> {
         operation("update a customer", vec![], |fixture| {
             Command::UpdateParty(Customer, fixture.party(Customer), party(3))
         }),
-        operation("delete a customer", vec![], |fixture| Command::DeleteParty(Customer, fixture.party(Customer))),
+        operation("delete a customer", vec![], |fixture| {
+            Command::DeleteParty(Customer, fixture.party(Customer))
+        }),
         operation("create a vendor", vec![], |_| Command::CreateParty(Vendor, party(2))),
-        operation("update a vendor", vec![], |fixture| Command::UpdateParty(Vendor, fixture.party(Vendor), party(3))),
+        operation("update a vendor", vec![], |fixture| {
+            Command::UpdateParty(Vendor, fixture.party(Vendor), party(3))
+        }),
         operation("delete a vendor", vec![], |fixture| Command::DeleteParty(Vendor, fixture.party(Vendor))),
     ]
 }
@@ -168,25 +172,34 @@ fn items() -> Vec<Operation> {
         operation("create an item", vec![], |_| Command::CreateItem(item(3))),
         operation("update an item", vec![], |fixture| Command::UpdateItem(fixture.item(0), item(4))),
         operation("delete an item in use", vec![], |fixture| Command::DeleteItem(fixture.item(0))),
-        operation("delete an item", vec![|fixture| Command::AdjustStock(fixture.item(0), Adjust::To(0, None))], |fixture| {
-            Command::DeleteItem(fixture.item(0))
-        }),
+        operation("delete an item", vec![delete_item()[0]], |fixture| Command::DeleteItem(fixture.item(0))),
         operation("increase stock", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(5))),
         operation("decrease stock", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(-5))),
-        operation("decrease stock below zero", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(-50))),
-        operation("set stock to a counted level", vec![], |fixture| Command::AdjustStock(fixture.item(0), Adjust::To(7, Some(10)))),
+        operation("decrease stock below zero", vec![], |fixture| {
+            Command::AdjustStock(fixture.item(0), Adjust::By(-50))
+        }),
+        operation("set stock to a counted level", vec![], |fixture| {
+            Command::AdjustStock(fixture.item(0), Adjust::To(7, Some(10)))
+        }),
     ]
 }
 
+/// Removes the stock of the first item and deletes it.
+fn delete_item() -> Vec<Make> {
+    vec![|fixture| Command::AdjustStock(fixture.item(0), Adjust::To(0, None)), |fixture| {
+        Command::DeleteItem(fixture.item(0))
+    }]
+}
+
 fn sales() -> Vec<Operation> {
-    let make: Make = |fixture| fixture.sale(&[(0, 3), (1, 4)]);
+    let create: Make = |fixture| fixture.sale(&[(0, 3), (1, 4)]);
     let large: Make = |fixture| fixture.sale(&[(0, 30), (1, 4)]);
-    let confirm: Make = |fixture| fixture.sales(0, Step::Confirm);
-    let pay: Make = |fixture| fixture.sales(0, Step::Pay);
-    let cancel: Make = |fixture| fixture.sales(0, Step::Cancel);
+    let confirm: Make = |fixture| fixture.sales(0, Transition::Confirm);
+    let pay: Make = |fixture| fixture.sales(0, Transition::Pay);
+    let cancel: Make = |fixture| fixture.sales(0, Transition::Cancel);
     vec![
-        operation("create a sales order", vec![], make),
-        operation("update a sales order", vec![make], |fixture| {
+        operation("create a sales order", vec![], create),
+        operation("update a sales order", vec![create], |fixture| {
             let order = fixture.order(OrderKind::Sales, 0);
             Command::UpdateOrder(
                 OrderKind::Sales,
@@ -195,29 +208,50 @@ fn sales() -> Vec<Operation> {
                 fixture.lines(&[(1, 2)]),
             )
         }),
-        operation("confirm a sales order: allocated", vec![make], confirm),
-        operation("confirm a sales order with two lines of one item", vec![|fixture| fixture.sale(&[(0, 3), (0, 4)])], confirm),
+        operation("confirm a sales order: allocated", vec![create], confirm),
+        operation(
+            "confirm a sales order with two lines of one item",
+            vec![|fixture| fixture.sale(&[(0, 3), (0, 4)])],
+            confirm,
+        ),
         operation("confirm a sales order: back-ordered", vec![large], confirm),
-        operation("confirm a sales order that requires stock", vec![make], |fixture| {
-            Command::Advance(OrderKind::Sales, fixture.order(OrderKind::Sales, 0), Step::Confirm, true)
+        operation("confirm a sales order that requires stock", vec![create], |fixture| {
+            Command::Advance(OrderKind::Sales, fixture.order(OrderKind::Sales, 0), Transition::Confirm, true)
         }),
         operation("fail to confirm a sales order that requires stock", vec![large], |fixture| {
-            Command::Advance(OrderKind::Sales, fixture.order(OrderKind::Sales, 0), Step::Confirm, true)
+            Command::Advance(OrderKind::Sales, fixture.order(OrderKind::Sales, 0), Transition::Confirm, true)
         }),
-        operation("confirm a confirmed sales order", vec![make, confirm], confirm),
-        operation("pay a sales order", vec![make, confirm], pay),
-        operation("cancel a draft sales order", vec![make], cancel),
-        operation("cancel an allocated sales order", vec![make, confirm], cancel),
+        operation("confirm a confirmed sales order", vec![create, confirm], confirm),
+        operation("pay a sales order", vec![create, confirm], pay),
+        operation("cancel a draft sales order", vec![create], cancel),
+        operation("cancel an allocated sales order", vec![create, confirm], cancel),
         operation("cancel a back-ordered sales order", vec![large, confirm], cancel),
+        operation(
+            "fail to confirm a sales order of a deleted customer",
+            vec![create, |fixture| {
+                Command::DeleteParty(PartyKind::Customer, fixture.party(PartyKind::Customer))
+            }],
+            confirm,
+        ),
+        operation(
+            "confirm a sales order with a deleted item",
+            [vec![create], delete_item()].concat(),
+            confirm,
+        ),
+        operation(
+            "cancel a back-ordered sales order with a deleted item",
+            [vec![create], delete_item(), vec![confirm]].concat(),
+            cancel,
+        ),
     ]
 }
 
 fn purchases() -> Vec<Operation> {
-    let make: Make = |fixture| fixture.purchase(&[(0, 5), (1, 6)]);
-    let receive: Make = |fixture| fixture.purchases(0, Step::Receive);
+    let create: Make = |fixture| fixture.purchase(&[(0, 5), (1, 6)]);
+    let receive: Make = |fixture| fixture.purchases(0, Transition::Receive);
     vec![
-        operation("create a purchase order", vec![], make),
-        operation("update a purchase order", vec![make], |fixture| {
+        operation("create a purchase order", vec![], create),
+        operation("update a purchase order", vec![create], |fixture| {
             let order = fixture.order(OrderKind::Purchase, 0);
             Command::UpdateOrder(
                 OrderKind::Purchase,
@@ -226,9 +260,23 @@ fn purchases() -> Vec<Operation> {
                 fixture.lines(&[(1, 2)]),
             )
         }),
-        operation("receive a purchase order", vec![make], receive),
-        operation("pay a purchase order", vec![make, receive], |fixture| fixture.purchases(0, Step::Pay)),
-        operation("cancel a purchase order", vec![make], |fixture| fixture.purchases(0, Step::Cancel)),
+        operation("receive a purchase order", vec![create], receive),
+        operation(
+            "receive a purchase order with a deleted item",
+            [vec![create], delete_item()].concat(),
+            receive,
+        ),
+        operation(
+            "fail to receive a purchase order of a deleted vendor",
+            vec![create, |fixture| Command::DeleteParty(PartyKind::Vendor, fixture.party(PartyKind::Vendor))],
+            receive,
+        ),
+        operation("pay a purchase order", vec![create, receive], |fixture| {
+            fixture.purchases(0, Transition::Pay)
+        }),
+        operation("cancel a purchase order", vec![create], |fixture| {
+            fixture.purchases(0, Transition::Cancel)
+        }),
     ]
 }
 
@@ -236,33 +284,41 @@ fn purchases() -> Vec<Operation> {
 fn backorders() -> Vec<Operation> {
     let takes_most: Make = |fixture| fixture.sale(&[(0, 8)]);
     let large: Make = |fixture| fixture.sale(&[(0, 6), (1, 1)]);
-    let first: Make = |fixture| fixture.sales(0, Step::Confirm);
-    let second: Make = |fixture| fixture.sales(1, Step::Confirm);
+    let first: Make = |fixture| fixture.sales(0, Transition::Confirm);
+    let second: Make = |fixture| fixture.sales(1, Transition::Confirm);
     vec![
-        operation("increase stock: a back-order is fulfilled", vec![large, takes_most, second, first], |fixture| {
-            Command::AdjustStock(fixture.item(0), Adjust::By(5))
-        }),
-        operation("cancel a sales order: a back-order is fulfilled", vec![takes_most, first, large, second], |fixture| {
-            fixture.sales(0, Step::Cancel)
-        }),
+        operation(
+            "increase stock: a back-order is fulfilled",
+            vec![large, takes_most, second, first],
+            |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(5)),
+        ),
+        operation(
+            "cancel a sales order: a back-order is fulfilled",
+            vec![takes_most, first, large, second],
+            |fixture| fixture.sales(0, Transition::Cancel),
+        ),
         operation(
             "receive a purchase order: a back-order is fulfilled",
             vec![takes_most, first, large, second, |fixture| fixture.purchase(&[(0, 5)])],
-            |fixture| fixture.purchases(0, Step::Receive),
+            |fixture| fixture.purchases(0, Transition::Receive),
         ),
         operation(
             "confirm a sales order behind back-orders",
             vec![takes_most, first, large, second, |fixture| fixture.sale(&[(0, 1)])],
-            |fixture| fixture.sales(2, Step::Confirm),
+            |fixture| fixture.sales(2, Transition::Confirm),
         ),
     ]
 }
 
 fn sweeps() -> Vec<Operation> {
-    let confirm: Make = |fixture| fixture.sales(0, Step::Confirm);
-    let sweep = |name, before, is| Operation { name, before, is, by_sweep: true };
+    let confirm: Make = |fixture| fixture.sales(0, Transition::Confirm);
+    let sweep = |name, preparation, command| Operation { name, preparation, command, by_sweep: true };
     vec![
-        sweep("sweep a confirmation after its stream record expired", vec![|fixture| fixture.sale(&[(0, 3)])], confirm),
+        sweep(
+            "sweep a confirmation after its stream record expired",
+            vec![|fixture| fixture.sale(&[(0, 3)])],
+            confirm,
+        ),
         sweep("sweep a new customer after its stream record expired", vec![], |_| {
             Command::CreateParty(PartyKind::Customer, party(5))
         }),

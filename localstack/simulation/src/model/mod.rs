@@ -1,24 +1,29 @@
 //! The expected behaviour of the platform: plain maps, independent of the implementation.
 //!
-//! The model receives every commit as facts (actor, entity, new state) and checks whether it is allowed. A change
-//! happens at its commit, so the model changes then. Responses are checked afterwards: the response to a change must
-//! describe its effect; a rejection or a read must agree with a state between request and response.
+//! The model receives every commit as facts (actor, entity, new state) and checks whether it is allowed. A
+//! change happens at its commit, so the model changes then. Responses are checked afterwards: the response to
+//! a change must describe its effect; a rejection or a read must agree with a state between request and
+//! response.
 //!
 //! ```text
 //! request     the requests of clients
 //! state       the entities, and their representation in responses
 //! timeline    the states of an entity over time
 //! commit      checks commits
-//! orders      checks commits of orders and stock
+//! effects     checks commits of contacts, items and stock
+//! accounts    checks commits of users and password resets
+//! orders      checks commits of orders and of the stock that they change
 //! responses   checks responses
 //! rejections  the rejections that are possible
 //! ```
 
-pub mod request;
+mod accounts;
 mod commit;
-mod responses;
+mod effects;
 mod orders;
 mod rejections;
+pub mod request;
+mod responses;
 pub mod state;
 pub mod timeline;
 
@@ -29,7 +34,7 @@ use erp_domain::PartyKind;
 use uuid::Uuid;
 
 use request::{ClientRequest, Scope};
-use state::{Allocation, Item, StoredResponse, Order, Party, Stock, User};
+use state::{Allocation, Item, Order, Party, Stock, StoredResponse, User};
 use timeline::Timeline;
 
 /// Sales or purchase.
@@ -70,17 +75,17 @@ pub enum Actor {
     Decisions,
     /// The relay or the sweep.
     Relay,
-    /// A function that must not write.
-    Stranger(String),
+    /// A function that must not write, or the test harness.
+    Unexpected(String),
 }
 
 /// The change of an entity.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "the fields are the thing's, in its own words")]
+#[expect(missing_docs, reason = "each is an entity with its id and new state")]
 pub enum Fact {
     Party(PartyKind, Uuid, Option<Party>),
     Item(Uuid, Option<Item>),
-    Stock(Uuid, Stock),
+    Stock(Uuid, Option<Stock>),
     /// A movement of an item: its id, and the signed change.
     Movement(Uuid, Uuid, i64),
     Order(OrderKind, Uuid, Order),
@@ -94,11 +99,11 @@ pub enum Fact {
         new: bool,
     },
     /// A reset token, by its hash; it cannot be used if there is no such user.
-    ResetAsked {
+    ResetRequested {
         email: String,
         hash: String,
         until: i64,
-        for_somebody: bool,
+        user_exists: bool,
     },
     /// A used reset token.
     ResetUsed {
@@ -125,11 +130,19 @@ pub enum Fact {
 /// A request in flight.
 #[derive(Debug, Clone)]
 struct Attempt {
-    ask: Arc<ClientRequest>,
+    request: Arc<ClientRequest>,
     /// The last commit before it was sent.
     from: usize,
-    /// Its effect: status, data and version of the expected response.
-    effect: Option<(u16, serde_json::Value, Option<u64>)>,
+    /// The committed effect.
+    effect: Option<Effect>,
+}
+
+/// The expected response to a committed effect.
+#[derive(Debug, Clone)]
+struct Effect {
+    status: u16,
+    data: serde_json::Value,
+    version: Option<u64>,
 }
 
 /// The state of the model.
@@ -162,13 +175,13 @@ pub struct Model {
     /// The valid reset token of an address: its hash and expiry.
     pub resets: BTreeMap<String, Timeline<(String, i64)>>,
     /// Stored responses.
-    pub answers: BTreeMap<Scope, Timeline<StoredResponse>>,
+    pub stored_responses: BTreeMap<Scope, Timeline<StoredResponse>>,
     /// Events to publish, with their types.
     pub events: BTreeMap<String, String>,
     /// The events in the history of an order, with the moment of each.
     pub history: BTreeMap<(OrderWord, Uuid), Vec<(usize, String)>>,
-    /// Failed or unfinished login attempts, by address or service.
-    guesses: BTreeMap<String, u32>,
+    /// Failed or unfinished attempts to log in, by e-mail address; those of services together.
+    secret_attempts: BTreeMap<String, u32>,
     confirmed: BTreeSet<Uuid>,
     cancelled: BTreeSet<Uuid>,
     received: BTreeSet<Uuid>,
@@ -182,43 +195,43 @@ pub type OrderWord = &'static str;
 
 impl Model {
     /// Records a request before it is sent.
-    pub fn asked(&mut self, attempt: u64, ask: &Arc<ClientRequest>, from: usize) {
-        if let Some(whose) = responses::guessed(&ask.what) {
-            *self.guesses.entry(whose).or_default() += 1;
+    pub fn request_sent(&mut self, attempt: u64, request: &Arc<ClientRequest>, from: usize) {
+        if let Some(target) = responses::secret_target(&request.command) {
+            *self.secret_attempts.entry(target).or_default() += 1;
         }
-        self.attempts.insert(attempt, Attempt { ask: Arc::clone(ask), from, effect: None });
+        self.attempts.insert(attempt, Attempt { request: Arc::clone(request), from, effect: None });
     }
 
-    fn check(&mut self, promise: &'static str, holds: bool, what: impl FnOnce() -> String) {
+    fn check(&mut self, promise: &'static str, holds: bool, message: impl FnOnce() -> String) {
         *self.checks.entry(promise).or_default() += 1;
         if !holds {
-            self.violations.push(format!("{promise}: {}", what()));
+            self.violations.push(format!("{promise}: {}", message()));
         }
     }
 
     /// Returns the number of requests by operation, retries counted once.
-    pub fn asked_by_kind(&self) -> BTreeMap<&'static str, u64> {
+    pub fn requests_by_operation(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();
-        for ask in self.requests() {
-            *counts.entry(ask.what.word()).or_default() += 1;
+        for request in self.requests() {
+            *counts.entry(request.command.as_str()).or_default() += 1;
         }
         counts
     }
 
     /// Returns the number of order operations.
     pub fn order_operations(&self) -> u64 {
-        self.requests().filter(|ask| ask.what.is_of_orders()).count() as u64
+        self.requests().filter(|request| request.command.is_of_orders()).count() as u64
     }
 
     fn requests(&self) -> impl Iterator<Item = &ClientRequest> {
         let mut seen = BTreeSet::new();
-        let attempts = self.attempts.values().map(|attempt| &attempt.ask);
-        attempts.filter(move |ask| seen.insert(Arc::as_ptr(ask))).map(AsRef::as_ref)
+        let attempts = self.attempts.values().map(|attempt| &attempt.request);
+        attempts.filter(move |request| seen.insert(Arc::as_ptr(request))).map(AsRef::as_ref)
     }
 
     /// Returns the number of entities, for reports.
     pub fn summary(&self) -> String {
-        let count = |n: usize, what: &str| format!("{n} {what}");
+        let count = |n: usize, name: &str| format!("{n} {name}");
         [
             count(self.parties.len(), "contacts"),
             count(self.items.len(), "items"),
@@ -226,7 +239,7 @@ impl Model {
             count(self.allocations.len(), "allocations"),
             count(self.users.len(), "users"),
             count(self.events.len(), "events"),
-            count(self.answers.len(), "kept answers"),
+            count(self.stored_responses.len(), "stored responses"),
         ]
         .join(", ")
     }

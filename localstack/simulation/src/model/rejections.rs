@@ -5,99 +5,111 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::Model;
-use super::request::{Adjust, ClientRequest, Caller, LineForm, Command};
-use super::commit::hash_of;
+use super::accounts::hash_of;
 use super::orders::next;
-use super::state::Order;
+use super::request::{Adjust, Caller, ClientRequest, Command, LineForm};
 
 /// A rejection: status and problem code.
 type Rejection = (u16, &'static str);
 
 impl Model {
     /// Returns every rejection that agrees with a state between request and response.
-    pub(super) fn rejections(&self, ask: &ClientRequest, from: usize, to: usize, now: i64) -> BTreeSet<Rejection> {
+    pub(super) fn rejections(
+        &self,
+        request: &ClientRequest,
+        from: usize,
+        to: usize,
+        now: i64,
+    ) -> BTreeSet<Rejection> {
         let mut possible = BTreeSet::new();
-        let mut may = |rejection: Rejection| {
+        let mut allow = |rejection: Rejection| {
             possible.insert(rejection);
         };
-        let stale = |version: u64| ask.if_match.is_some_and(|wanted| wanted != version);
-        match &ask.what {
+        let stale = |version: u64| request.if_match.is_some_and(|expected| expected != version);
+        match &request.command {
             Command::Malformed { .. } => {
-                may((400, "validation_failed"));
-                may((400, "malformed_json"));
+                allow((400, "validation_failed"));
+                allow((400, "malformed_json"));
             }
             Command::CreateParty(kind, form) => {
                 if self.email_was_taken(kind.as_str(), &form.email, None, from, to) {
-                    may((409, "duplicate_email"));
+                    allow((409, "duplicate_email"));
                 }
             }
-            Command::UpdateParty(kind, id, _) | Command::DeleteParty(kind, id) | Command::GetParty(kind, id) => {
+            Command::UpdateParty(kind, id, _)
+            | Command::DeleteParty(kind, id)
+            | Command::GetParty(kind, id) => {
                 let default = super::Timeline::default();
                 let party = self.parties.get(&(kind.as_str(), *id)).unwrap_or(&default);
                 for state in party.during(from, to) {
                     match state {
-                        None => may((404, "not_found")),
-                        Some(party) if stale(party.version) => may((412, "version_mismatch")),
+                        None => allow((404, "not_found")),
+                        Some(party) if stale(party.version) => allow((412, "version_mismatch")),
                         Some(_) => {}
                     }
                 }
-                if let Command::UpdateParty(_, _, form) = &ask.what
+                if let Command::UpdateParty(_, _, form) = &request.command
                     && self.email_was_taken(kind.as_str(), &form.email, Some(*id), from, to)
                 {
-                    may((409, "duplicate_email"));
+                    allow((409, "duplicate_email"));
                 }
             }
             Command::CreateItem(form) => {
                 if self.sku_was_taken(&form.sku, None, from, to) {
-                    may((409, "duplicate_sku"));
+                    allow((409, "duplicate_sku"));
                 }
             }
-            Command::UpdateItem(id, _) | Command::DeleteItem(id) | Command::GetItem(id) | Command::GetStock(id) => {
+            Command::UpdateItem(id, _)
+            | Command::DeleteItem(id)
+            | Command::GetItem(id)
+            | Command::GetStock(id) => {
                 let default = super::Timeline::default();
                 let item = self.items.get(id).unwrap_or(&default);
                 for state in item.during(from, to) {
                     match state {
-                        None => may((404, "not_found")),
-                        Some(item) if stale(item.version) => may((412, "version_mismatch")),
+                        None => allow((404, "not_found")),
+                        Some(item) if stale(item.version) => allow((412, "version_mismatch")),
                         Some(_) => {}
                     }
                 }
-                if matches!(ask.what, Command::DeleteItem(_)) && self.was_in_use(*id, from, to) {
-                    may((409, "in_use"));
+                if matches!(request.command, Command::DeleteItem(_)) && self.was_in_use(*id, from, to) {
+                    allow((409, "in_use"));
                 }
-                if let Command::UpdateItem(_, form) = &ask.what
+                if let Command::UpdateItem(_, form) = &request.command
                     && self.sku_was_taken(&form.sku, Some(*id), from, to)
                 {
-                    may((409, "duplicate_sku"));
+                    allow((409, "duplicate_sku"));
                 }
             }
             Command::ListMovements(id, _) => {
-                if self.item_was(*id, from, to, false) {
-                    may((404, "not_found"));
+                if self.item_was_missing(*id, from, to) {
+                    allow((404, "not_found"));
                 }
             }
             Command::AdjustStock(id, how) => {
-                if self.item_was(*id, from, to, false) {
-                    may((404, "not_found"));
+                if self.item_was_missing(*id, from, to) {
+                    allow((404, "not_found"));
                 }
                 let default = super::Timeline::default();
                 let stock = self.stock.get(id).unwrap_or(&default);
                 for stock in stock.during(from, to).flatten() {
                     if stale(stock.sequence) {
-                        may((412, "version_mismatch"));
+                        allow((412, "version_mismatch"));
                     }
                     match how {
-                        Adjust::By(change) if stock.quantity + change < 0 => may((409, "insufficient_stock")),
-                        Adjust::To(_, Some(seen)) if *seen != stock.quantity => {
-                            may((412, "version_mismatch"));
+                        Adjust::By(change) if stock.quantity + change < 0 => {
+                            allow((409, "insufficient_stock"))
+                        }
+                        Adjust::To(_, Some(expected)) if *expected != stock.quantity => {
+                            allow((412, "version_mismatch"));
                         }
                         _ => {}
                     }
                 }
             }
             Command::CreateOrder(kind, party, lines) => {
-                if self.was_impossible(kind.party().as_str(), *party, lines, from, to) {
-                    may((400, "validation_failed"));
+                if self.was_invalid(kind.party().as_str(), *party, lines, from, to) {
+                    allow((400, "validation_failed"));
                 }
             }
             Command::UpdateOrder(kind, id, ..)
@@ -107,29 +119,31 @@ impl Model {
                 let default = super::Timeline::default();
                 let order = self.orders.get(&(kind.as_str(), *id)).unwrap_or(&default);
                 for state in order.during(from, to) {
-                    match (state, &ask.what) {
-                        (None, _) => may((404, "not_found")),
+                    match (state, &request.command) {
+                        (None, _) => allow((404, "not_found")),
                         (Some(_), Command::GetOrder(..) | Command::ListEvents(..)) => {}
-                        (Some(order), _) if stale(order.version) => may((412, "version_mismatch")),
+                        (Some(order), _) if stale(order.version) => allow((412, "version_mismatch")),
                         (Some(order), Command::UpdateOrder(_, _, party, lines)) => {
                             if order.status != "draft" {
-                                may((409, "illegal_transition"));
+                                allow((409, "illegal_transition"));
                             }
-                            if self.was_impossible(kind.party().as_str(), *party, lines, from, to) {
-                                may((400, "validation_failed"));
+                            if self.was_invalid(kind.party().as_str(), *party, lines, from, to) {
+                                allow((400, "validation_failed"));
                             }
                         }
-                        (Some(order), Command::Advance(_, _, step, require_stock)) => {
-                            let next = next(*kind, &order.status, *step);
-                            if next.is_some() && order.status == "draft" && next != Some("cancelled")
-                                && self.party_was_gone(kind.party().as_str(), order.party, from, to)
+                        (Some(order), Command::Advance(_, _, transition, require_stock)) => {
+                            let next = next(*kind, &order.status, *transition);
+                            if next.is_some()
+                                && order.status == "draft"
+                                && next != Some("cancelled")
+                                && self.party_was_missing(kind.party().as_str(), order.party, from, to)
                             {
-                                may((409, "party_gone"));
+                                allow((409, "party_gone"));
                             }
                             if next.is_none() {
-                                may((409, "illegal_transition"));
-                            } else if *require_stock && self.was_short(order, from, to) {
-                                may((409, "insufficient_stock"));
+                                allow((409, "illegal_transition"));
+                            } else if *require_stock && self.was_insufficient(&order.demand(), from, to) {
+                                allow((409, "insufficient_stock"));
                             }
                         }
                         (Some(_), _) => {}
@@ -140,13 +154,13 @@ impl Model {
                 let default = super::Timeline::default();
                 let user = self.users.get(email).unwrap_or(&default);
                 if user.during(from, to).any(|user| user.is_some()) {
-                    may((409, "duplicate_email"));
+                    allow((409, "duplicate_email"));
                 }
                 if !self.open_registration {
-                    match &ask.caller {
-                        Caller::Nobody => may((401, "unauthorized")),
+                    match &request.caller {
+                        Caller::Anonymous => allow((401, "unauthorized")),
                         Caller::User(_, erp_domain::identity::Role::FinanceManager) => {}
-                        Caller::User(..) | Caller::Service(_) => may((403, "forbidden")),
+                        Caller::User(..) | Caller::Service(_) => allow((403, "forbidden")),
                     }
                 }
             }
@@ -154,31 +168,38 @@ impl Model {
                 let default = super::Timeline::default();
                 let user = self.users.get(email).unwrap_or(&default);
                 if user.during(from, to).any(|user| user.is_none_or(|user| user.password != *password)) {
-                    may((401, "invalid_credentials"));
+                    allow((401, "invalid_credentials"));
                 }
-                if self.guesses.get(email).is_some_and(|guesses| *guesses > 1) {
-                    may((429, "too_many_requests"));
-                }
-            }
-            Command::ServiceToken { right } => {
-                if !right {
-                    may((401, "invalid_credentials"));
-                }
-                if self.guesses.get("the service").is_some_and(|guesses| *guesses > 1) {
-                    may((429, "too_many_requests"));
+                if self.secret_attempts.get(email).is_some_and(|secret_attempts| *secret_attempts > 1) {
+                    allow((429, "too_many_requests"));
                 }
             }
-            Command::Reset { token, .. } => {
+            Command::ServiceToken { valid } => {
+                if !valid {
+                    allow((401, "invalid_credentials"));
+                }
+                if self
+                    .secret_attempts
+                    .get("service-token")
+                    .is_some_and(|secret_attempts| *secret_attempts > 1)
+                {
+                    allow((429, "too_many_requests"));
+                }
+            }
+            Command::ResetPassword { token, .. } => {
                 let hash = hash_of(token);
-                let is_good = |state: Option<&(String, i64)>| {
+                let is_valid = |state: Option<&(String, i64)>| {
                     state.is_some_and(|(known, until)| *known == hash && *until > now)
                 };
-                let throughout = self.resets.values().any(|good| good.during(from, to).all(is_good));
+                let throughout = self.resets.values().any(|reset| reset.during(from, to).all(is_valid));
                 if !throughout {
-                    may((400, "validation_failed"));
+                    allow((400, "validation_failed"));
                 }
             }
-            Command::Forgot { .. } | Command::ListParties(..) | Command::ListItems(_) | Command::ListOrders { .. } => {}
+            Command::ForgotPassword { .. }
+            | Command::ListParties(..)
+            | Command::ListItems(_)
+            | Command::ListOrders { .. } => {}
         }
         possible
     }
@@ -193,12 +214,12 @@ impl Model {
         others.flat_map(|(_, item)| item.during(from, to)).flatten().any(|item| item.form.sku == sku)
     }
 
-    fn item_was(&self, id: Uuid, from: usize, to: usize, there: bool) -> bool {
+    fn item_was_missing(&self, id: Uuid, from: usize, to: usize) -> bool {
         let default = super::Timeline::default();
-        self.items.get(&id).unwrap_or(&default).during(from, to).any(|item| item.is_some() == there)
+        self.items.get(&id).unwrap_or(&default).during(from, to).any(|item| item.is_none())
     }
 
-    fn was_impossible(
+    fn was_invalid(
         &self,
         kind: &'static str,
         party: Uuid,
@@ -206,11 +227,11 @@ impl Model {
         from: usize,
         to: usize,
     ) -> bool {
-        self.party_was_gone(kind, party, from, to)
-            || lines.iter().any(|line| self.item_was(line.item, from, to, false))
+        self.party_was_missing(kind, party, from, to)
+            || lines.iter().any(|line| self.item_was_missing(line.item, from, to))
     }
 
-    fn party_was_gone(&self, kind: &'static str, party: Uuid, from: usize, to: usize) -> bool {
+    fn party_was_missing(&self, kind: &'static str, party: Uuid, from: usize, to: usize) -> bool {
         let default = super::Timeline::default();
         let party = self.parties.get(&(kind, party)).unwrap_or(&default);
         party.during(from, to).any(|party| party.is_none())
@@ -220,17 +241,8 @@ impl Model {
     fn was_in_use(&self, item: Uuid, from: usize, to: usize) -> bool {
         let default = super::Timeline::default();
         let mut stock = self.stock.get(&item).unwrap_or(&default).during(from, to).flatten();
-        let mut allocations = self.allocations.values().flat_map(|allocation| allocation.during(from, to)).flatten();
+        let mut allocations =
+            self.allocations.values().flat_map(|allocation| allocation.during(from, to)).flatten();
         stock.any(|stock| stock.quantity > 0) || allocations.any(|allocation| allocation.uses(item))
-    }
-
-    fn was_short(&self, order: &Order, from: usize, to: usize) -> bool {
-        order.demand().iter().any(|(item, wanted)| {
-            let default = super::Timeline::default();
-            let stock = self.stock.get(item).unwrap_or(&default);
-            // A deleted item has no stock.
-            self.item_was(*item, from, to, false)
-                || stock.during(from, to).any(|stock| stock.is_none_or(|stock| stock.quantity < *wanted))
-        })
     }
 }

@@ -5,11 +5,13 @@ use erp_domain::identity::Role;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::OrderKind;
+
 /// The caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// Without a valid token.
-    Nobody,
+    Anonymous,
     /// A user, by id.
     User(String, Role),
     /// A service, by name.
@@ -22,7 +24,7 @@ pub struct ClientRequest {
     /// The caller.
     pub caller: Caller,
     /// The operation.
-    pub what: Command,
+    pub command: Command,
     /// The method.
     pub method: &'static str,
     /// The path without its query.
@@ -37,7 +39,7 @@ pub struct ClientRequest {
 
 /// A transition of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum Transition {
     /// Confirms a sales order.
     Confirm,
     /// Receives a purchase order.
@@ -48,9 +50,9 @@ pub enum Step {
     Cancel,
 }
 
-impl Step {
+impl Transition {
     /// Returns the last segment of the path.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Confirm => "confirm",
             Self::Receive => "receive",
@@ -119,15 +121,15 @@ pub enum Command {
         email: String,
         password: String,
     },
-    Forgot {
+    ForgotPassword {
         email: String,
     },
-    Reset {
+    ResetPassword {
         token: String,
         password: String,
     },
     ServiceToken {
-        right: bool,
+        valid: bool,
     },
     CreateParty(PartyKind, PartyForm),
     UpdateParty(PartyKind, Uuid, PartyForm),
@@ -144,7 +146,7 @@ pub enum Command {
     ListMovements(Uuid, usize),
     CreateOrder(OrderKind, Uuid, Vec<LineForm>),
     UpdateOrder(OrderKind, Uuid, Uuid, Vec<LineForm>),
-    Advance(OrderKind, Uuid, Step, bool),
+    Advance(OrderKind, Uuid, Transition, bool),
     GetOrder(OrderKind, Uuid),
     ListOrders {
         kind: OrderKind,
@@ -162,7 +164,7 @@ pub enum Command {
 /// The callers that a route allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everyone.
+    /// All callers, without a token too.
     Public,
     /// Users and services.
     Reader,
@@ -173,13 +175,14 @@ pub enum Access {
 }
 
 impl Command {
-    /// Returns the callers that are allowed: from the API contract, on purpose not from the platform's own table.
+    /// Returns the callers that are allowed: from the API contract, on purpose not from the platform's own
+    /// table.
     pub const fn access(&self) -> Access {
         match self {
             Self::Register { .. }
             | Self::Login { .. }
-            | Self::Forgot { .. }
-            | Self::Reset { .. }
+            | Self::ForgotPassword { .. }
+            | Self::ResetPassword { .. }
             | Self::ServiceToken { .. } => Access::Public,
             Self::GetParty(..)
             | Self::ListParties(..)
@@ -187,7 +190,7 @@ impl Command {
             | Self::ListItems(_)
             | Self::GetStock(_)
             | Self::ListMovements(..) => Access::Reader,
-            Self::DeleteParty(..) | Self::DeleteItem(_) | Self::Advance(_, _, Step::Pay, _) => {
+            Self::DeleteParty(..) | Self::DeleteItem(_) | Self::Advance(_, _, Transition::Pay, _) => {
                 Access::Finance
             }
             Self::Malformed { access } => *access,
@@ -209,12 +212,12 @@ impl Command {
     }
 
     /// Returns the name in figures.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Register { .. } => "register",
             Self::Login { .. } => "login",
-            Self::Forgot { .. } => "forgot_password",
-            Self::Reset { .. } => "reset_password",
+            Self::ForgotPassword { .. } => "forgot_password",
+            Self::ResetPassword { .. } => "reset_password",
             Self::ServiceToken { .. } => "service_token",
             Self::CreateParty(..) => "create_contact",
             Self::UpdateParty(..) => "update_contact",
@@ -233,11 +236,11 @@ impl Command {
             Self::CreateOrder(OrderKind::Purchase, ..) => "create_purchase_order",
             Self::UpdateOrder(OrderKind::Sales, ..) => "update_sales_order",
             Self::UpdateOrder(OrderKind::Purchase, ..) => "update_purchase_order",
-            Self::Advance(OrderKind::Sales, _, Step::Confirm, _) => "confirm_sales_order",
-            Self::Advance(OrderKind::Sales, _, Step::Pay, _) => "pay_sales_order",
+            Self::Advance(OrderKind::Sales, _, Transition::Confirm, _) => "confirm_sales_order",
+            Self::Advance(OrderKind::Sales, _, Transition::Pay, _) => "pay_sales_order",
             Self::Advance(OrderKind::Sales, _, _, _) => "cancel_sales_order",
-            Self::Advance(OrderKind::Purchase, _, Step::Receive, _) => "receive_purchase_order",
-            Self::Advance(OrderKind::Purchase, _, Step::Pay, _) => "pay_purchase_order",
+            Self::Advance(OrderKind::Purchase, _, Transition::Receive, _) => "receive_purchase_order",
+            Self::Advance(OrderKind::Purchase, _, Transition::Pay, _) => "pay_purchase_order",
             Self::Advance(OrderKind::Purchase, _, _, _) => "cancel_purchase_order",
             Self::GetOrder(OrderKind::Sales, _) => "get_sales_order",
             Self::GetOrder(OrderKind::Purchase, _) => "get_purchase_order",
@@ -252,7 +255,7 @@ impl Command {
 impl ClientRequest {
     /// Returns whether the caller is allowed.
     pub const fn is_allowed(&self) -> bool {
-        match (self.what.access(), &self.caller) {
+        match (self.command.access(), &self.caller) {
             (Access::Public, _)
             | (Access::Reader, Caller::User(..) | Caller::Service(_))
             | (Access::Manager, Caller::User(..))
@@ -264,7 +267,7 @@ impl ClientRequest {
     /// Returns the scope of the idempotency key.
     pub fn scope(&self) -> Option<Scope> {
         let subject = match &self.caller {
-            Caller::Nobody => "public".to_owned(),
+            Caller::Anonymous => "public".to_owned(),
             Caller::User(id, _) => id.clone(),
             Caller::Service(name) => name.clone(),
         };
@@ -272,8 +275,9 @@ impl ClientRequest {
         Some(Scope { subject, method: self.method, path: self.path.clone(), key })
     }
 
-    /// Returns what identifies a repeated request.
+    /// Returns the fingerprint of the request: equal for a repeated one.
     pub fn fingerprint(&self) -> String {
+        // The keys of a `Value` are sorted.
         format!("{:?} {:?}", self.body.as_ref().map(Value::to_string), self.if_match)
     }
 }

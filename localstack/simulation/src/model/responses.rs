@@ -6,117 +6,126 @@ use erp_testkit::ApiResponse;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::request::{Access, Adjust, ClientRequest, Caller, Command};
-use super::commit::show_user;
-use super::state::{StoredResponse, Order};
-use super::{Attempt, Model};
+use super::request::{Access, Adjust, Caller, ClientRequest, Command};
+use super::state::{Order, StoredResponse};
+use super::{Attempt, Effect, Model};
 
-/// Returns the target of a guessing attempt.
-pub(super) fn guessed(what: &Command) -> Option<String> {
-    match what {
+/// Returns the account or service whose secret a request tries.
+pub(super) fn secret_target(command: &Command) -> Option<String> {
+    match command {
         Command::Login { email, .. } => Some(email.clone()),
-        Command::ServiceToken { .. } => Some("the service".to_owned()),
+        Command::ServiceToken { .. } => Some("service-token".to_owned()),
         _ => None,
     }
 }
 
 impl Model {
-    /// Checks the response to an attempt; `to` is the last commit before it arrived, `now` in seconds since the epoch.
-    pub fn answered(&mut self, number: u64, to: usize, now: i64, answer: &ApiResponse) {
+    /// Checks the response to an attempt; `to` is the last commit before it arrived, `now` in seconds since
+    /// the epoch.
+    pub fn response_received(&mut self, number: u64, to: usize, now: i64, response: &ApiResponse) {
         let Some(attempt) = self.attempts.get(&number).cloned() else { return };
-        let ask = attempt.ask.as_ref().clone();
-        let told = || format!("{} {} -> {} {}", ask.method, ask.path, answer.status, answer.text);
-        if answer.status >= 500 {
+        let request = attempt.request.as_ref().clone();
+        let described =
+            || format!("{} {} -> {} {}", request.method, request.path, response.status, response.text);
+        if response.status >= 500 {
             let faults = self.faults;
-            return self.check("answers", faults, || format!("nothing is wrong, and yet {}", told()));
+            return self.check("responses", faults, || format!("failed without a fault: {}", described()));
         }
-        if matches!(ask.what, Command::Login { .. } | Command::ServiceToken { .. }) && answer.status == 200 {
-            self.guesses.remove(&guessed(&ask.what).unwrap_or_default());
+        if matches!(request.command, Command::Login { .. } | Command::ServiceToken { .. })
+            && response.status == 200
+        {
+            self.secret_attempts.remove(&secret_target(&request.command).unwrap_or_default());
         }
-        match self.verdict(&ask, &attempt, to, now, answer) {
-            Ok(()) => *self.checks.entry("answers").or_default() += 1,
+        match self.check_response(&request, &attempt, to, now, response) {
+            Ok(()) => *self.checks.entry("responses").or_default() += 1,
             Err((promise, reason)) => {
-                self.check(promise, false, || format!("{reason}: {} {:?}", told(), ask))
+                self.check(promise, false, || format!("{reason}: {} {:?}", described(), request))
             }
         }
     }
 
-    fn verdict(
+    fn check_response(
         &self,
-        ask: &ClientRequest,
+        request: &ClientRequest,
         attempt: &Attempt,
         to: usize,
         now: i64,
-        answer: &ApiResponse,
+        response: &ApiResponse,
     ) -> Result<(), (&'static str, String)> {
         let from = attempt.from;
-        if !ask.is_allowed() {
-            let expected = match (&ask.caller, ask.what.access()) {
-                (Caller::Nobody, Access::Reader | Access::Manager | Access::Finance) => 401,
+        if !request.is_allowed() {
+            let expected = match (&request.caller, request.command.access()) {
+                (Caller::Anonymous, Access::Reader | Access::Manager | Access::Finance) => 401,
                 _ => 403,
             };
-            let refused = answer.status == expected && attempt.effect.is_none();
-            return if refused { Ok(()) } else { Err(("P6", format!("must be a {expected}"))) };
+            let rejected = response.status == expected && attempt.effect.is_none();
+            return if rejected { Ok(()) } else { Err(("P6", format!("expected status {expected}"))) };
         }
-        if let Some(done) = self.replayed(ask, from, to, now, answer) {
-            return done.map_err(|reason| ("P5", reason));
+        if let Some(replay) = self.check_replay(request, from, to, now, response) {
+            return replay.map_err(|reason| ("P5", reason));
         }
-        if answer.status >= 400 {
+        if response.status >= 400 {
             if attempt.effect.is_some() {
-                return Err(("P5", "refused what it did".to_owned()));
+                return Err(("P5", "rejected after its effect was committed".to_owned()));
             }
-            let code = answer.code();
-            let possible = self.rejections(ask, from, to, now);
-            if possible.iter().any(|(status, word)| *status == answer.status && *word == code) {
+            let code = response.code();
+            let possible = self.rejections(request, from, to, now);
+            if possible.contains(&(response.status, code.as_str())) {
                 return Ok(());
             }
-            return Err(("answers", format!("the model knows only {possible:?}")));
+            return Err(("responses", format!("expected one of {possible:?}")));
         }
-        self.success(ask, attempt, to, answer).map_err(|reason| ("answers", reason))
+        self.check_success(request, attempt, to, response).map_err(|reason| ("responses", reason))
     }
 
     /// Checks a replay: `None` if the key was unbound at some moment.
-    fn replayed(
+    fn check_replay(
         &self,
-        ask: &ClientRequest,
+        request: &ClientRequest,
         from: usize,
         to: usize,
         now: i64,
-        answer: &ApiResponse,
+        response: &ApiResponse,
     ) -> Option<Result<(), String>> {
-        let kept = self.answers.get(&ask.scope()?)?;
-        let lives = |kept: &&StoredResponse| kept.until > now;
-        let mut free = false;
-        for state in kept.during(from, to) {
-            let Some(kept) = state.filter(lives) else {
-                free = true;
+        let responses = self.stored_responses.get(&request.scope()?)?;
+        let is_bound = |stored: &&StoredResponse| stored.until > now;
+        let mut was_unbound = false;
+        for state in responses.during(from, to) {
+            let Some(stored) = state.filter(is_bound) else {
+                was_unbound = true;
                 continue;
             };
-            if kept.fingerprint != ask.fingerprint() {
-                if answer.status == 422 && answer.code() == "idempotency_key_reused" {
+            if stored.fingerprint != request.fingerprint() {
+                if response.status == 422 && response.code() == "idempotency_key_reused" {
                     return Some(Ok(()));
                 }
-            } else if kept.status == answer.status && kept.body == answer.text {
+            } else if stored.status == response.status && stored.body == response.text {
                 return Some(Ok(()));
             }
         }
-        // A response stored before the request must be replayed. If the key was unbound when the request started, the response
-        // may be the first one itself.
-        if free { None } else { Some(Err("the kept answer is another".to_owned())) }
+        // A response stored before the request must be replayed. If the key was unbound when the request
+        // started, this may be the first response.
+        if was_unbound { None } else { Some(Err("differs from the stored response".to_owned())) }
     }
 
-    fn success(&self, ask: &ClientRequest, attempt: &Attempt, to: usize, answer: &ApiResponse) -> Result<(), String> {
+    fn check_success(
+        &self,
+        request: &ClientRequest,
+        attempt: &Attempt,
+        to: usize,
+        response: &ApiResponse,
+    ) -> Result<(), String> {
         let from = attempt.from;
-        let data = answer.data();
-        let etag = answer.header("etag").map(|tag| tag.trim_matches('"').parse::<u64>().ok());
-        let one_of = |shown: Vec<(Value, u64)>| {
-            if shown.iter().any(|(value, version)| *value == data && etag == Some(Some(*version))) {
+        let data = response.data();
+        let etag = response.header("etag").map(|tag| tag.trim_matches('"').parse::<u64>().ok());
+        let one_of = |states: Vec<(Value, u64)>| {
+            if states.iter().any(|(value, version)| *value == data && etag == Some(Some(*version))) {
                 Ok(())
             } else {
-                Err(format!("it was never that, but {shown:?}"))
+                Err(format!("expected one of {states:?}"))
             }
         };
-        match &ask.what {
+        match &request.command {
             Command::GetParty(kind, id) => {
                 let party = self.parties.get(&(kind.as_str(), *id)).into_iter();
                 let states = party.flat_map(|party| party.during(from, to)).flatten();
@@ -168,11 +177,11 @@ impl Model {
                     let movement: Option<Uuid> = row["id"].as_str().and_then(|text| text.parse().ok());
                     let known = movement.and_then(|movement| self.written.get(&(*id, movement)));
                     if !known.is_some_and(|(moment, by)| *moment <= to && row["change"] == *by) {
-                        return Err(format!("no such movement: {row}"));
+                        return Err(format!("unknown movement {row}"));
                     }
                 }
-                let before = self.written.iter().filter(|((item, _), (at, _))| item == id && *at <= from);
-                if rows.len() < before.count().min(*limit) {
+                let earlier = self.written.iter().filter(|((item, _), (at, _))| item == id && *at <= from);
+                if rows.len() < earlier.count().min(*limit) {
                     return Err("movements are missing".to_owned());
                 }
                 Ok(())
@@ -183,7 +192,7 @@ impl Model {
                 let shown: BTreeSet<&str> = rows.iter().filter_map(|row| row["id"].as_str()).collect();
                 let known = |id: &str| history.iter().any(|(moment, known)| *moment <= to && known == id);
                 if shown.len() != rows.len() || !shown.iter().all(|id| known(id)) {
-                    return Err("events that are none, or twice".to_owned());
+                    return Err("unknown or duplicate events".to_owned());
                 }
                 let missing =
                     history.iter().any(|(moment, id)| *moment <= from && !shown.contains(id.as_str()));
@@ -192,19 +201,19 @@ impl Model {
             Command::Login { email, password } => {
                 let user = self.users.get(email).into_iter();
                 let mut states = user.flat_map(|user| user.during(from, to)).flatten();
-                let right = states
+                let valid = states
                     .any(|user| user.password == *password && data["user"]["id"] == user.id.to_string());
-                if right { Ok(()) } else { Err("somebody logged in with a wrong password".to_owned()) }
+                if valid { Ok(()) } else { Err("login with a wrong password".to_owned()) }
             }
-            Command::ServiceToken { right } => {
-                if *right {
+            Command::ServiceToken { valid } => {
+                if *valid {
                     Ok(())
                 } else {
-                    Err("a service got a token for a wrong secret".to_owned())
+                    Err("service token for a wrong secret".to_owned())
                 }
             }
             // Above the allowance of reset requests nothing is committed, and the response is the same.
-            Command::Forgot { .. } => Ok(()),
+            Command::ForgotPassword { .. } => Ok(()),
             Command::AdjustStock(id, Adjust::To(target, _)) if attempt.effect.is_none() => {
                 let states =
                     self.stock.get(id).into_iter().flat_map(|stock| stock.during(from, to)).flatten();
@@ -212,48 +221,46 @@ impl Model {
                 one_of(same.map(|stock| (stock.show(*id), stock.sequence)).collect())
             }
             _ => match &attempt.effect {
-                None => Err("answered as done, and nothing was".to_owned()),
-                Some((status, expected, version)) => {
-                    let same =
-                        *expected == data || self.showed_earlier_news(&ask.what, expected, &data, from, to);
-                    if *status == answer.status && same && etag.flatten() == *version {
+                None => Err("success without an effect".to_owned()),
+                Some(Effect { status, data: expected, version }) => {
+                    let same = *expected == data
+                        || self.shows_earlier_stock_status(&request.command, expected, &data, from, to);
+                    if *status == response.status && same && etag.flatten() == *version {
                         Ok(())
                     } else {
-                        Err(format!("done was {status} {expected} {version:?}"))
+                        Err(format!("expected {status} {expected} {version:?}"))
                     }
                 }
             },
         }
     }
 
-    /// Whether the response to a change of an order differs from the expected one only in `stock_status`: a decision of
-    /// inventory may be committed between the read and the commit of the change.
-    pub(super) fn showed_earlier_news(
+    /// Returns whether the response to a change of an order differs from the expected one only in
+    /// `stock_status`: a decision of inventory may be committed between the read and the commit of the
+    /// change.
+    pub(super) fn shows_earlier_stock_status(
         &self,
-        what: &Command,
+        command: &Command,
         expected: &Value,
         data: &Value,
         from: usize,
         to: usize,
     ) -> bool {
-        let (Command::UpdateOrder(kind, id, ..) | Command::Advance(kind, id, ..)) = what else { return false };
-        let said = &data["order"]["stock_status"];
+        let (Command::UpdateOrder(kind, id, ..) | Command::Advance(kind, id, ..)) = command else {
+            return false;
+        };
+        let shown = &data["order"]["stock_status"];
         let states =
             self.orders.get(&(kind.as_str(), *id)).into_iter().flat_map(|order| order.during(from, to));
-        let was_so = states.flatten().any(|order| *said == order.stock_status);
-        let mut with_news = data.clone();
-        with_news["order"]["stock_status"] = expected["order"]["stock_status"].clone();
-        was_so && with_news == *expected
-    }
-
-    /// Returns the response data of a user.
-    pub fn show_user(&self, email: &str) -> Option<Value> {
-        self.users.get(email).and_then(|user| user.now()).map(|user| show_user(email, user))
+        let was_current = states.flatten().any(|order| *shown == order.stock_status);
+        let mut with_current_status = data.clone();
+        with_current_status["order"]["stock_status"] = expected["order"]["stock_status"].clone();
+        was_current && with_current_status == *expected
     }
 }
 
-/// Checks a page: newest first, no duplicates, every row in a state that it had, and no row missing that existed all the
-/// time.
+/// Checks a page: newest first, no duplicates, every row in a state that it had, and no row missing that
+/// existed all the time.
 fn page(
     data: &Value,
     limit: usize,
@@ -262,7 +269,7 @@ fn page(
     let rows = data.as_array().cloned().unwrap_or_default();
     let ids: Vec<&str> = rows.iter().filter_map(|row| row["id"].as_str()).collect();
     if ids.len() != rows.len() || rows.len() > limit || !ids.is_sorted_by(|newer, older| newer > older) {
-        return Err(format!("not newest first, or more than asked for: {ids:?}"));
+        return Err(format!("not newest first, or more than the limit: {ids:?}"));
     }
     let mut shown: BTreeSet<&str> = ids.iter().copied().collect();
     let last = ids.last().filter(|_| rows.len() == limit).map(|id| (*id).to_owned());
@@ -272,7 +279,7 @@ fn page(
             Some(row) => {
                 shown.remove(text.as_str());
                 if !states.iter().flatten().any(|state| state == row) {
-                    return Err(format!("{row} was never so, but {states:?}"));
+                    return Err(format!("{row}, expected one of {states:?}"));
                 }
             }
             None => {
@@ -283,5 +290,5 @@ fn page(
             }
         }
     }
-    if shown.is_empty() { Ok(()) } else { Err(format!("nobody knows {shown:?}")) }
+    if shown.is_empty() { Ok(()) } else { Err(format!("unknown rows {shown:?}")) }
 }

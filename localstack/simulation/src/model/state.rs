@@ -1,6 +1,6 @@
 //! The entities, and their representation in responses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use erp_domain::PartyKind;
 use erp_domain::identity::Role;
@@ -107,12 +107,14 @@ pub struct Allocation {
     pub demand: BTreeMap<Uuid, i64>,
     /// Sequence, from 1.
     pub sequence: u64,
-    /// The changes of stock, oldest first: id and sign (-1 out, 1 in).
-    pub moves: Vec<(Uuid, i64)>,
+    /// Deleted items of the demand, whose stock does not change.
+    pub missing: BTreeSet<Uuid>,
+    /// The changes of stock, oldest first: id and sign (-1 taken, 1 added).
+    pub changes: Vec<(Uuid, i64)>,
 }
 
 impl Allocation {
-    /// Returns whether the order holds stock of an item or is in its back-order queue.
+    /// Returns whether stock of an item is allocated to the order, or the order is in its back-order queue.
     pub fn uses(&self, item: Uuid) -> bool {
         matches!(self.state.as_str(), "allocated" | "backordered") && self.demand.contains_key(&item)
     }
@@ -146,7 +148,7 @@ pub struct StoredResponse {
 
 /// Returns an amount as in responses.
 pub fn money(minor: i64) -> Value {
-    serde_json::from_str(&format!("{}.{:02}", minor / 100, minor % 100)).unwrap_or_default()
+    serde_json::from_str(&format!("{}.{:02}", minor / 100, minor % 100)).unwrap()
 }
 
 impl Party {

@@ -59,26 +59,27 @@ impl Evidence {
     }
 
     /// Returns what contradicts the promises.
-    pub(crate) fn faults(&self) -> Vec<String> {
-        let broken = self.scenarios.broken_seeds.iter().map(|seed| {
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let seeds = self.scenarios.broken_seeds.iter().map(|seed| {
             format!(
                 "seed {seed} violates a promise; repeat with: cargo run --profile simulation --bin simulate -- \
                  --seed {seed} --steps {}",
                 self.steps
             )
         });
-        let crashes = self
-            .crashes
-            .iter()
-            .flat_map(|report| report.broken.iter().map(|broken| format!("{}: {broken}", report.operation)));
+        let crashes = self.crashes.iter().flat_map(|report| {
+            report.failures.iter().map(|failure| format!("{}: {failure}", report.operation))
+        });
         let controls = self.controls.iter().filter_map(|(name, detections)| {
             match (*name == control::NO_BUG, &detections.first) {
-                (false, None) => Some(format!("{name}: not detected in {} seeds", detections.played)),
-                (true, Some(notice)) => Some(format!("{name}: seed {} reports {}", notice.seed, notice.by)),
+                (false, None) => Some(format!("{name}: not detected in {} seeds", detections.seeds)),
+                (true, Some(detection)) => {
+                    Some(format!("{name}: seed {} reports {}", detection.seed, detection.by))
+                }
                 _ => None,
             }
         });
-        broken.chain(crashes).chain(controls).collect()
+        seeds.chain(crashes).chain(controls).collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Collects the evidence for `docs/promises.md` and writes its figures.
 //!
-//! `cargo run --profile simulation --bin promises` runs scenarios, crashes every operation at every call, and injects the
-//! classic bugs. If a promise is violated or a bug is not detected, it exits with 1 and writes nothing.
+//! `cargo run --profile simulation --bin promises` runs scenarios, crashes every operation at every call, and
+//! injects the classic bugs. If a promise is violated or a bug is not detected, it exits with 1 and writes
+//! nothing.
 #![expect(clippy::print_stdout, reason = "the output of a command")]
 
 mod evidence;
@@ -36,11 +37,11 @@ fn main() -> ExitCode {
     let evidence = Evidence::collect(&arguments.extent.run());
     let figures = page::render(&evidence);
     println!("{figures}");
-    let faults = evidence.faults();
-    for fault in &faults {
-        println!("FAILED: {fault}");
+    let failures = evidence.failures();
+    for failure in &failures {
+        println!("FAILED: {failure}");
     }
-    if !faults.is_empty() {
+    if !failures.is_empty() {
         return ExitCode::FAILURE;
     }
     if arguments.dry_run {

@@ -42,7 +42,7 @@ pub(crate) fn render(evidence: &Evidence) -> String {
 fn scenarios(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
     let figures = &evidence.scenarios;
     let broken = figures.broken_seeds.len() as u64;
-    let asked: u64 = figures.operations.values().sum();
+    let requests: u64 = figures.operations.values().sum();
     let last = figures.first_seed + figures.scenarios.saturating_sub(1);
     writeln!(page, "\n### Scenarios\n")?;
     writeln!(
@@ -54,7 +54,7 @@ fn scenarios(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
         figures.first_seed,
         figures.seconds,
         erp_simulation::run::processors(),
-        grouped(asked),
+        grouped(requests),
         grouped(figures.order_operations),
         grouped(figures.counts.calls),
         grouped(figures.commits),
@@ -65,7 +65,10 @@ fn scenarios(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
     let others = [
         ("crashed invocations", figures.counts.crashes),
         ("timed-out invocations", figures.counts.time_outs),
-        ("stream records that expired while the relay was stopped for 48 hours", figures.counts.records_forgotten),
+        (
+            "stream records that expired while the relay was stopped for 48 hours",
+            figures.counts.records_expired,
+        ),
         ("events published by the sweep", figures.counts.swept),
         ("redriven dead letters", figures.counts.redriven),
     ];
@@ -96,7 +99,7 @@ fn scenarios(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
 
 fn crashes(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
     let points: usize = evidence.crashes.iter().map(|report| report.points).sum();
-    let broken: usize = evidence.crashes.iter().map(|report| report.broken.len()).sum();
+    let broken: usize = evidence.crashes.iter().map(|report| report.failures.len()).sum();
     writeln!(page, "\n### Crash points\n")?;
     writeln!(
         page,
@@ -106,39 +109,45 @@ fn crashes(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
         points.saturating_sub(broken),
         evidence.seconds.get("crash points").copied().unwrap_or_default(),
     )?;
-    writeln!(page, "| operation | calls to AWS, by function | crash points recovered |\n| --- | --- | ---: |")?;
+    writeln!(
+        page,
+        "| operation | calls to AWS, by function | crash points recovered |\n| --- | --- | ---: |"
+    )?;
     for report in &evidence.crashes {
         let calls: Vec<_> = report.calls.iter().map(|(name, times)| format!("{name} {times}")).collect();
-        let kept = report.played.saturating_sub(report.broken.len());
-        writeln!(page, "| {} | {} | {kept} of {} |", report.operation, calls.join(", "), report.points)?;
+        let recovered = report.runs.saturating_sub(report.failures.len());
+        writeln!(page, "| {} | {} | {recovered} of {} |", report.operation, calls.join(", "), report.points)?;
     }
     Ok(())
 }
 
 fn controls(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
-    let (bugs, nothing): (Vec<_>, Vec<_>) =
+    let (bugs, controls): (Vec<_>, Vec<_>) =
         evidence.controls.iter().partition(|(name, _)| *name != control::NO_BUG);
-    let caught = bugs.iter().filter(|(_, detections)| detections.first.is_some()).count();
+    let detected = bugs.iter().filter(|(_, detections)| detections.first.is_some()).count();
     writeln!(page, "\n### Negative controls\n")?;
-    writeln!(page, "{caught} of {} injected bugs are detected.", bugs.len())?;
-    for (_, detections) in nothing {
-        writeln!(page, "Without an injected bug, the same {} scenarios report nothing.", detections.played)?;
+    writeln!(page, "{detected} of {} injected bugs are detected.", bugs.len())?;
+    for (_, detections) in controls {
+        writeln!(page, "Without an injected bug, the same {} scenarios report nothing.", detections.seeds)?;
     }
     writeln!(
         page,
         "\n| injected bug | seeds until detected | by | seeds until detected by the final state |\n| --- | ---: | --- | ---: |"
     )?;
     for (name, detections) in bugs {
-        writeln!(page, "| {name} | {} |", detected(detections))?;
+        writeln!(page, "| {name} | {} |", detection(detections))?;
     }
     Ok(())
 }
 
-fn detected(detections: &Detections) -> String {
-    let at_rest = detections.at_rest.as_ref().map_or("—".to_owned(), |notice| notice.seeds.to_string());
+fn detection(detections: &Detections) -> String {
+    let by_final_state =
+        detections.final_state.as_ref().map_or("—".to_owned(), |detection| detection.seeds.to_string());
     match &detections.first {
-        Some(notice) => format!("{} | {} | {at_rest}", notice.seeds, notice.by.replace('|', "/")),
-        None => format!("not in {} | | {at_rest}", detections.played),
+        Some(detection) => {
+            format!("{} | {} | {by_final_state}", detection.seeds, detection.by.replace('|', "/"))
+        }
+        None => format!("not in {} | | {by_final_state}", detections.seeds),
     }
 }
 

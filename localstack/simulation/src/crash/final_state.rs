@@ -18,28 +18,33 @@ pub(super) fn of(model: &Model) -> Vec<String> {
         lines.push(format!("{kind} {party:?}"));
     }
     for (id, stock) in &model.stock {
-        let there = model.items.get(id).and_then(|item| item.now()).map(|item| (&item.form, item.version));
+        let details = model.items.get(id).and_then(|item| item.now()).map(|item| (&item.form, item.version));
         let stock = stock.now().map(|stock| (stock.quantity, stock.sequence));
         let movements = model.written.iter().filter(|((of, _), _)| of == id).map(|(_, (_, by))| *by);
         let mut movements: Vec<i64> = movements.collect();
         movements.sort_unstable();
-        lines.push(format!("item {there:?}: {stock:?} by {movements:?}"));
+        lines.push(format!("item {details:?}: {stock:?} by {movements:?}"));
     }
     for ((kind, id), order) in &model.orders {
         let Some(order) = order.now() else { continue };
         let of: Vec<_> =
             order.lines.iter().map(|line| (item(&line.item), line.quantity, line.unit_price)).collect();
-        let held = model.allocations.get(id).and_then(|held| held.now()).map(|held| {
-            let demand: BTreeMap<_, _> = held.demand.iter().map(|(id, wanted)| (item(id), *wanted)).collect();
-            let moves: Vec<i64> = held.moves.iter().map(|(_, sign)| *sign).collect();
-            format!("{} {demand:?}, the {}th state, moves {moves:?}", held.state, held.sequence)
-        });
+        let allocation =
+            model.allocations.get(id).and_then(|allocation| allocation.now()).map(|allocation| {
+                let demand: BTreeMap<_, _> =
+                    allocation.demand.iter().map(|(id, quantity)| (item(id), *quantity)).collect();
+                let signs: Vec<i64> = allocation.changes.iter().map(|(_, sign)| *sign).collect();
+                format!(
+                    "{} {demand:?}, sequence {}, changes {signs:?}",
+                    allocation.state, allocation.sequence
+                )
+            });
         let history = model.history.get(&(*kind, *id)).into_iter().flatten();
         let mut history: Vec<_> = history.map(|(_, event)| model.events.get(event)).collect();
         history.sort_unstable();
         let (status, stock, version) = (&order.status, &order.stock_status, order.version);
         lines.push(format!(
-            "{kind} {status}, stock {stock}, version {version}, {of:?}, {held:?}, {history:?}"
+            "{kind} {status}, stock {stock}, version {version}, {of:?}, {allocation:?}, {history:?}"
         ));
     }
     for (email, user) in &model.users {
@@ -53,11 +58,11 @@ pub(super) fn of(model: &Model) -> Vec<String> {
     // Requested without a key, so a retry is another request.
     events.remove("auth.password.reset_requested");
     lines.push(format!("events {events:?}"));
-    let mut kept: BTreeMap<(&str, u16), usize> = BTreeMap::new();
-    for (scope, answer) in &model.answers {
-        *kept.entry((scope.method, answer.now().map_or(0, |kept| kept.status))).or_default() += 1;
+    let mut stored: BTreeMap<(&str, u16), usize> = BTreeMap::new();
+    for (scope, response) in &model.stored_responses {
+        *stored.entry((scope.method, response.now().map_or(0, |stored| stored.status))).or_default() += 1;
     }
-    lines.push(format!("kept answers {kept:?}"));
+    lines.push(format!("stored responses {stored:?}"));
     lines.sort_unstable();
     lines
 }
