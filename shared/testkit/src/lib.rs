@@ -1,16 +1,18 @@
 //! Test fixtures that the services share.
 //!
 //! ```text
-//! dynamo   an embedded DynamoDB over HTTP, so that the real SDK is used
-//! request  requests as API Gateway sends them, and the responses
-//! sns      an SNS endpoint that records what is published
-//! clock    a clock that tests set
+//! dynamo    an embedded DynamoDB over HTTP, so that the real SDK is used
+//! request   requests as API Gateway sends them, and the responses
+//! sns       an SNS endpoint that records what is published
+//! clock     a clock that tests set
+//! snapshot  generated files that are committed at their own path
 //! ```
 #![expect(clippy::unwrap_used, reason = "only tests use this package")]
 
 pub mod clock;
 pub mod dynamo;
 pub mod request;
+pub mod snapshot;
 pub mod sns;
 
 pub use clock::TestClock;

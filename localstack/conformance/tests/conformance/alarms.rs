@@ -1,29 +1,29 @@
-//! Who is told of what, and the dashboard: what can go wrong has an alarm, and every figure shown or watched is one
-//! that somebody makes.
+//! Alarms and the dashboard: every failure mode has an alarm, and every metric that is shown or watched exists.
 
 use std::collections::BTreeSet;
 
 use erp_aws::metric::{DIMENSION, Metric, NAMESPACE};
 use erp_local::deployment::TriggerSource;
 use serde_json::{Value, json};
+use strum::VariantArray;
 
-use crate::source::between;
-use crate::world::{Resource, World};
+use crate::source_files::between;
+use crate::template::{Resource, Template};
 
-pub(crate) mod holds {
-    crate::checks::checks!(
-        whatever_can_go_wrong_has_an_alarm,
-        an_alarm_says_everything_and_tells_somebody,
-        no_alarm_watches_a_figure_that_nobody_makes,
-        the_dashboard_shows_whether_orders_flow,
-        the_dashboard_names_what_there_is,
+pub(crate) mod checks {
+    crate::template_checks::register!(
+        every_failure_mode_has_an_alarm,
+        every_alarm_is_complete_and_notifies_the_alarm_topic,
+        no_alarm_watches_a_metric_that_does_not_exist,
+        the_dashboard_shows_every_metric_and_every_alarm,
+        the_dashboard_refers_only_to_existing_resources_and_metrics,
     );
 }
 
 const ALARM: &str = "AWS::CloudWatch::Alarm";
 
-/// What an alarm has to say; what of it goes without saying on AWS is said all the same.
-const SAID: [&str; 11] = [
+/// Properties that every alarm must set, also where CloudWatch has a default.
+const REQUIRED: [&str; 11] = [
     "AlarmActions",
     "AlarmDescription",
     "ComparisonOperator",
@@ -37,106 +37,107 @@ const SAID: [&str; 11] = [
     "TreatMissingData",
 ];
 
-/// Alarms of the whole account, which so have no dimension.
-const OF_THE_ACCOUNT: [&str; 1] = ["Throttled"];
+/// Alarms on metrics of the whole account, which have no dimension.
+const ACCOUNT_WIDE: [&str; 1] = ["Throttled"];
 
-/// Whether an alarm watches a figure of a resource.
-fn watches(alarm: &Resource, namespace: &str, metric: &str, statistic: &str, of: &Value) -> bool {
-    let said = alarm.property("/Statistic").as_str().or(alarm.property("/ExtendedStatistic").as_str());
+/// Returns whether an alarm watches a statistic of a metric; `dimension` is the value of its first dimension.
+fn watches(alarm: &Resource, namespace: &str, metric: &str, statistic: &str, dimension: &Value) -> bool {
+    let found = alarm.property("/Statistic").as_str().or(alarm.property("/ExtendedStatistic").as_str());
     alarm.property("/Namespace") == namespace
         && alarm.property("/MetricName") == metric
-        && said == Some(statistic)
-        && alarm.property("/Dimensions/0/Value") == of
+        && found == Some(statistic)
+        && alarm.property("/Dimensions/0/Value") == dimension
 }
 
-fn whatever_can_go_wrong_has_an_alarm(world: &World) -> Vec<String> {
-    let mut wanted = Vec::new();
-    for queue in &world.deployment.queues {
-        let of = json!({"GetAtt": format!("{}.QueueName", queue.logical_id)});
-        let dead = queue.attributes.contains_key("RedrivePolicy");
-        let metric =
-            if dead { "ApproximateAgeOfOldestMessage" } else { "ApproximateNumberOfMessagesVisible" };
-        wanted.push(("AWS/SQS", metric, "Maximum", of));
+fn every_failure_mode_has_an_alarm(template: &Template) -> Vec<String> {
+    let mut expected = Vec::new();
+    for queue in &template.deployment.queues {
+        let dimension = json!({"GetAtt": format!("{}.QueueName", queue.logical_id)});
+        let has_dead_letter_queue = queue.attributes.contains_key("RedrivePolicy");
+        let metric = if has_dead_letter_queue {
+            "ApproximateAgeOfOldestMessage"
+        } else {
+            "ApproximateNumberOfMessagesVisible"
+        };
+        expected.push(("AWS/SQS", metric, "Maximum", dimension));
     }
-    for subscription in world.of_type("AWS::SNS::Subscription") {
+    for subscription in template.of_type("AWS::SNS::Subscription") {
         let topic = subscription.property("/TopicArn/Ref").as_str().unwrap_or_default();
-        let of = json!({"GetAtt": format!("{topic}.TopicName")});
-        wanted.push(("AWS/SNS", "NumberOfNotificationsFailed", "Sum", of));
+        let dimension = json!({"GetAtt": format!("{topic}.TopicName")});
+        expected.push(("AWS/SNS", "NumberOfNotificationsFailed", "Sum", dimension));
     }
-    for function in &world.deployment.functions {
-        let of = json!({"Ref": function.logical_id});
+    for function in &template.deployment.functions {
+        let dimension = json!({"Ref": function.logical_id});
         let triggers =
-            || world.deployment.triggers.iter().filter(|trigger| trigger.function == function.logical_id);
-        let is_authorizer = function.binary == "authorizer";
-        // A function behind the API that fails is a 5xx of the API.
-        if triggers().next().is_some() || is_authorizer {
-            wanted.push(("AWS/Lambda", "Errors", "Sum", of.clone()));
+            || template.deployment.triggers.iter().filter(|trigger| trigger.function == function.logical_id);
+        // The failure of a function behind the API is a 5xx of the API.
+        if triggers().next().is_some() || function.binary == "authorizer" {
+            expected.push(("AWS/Lambda", "Errors", "Sum", dimension.clone()));
         }
         if triggers().any(|trigger| matches!(trigger.source, TriggerSource::Stream { .. })) {
-            wanted.push(("AWS/Lambda", "IteratorAge", "Maximum", of));
+            expected.push(("AWS/Lambda", "IteratorAge", "Maximum", dimension));
         }
     }
     let api = json!({"Sub": "${AWS::StackName}-api"});
-    wanted.push(("AWS/ApiGateway", "5XXError", "Sum", api.clone()));
-    wanted.push(("AWS/ApiGateway", "5XXError", "Average", api.clone()));
-    wanted.push(("AWS/ApiGateway", "Latency", "p99", api));
-    wanted.push(("AWS/Lambda", "Throttles", "Sum", Value::Null));
-    if let Some(function) = world.binary("relay-sweep") {
-        let of = json!({"Ref": function.logical_id});
-        wanted.push((NAMESPACE, Metric::EventsSwept.as_str(), "Sum", of));
+    expected.push(("AWS/ApiGateway", "5XXError", "Sum", api.clone()));
+    expected.push(("AWS/ApiGateway", "5XXError", "Average", api.clone()));
+    expected.push(("AWS/ApiGateway", "Latency", "p99", api));
+    expected.push(("AWS/Lambda", "Throttles", "Sum", Value::Null));
+    if let Some(function) = template.function_of_binary("relay-sweep") {
+        let dimension = json!({"Ref": function.logical_id});
+        expected.push((NAMESPACE, Metric::OutboxRepublished.as_str(), "Sum", dimension));
     }
-    if let Some(function) = world.binary("reconcile") {
-        let of = json!({"Ref": function.logical_id});
-        wanted.push((NAMESPACE, Metric::ReconcileMismatches.as_str(), "Maximum", of));
+    if let Some(function) = template.function_of_binary("reconcile") {
+        let dimension = json!({"Ref": function.logical_id});
+        expected.push((NAMESPACE, Metric::ReconciliationMismatches.as_str(), "Maximum", dimension));
     }
-    let missing = wanted.into_iter().filter(|(namespace, metric, statistic, of)| {
-        !world.of_type(ALARM).any(|alarm| watches(alarm, namespace, metric, statistic, of))
+    let missing = expected.into_iter().filter(|(namespace, metric, statistic, dimension)| {
+        !template.of_type(ALARM).any(|alarm| watches(alarm, namespace, metric, statistic, dimension))
     });
-    missing
-        .map(|(namespace, metric, statistic, of)| {
-            format!("add an alarm for the {statistic} of {namespace} {metric} of {of}")
-        })
-        .collect()
+    let violations = missing.map(|(namespace, metric, statistic, dimension)| {
+        format!("add an alarm on the {statistic} of {namespace} {metric} of {dimension}")
+    });
+    violations.collect()
 }
 
-fn an_alarm_says_everything_and_tells_somebody(world: &World) -> Vec<String> {
-    let mut faults = Vec::new();
-    for alarm in world.of_type(ALARM) {
+fn every_alarm_is_complete_and_notifies_the_alarm_topic(template: &Template) -> Vec<String> {
+    let mut violations = Vec::new();
+    for alarm in template.of_type(ALARM) {
         let id = &alarm.id;
-        for name in SAID {
-            let spared = name == "Dimensions" && OF_THE_ACCOUNT.contains(&id.as_str());
-            if alarm.property(&format!("/{name}")).is_null() && !spared {
-                faults.push(format!("{id}: say its {name}"));
+        for name in REQUIRED {
+            let optional = name == "Dimensions" && ACCOUNT_WIDE.contains(&id.as_str());
+            if alarm.property(&format!("/{name}")).is_null() && !optional {
+                violations.push(format!("{id}: set {name}"));
             }
         }
         for name in ["AlarmActions", "OKActions"] {
             if alarm.property(&format!("/{name}")) != &json!([{"Ref": "Alarms"}]) {
-                faults.push(format!("{id}: its {name} must be [!Ref Alarms]"));
+                violations.push(format!("{id}: {name} must be [!Ref Alarms]"));
             }
         }
         let names = dimension_names(alarm);
-        let wanted: &[&str] = match alarm.property("/Namespace").as_str().unwrap_or_default() {
+        let expected: &[&str] = match alarm.property("/Namespace").as_str().unwrap_or_default() {
             "AWS/SQS" => &["QueueName"],
             "AWS/SNS" => &["TopicName"],
             "AWS/ApiGateway" => &["ApiName", "Stage"],
-            _ if OF_THE_ACCOUNT.contains(&id.as_str()) => &[],
+            _ if ACCOUNT_WIDE.contains(&id.as_str()) => &[],
             _ => &[DIMENSION],
         };
-        if names != wanted {
-            faults.push(format!("{id}: its Dimensions must be {wanted:?}, not {names:?}"));
+        if names != expected {
+            violations.push(format!("{id}: Dimensions must be {expected:?}, not {names:?}"));
         }
-        if wanted.contains(&"Stage") && *alarm.property("/Dimensions/1/Value") != json!({"Ref": "Stage"}) {
-            faults.push(format!("{id}: its Stage must be !Ref Stage"));
+        if expected.contains(&"Stage") && *alarm.property("/Dimensions/1/Value") != json!({"Ref": "Stage"}) {
+            violations.push(format!("{id}: the dimension Stage must be !Ref Stage"));
         }
         if alarm.property("/TreatMissingData") != "notBreaching" {
-            faults.push(format!("{id}: no news is good news: TreatMissingData: notBreaching"));
+            violations.push(format!("{id}: set TreatMissingData: notBreaching"));
         }
     }
-    let name = world.resource("Alarms").map(|topic| topic.property("/TopicName").clone());
+    let name = template.resource("Alarms").map(|topic| topic.property("/TopicName").clone());
     if name != Some(json!({"Sub": "${AWS::StackName}-alarms"})) {
-        faults.push("Alarms: its TopicName must be !Sub '${AWS::StackName}-alarms'".to_owned());
+        violations.push("Alarms: TopicName must be !Sub '${AWS::StackName}-alarms'".to_owned());
     }
-    faults
+    violations
 }
 
 fn dimension_names(alarm: &Resource) -> Vec<&str> {
@@ -144,45 +145,45 @@ fn dimension_names(alarm: &Resource) -> Vec<&str> {
     dimensions.filter_map(|dimension| dimension["Name"].as_str()).collect()
 }
 
-fn no_alarm_watches_a_figure_that_nobody_makes(world: &World) -> Vec<String> {
-    let ours = world.of_type(ALARM).filter(|alarm| alarm.property("/Namespace") == NAMESPACE);
-    let wrong = ours.filter(|alarm| {
+fn no_alarm_watches_a_metric_that_does_not_exist(template: &Template) -> Vec<String> {
+    let on_own_metrics = template.of_type(ALARM).filter(|alarm| alarm.property("/Namespace") == NAMESPACE);
+    let wrong = on_own_metrics.filter(|alarm| {
         let metric = alarm.property("/MetricName").as_str().unwrap_or_default();
-        !Metric::ALL.iter().any(|known| known.as_str() == metric)
+        !Metric::VARIANTS.iter().any(|known| known.as_str() == metric)
     });
-    wrong.map(|alarm| format!("{}: its MetricName is no erp_aws::metric::Metric", alarm.id)).collect()
+    wrong.map(|alarm| format!("{}: MetricName is not an erp_aws::metric::Metric", alarm.id)).collect()
 }
 
-/// The dashboard's text, and what it says once everything in `${}` is filled in with its own name.
-fn dashboard(world: &World) -> Result<(&str, Value), String> {
-    let dashboard = world.of_type("AWS::CloudWatch::Dashboard").next();
+/// Returns the text of the dashboard, and the JSON in it.
+fn dashboard(template: &Template) -> Result<(&str, Value), String> {
+    let dashboard = template.of_type("AWS::CloudWatch::Dashboard").next();
     let dashboard = dashboard.ok_or("add an AWS::CloudWatch::Dashboard")?;
     if *dashboard.property("/DashboardName") != json!({"Ref": "AWS::StackName"}) {
-        return Err(format!("{}: its DashboardName must be !Ref AWS::StackName", dashboard.id));
+        return Err(format!("{}: DashboardName must be !Ref AWS::StackName", dashboard.id));
     }
     let text = dashboard.property("/DashboardBody/Sub").as_str();
-    let text = text.ok_or_else(|| format!("{}: its DashboardBody must be !Sub of a text", dashboard.id))?;
+    let text = text.ok_or_else(|| format!("{}: DashboardBody must be !Sub of a text", dashboard.id))?;
     let body = serde_json::from_str(text);
-    Ok((text, body.map_err(|error| format!("{}: its DashboardBody is no JSON: {error}", dashboard.id))?))
+    Ok((text, body.map_err(|error| format!("{}: DashboardBody is not JSON: {error}", dashboard.id))?))
 }
 
-/// Every row of metrics in it: namespace, metric, then names and values of dimensions.
-fn shown(body: &Value) -> Vec<Vec<&str>> {
+/// Returns the metrics that the dashboard shows: namespace, metric, then names and values of dimensions.
+fn shown_metrics(body: &Value) -> Vec<Vec<&str>> {
     let widgets = body["widgets"].as_array().into_iter().flatten();
     let rows = widgets.flat_map(|widget| widget["properties"]["metrics"].as_array().into_iter().flatten());
     rows.map(|row| row.as_array().into_iter().flatten().filter_map(Value::as_str).collect()).collect()
 }
 
-fn the_dashboard_shows_whether_orders_flow(world: &World) -> Vec<String> {
-    let body = match dashboard(world) {
+fn the_dashboard_shows_every_metric_and_every_alarm(template: &Template) -> Vec<String> {
+    let body = match dashboard(template) {
         Ok((_, body)) => body,
-        Err(fault) => return vec![fault],
+        Err(violation) => return vec![violation],
     };
     let shown: BTreeSet<(&str, &str)> =
-        shown(&body).iter().filter_map(|row| Some((*row.first()?, *row.get(1)?))).collect();
-    let reconciled = world.binary("reconcile").is_some();
-    let ours = Metric::ALL.iter().map(|metric| (NAMESPACE, metric.as_str()));
-    let wanted = ours.filter(|(_, name)| reconciled || !name.starts_with("Reconcile")).chain([
+        shown_metrics(&body).iter().filter_map(|row| Some((*row.first()?, *row.get(1)?))).collect();
+    let has_reconciliation = template.function_of_binary("reconcile").is_some();
+    let own = Metric::VARIANTS.iter().map(|metric| (NAMESPACE, metric.as_str()));
+    let expected = own.filter(|(_, name)| has_reconciliation || !name.starts_with("Reconciliation")).chain([
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
         ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
         ("AWS/Lambda", "IteratorAge"),
@@ -192,30 +193,31 @@ fn the_dashboard_shows_whether_orders_flow(world: &World) -> Vec<String> {
         ("AWS/ApiGateway", "5XXError"),
         ("AWS/ApiGateway", "Latency"),
     ]);
-    let missing = wanted.filter(|wanted| !shown.contains(wanted));
+    let missing = expected.filter(|metric| !shown.contains(metric));
     let missing = missing.map(|(namespace, metric)| format!("show {namespace} {metric} on the dashboard"));
     let listed = body["widgets"][0]["properties"]["alarms"].as_array().cloned().unwrap_or_default();
     let arn = |alarm: &Resource| Value::from(format!("${{{}.Arn}}", alarm.id));
-    let unlisted = world.of_type(ALARM).filter(|alarm| !listed.contains(&arn(alarm)));
-    missing.chain(unlisted.map(|alarm| format!("list {} first on the dashboard", alarm.id))).collect()
+    let unlisted = template.of_type(ALARM).filter(|alarm| !listed.contains(&arn(alarm)));
+    let unlisted = unlisted.map(|alarm| format!("list {} in the first widget of the dashboard", alarm.id));
+    missing.chain(unlisted).collect()
 }
 
-fn the_dashboard_names_what_there_is(world: &World) -> Vec<String> {
-    // The other check says what is wrong with it as a whole.
-    let Ok((text, body)) = dashboard(world) else { return Vec::new() };
-    let mut faults = Vec::new();
+fn the_dashboard_refers_only_to_existing_resources_and_metrics(template: &Template) -> Vec<String> {
+    // `the_dashboard_shows_every_metric_and_every_alarm` reports an invalid dashboard.
+    let Ok((text, body)) = dashboard(template) else { return Vec::new() };
+    let mut violations = Vec::new();
     for name in between(text, "${", "}") {
         let id = name.split('.').next().unwrap_or_default();
-        let is_parameter = world.document["Parameters"].get(id).is_some();
-        if !(id.starts_with("AWS::") || is_parameter || world.resource(id).is_some()) {
-            faults.push(format!("the dashboard: there is no {id}"));
+        let is_parameter = template.document["Parameters"].get(id).is_some();
+        if !(id.starts_with("AWS::") || is_parameter || template.resource(id).is_some()) {
+            violations.push(format!("dashboard: the template has no resource or parameter {id}"));
         }
     }
-    for row in shown(&body).into_iter().filter(|row| row.first() == Some(&NAMESPACE)) {
-        let is_metric = Metric::ALL.iter().any(|metric| row.get(1) == Some(&metric.as_str()));
+    for row in shown_metrics(&body).into_iter().filter(|row| row.first() == Some(&NAMESPACE)) {
+        let is_metric = Metric::VARIANTS.iter().any(|metric| row.get(1) == Some(&metric.as_str()));
         if !is_metric || row.get(2) != Some(&DIMENSION) || row.len() != 4 {
-            faults.push(format!("the dashboard: nobody makes the figure {row:?}"));
+            violations.push(format!("dashboard: no function writes the metric {row:?}"));
         }
     }
-    faults
+    violations
 }

@@ -1,23 +1,23 @@
-//! Functions and binaries: one of each for each.
+//! Functions of the template and binaries of the workspace: one of each for each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use crate::assert_none;
 use crate::dependencies::metadata;
-use crate::none;
-use crate::world::{World, workspace};
+use crate::template::{Template, workspace};
 
-pub(crate) mod holds {
-    crate::checks::checks!(
+pub(crate) mod checks {
+    crate::template_checks::register!(
         every_function_has_a_binary_in_its_folder_and_every_binary_a_function,
-        every_function_has_a_log_group_that_ends,
+        every_function_has_a_log_group_with_a_retention,
     );
 }
 
-/// What is no function.
+/// Programs that are not Lambda functions.
 const NOT_DEPLOYED: [&str; 4] = ["erp", "erp-local", "promises", "simulate"];
 
-/// Names of binaries, each with the folder of its package below the workspace.
+/// Returns the folder of the package of each binary, relative to the workspace.
 fn binaries() -> &'static BTreeMap<String, String> {
     static BINARIES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     BINARIES.get_or_init(|| all_binaries().into_iter().collect())
@@ -41,64 +41,66 @@ fn all_binaries() -> Vec<(String, String)> {
 }
 
 #[test]
-fn no_two_binaries_have_one_name() {
+fn binary_names_are_unique() {
     let mut seen = BTreeMap::new();
-    none(all_binaries().into_iter().filter_map(|(name, folder)| {
+    assert_none(all_binaries().into_iter().filter_map(|(name, folder)| {
         let first = seen.insert(name.clone(), folder.clone())?;
-        Some(format!("rename the binary {name} of {folder}: {first} has one, and they overwrite each other"))
+        Some(format!("rename the binary {name} of {folder}: it would overwrite that of {first}"))
     }));
 }
 
-fn every_function_has_a_binary_in_its_folder_and_every_binary_a_function(world: &World) -> Vec<String> {
+fn every_function_has_a_binary_in_its_folder_and_every_binary_a_function(template: &Template) -> Vec<String> {
     let known = binaries();
     let mut deployed = BTreeSet::new();
-    let mut faults = Vec::new();
-    for function in world.of_type("AWS::Serverless::Function") {
+    let mut violations = Vec::new();
+    for function in template.of_type("AWS::Serverless::Function") {
         let id = &function.id;
         let binary = function.body.pointer("/Metadata/BuildProperties/Binary").and_then(|name| name.as_str());
         let binary = binary.unwrap_or_default();
         let uri = function.property("/CodeUri").as_str().unwrap_or_default();
         match known.get(binary) {
-            None => faults.push(format!("{id}: no package has the binary {binary}")),
+            None => violations.push(format!("{id}: no package has the binary {binary}")),
             Some(folder) if folder != uri => {
-                faults.push(format!("{id}: CodeUri must be {folder}, where {binary} is, not {uri}"));
+                violations.push(format!("{id}: CodeUri must be {folder}, the folder of {binary}, not {uri}"));
             }
             Some(_) => {}
         }
         if !deployed.insert(binary.to_owned()) {
-            faults.push(format!("{id}: {binary} is the binary of another function already"));
+            violations.push(format!("{id}: another function has the binary {binary}"));
         }
         let name = function.property("/FunctionName/Sub").as_str().unwrap_or_default();
         if name != format!("${{AWS::StackName}}-{binary}") {
-            faults.push(format!("{id}: FunctionName must be !Sub '${{AWS::StackName}}-{binary}'"));
+            violations.push(format!("{id}: FunctionName must be !Sub '${{AWS::StackName}}-{binary}'"));
         }
     }
     for name in
         known.keys().filter(|name| !deployed.contains(*name) && !NOT_DEPLOYED.contains(&name.as_str()))
     {
-        faults.push(format!("add a function for the binary {name} to template.yaml, or delete the binary"));
+        violations
+            .push(format!("add a function for the binary {name} to template.yaml, or delete the binary"));
     }
-    faults
+    violations
 }
 
-fn every_function_has_a_log_group_that_ends(world: &World) -> Vec<String> {
-    let lacking = world.of_type("AWS::Serverless::Function").filter_map(|function| {
+fn every_function_has_a_log_group_with_a_retention(template: &Template) -> Vec<String> {
+    let without = template.of_type("AWS::Serverless::Function").filter_map(|function| {
         let name = function.property("/FunctionName/Sub").as_str().unwrap_or_default();
-        let wanted = format!("/aws/lambda/{name}");
-        let group = world
+        let expected = format!("/aws/lambda/{name}");
+        let group = template
             .of_type("AWS::Logs::LogGroup")
-            .find(|group| group.property("/LogGroupName/Sub").as_str() == Some(wanted.as_str()));
-        let ends = group.is_some_and(|group| !group.property("/RetentionInDays").is_null());
-        (!ends).then(|| format!("{}: add an AWS::Logs::LogGroup {wanted} with RetentionInDays", function.id))
+            .find(|group| group.property("/LogGroupName/Sub").as_str() == Some(expected.as_str()));
+        let has_retention = group.is_some_and(|group| !group.property("/RetentionInDays").is_null());
+        (!has_retention)
+            .then(|| format!("{}: add an AWS::Logs::LogGroup {expected} with RetentionInDays", function.id))
     });
-    lacking.collect()
+    without.collect()
 }
 
 #[test]
-fn no_environment_takes_what_sam_built_before() {
+fn sam_does_not_reuse_cached_builds() {
     let config = std::fs::read_to_string(workspace().join("samconfig.toml")).unwrap();
     let cached = config.lines().filter(|line| line.trim() == "cached = true");
-    none(cached.map(|_| {
-        "samconfig.toml: say `cached = false`; SAM's cache does not see changes in shared/".to_owned()
+    assert_none(cached.map(|_| {
+        "samconfig.toml: set `cached = false`; SAM's cache does not detect changes in shared/".to_owned()
     }));
 }

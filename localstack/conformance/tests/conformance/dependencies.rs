@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::none;
-use crate::world::workspace;
+use crate::assert_none;
+use crate::template::workspace;
 
 /// The floors, lowest first. A package may depend on packages of its own floor as listed below, and of lower floors.
 const FLOORS: [&str; 3] = ["shared", "functions", "localstack"];
@@ -44,8 +44,7 @@ pub(crate) fn metadata() -> &'static Value {
 }
 
 fn cargo(arguments: &[&str]) -> String {
-    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(program).args(arguments).current_dir(workspace()).output().unwrap();
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(workspace()).output().unwrap();
     assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -85,7 +84,7 @@ fn packages() -> Vec<Package> {
 fn no_package_depends_on_a_higher_floor() {
     let packages = packages();
     let floors: BTreeMap<_, _> = packages.iter().map(|package| (package.name, package.floor)).collect();
-    none(packages.iter().flat_map(|package| {
+    assert_none(packages.iter().flat_map(|package| {
         let higher = package.normal.union(&package.dev).filter(|used| floors[*used] > package.floor);
         higher.map(|used| {
             let (own, other) = (FLOORS[package.floor], FLOORS[floors[used]]);
@@ -98,7 +97,7 @@ fn no_package_depends_on_a_higher_floor() {
 fn libraries_and_contexts_depend_only_on_what_is_listed() {
     let shared: BTreeMap<_, _> = SHARED.into_iter().collect();
     let contexts: BTreeMap<_, _> = BETWEEN_FUNCTIONS.into_iter().collect();
-    none(packages().into_iter().flat_map(|package| {
+    assert_none(packages().into_iter().flat_map(|package| {
         let allowed: Vec<&str> = match FLOORS[package.floor] {
             "shared" => shared.get(package.name).copied().unwrap_or_default().to_vec(),
             "functions" => {
@@ -129,7 +128,7 @@ fn every_library_is_listed() {
 
 #[test]
 fn the_core_and_the_authorizer_are_built_without_what_they_do_not_need() {
-    none(FREE_OF.into_iter().flat_map(|(package, unwanted)| {
+    assert_none(FREE_OF.into_iter().flat_map(|(package, unwanted)| {
         let format = ["--prefix", "none", "--format", "{lib}"];
         let tree = cargo(&[&["tree", "--package", package, "--edges", "normal"], &format[..]].concat());
         let built: BTreeSet<String> = tree

@@ -1,29 +1,29 @@
-//! Variables: what the template gives a function is what it needs to start, no more and no less. The real binaries
-//! say so themselves.
+//! Environment variables: the template sets what a function needs to start, no more and no less. The tests start the real
+//! binaries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use erp_local::deployment::Function;
 use erp_local::lambda::{Config, Functions};
 use erp_testkit::Dynamo;
 
-use crate::executables::executables;
-use crate::none;
-use crate::source::{between, sources};
-use crate::world::{World, deployment};
+use crate::assert_none;
+use crate::function_executables::executables;
+use crate::source_files::{between, sources};
+use crate::template::Template;
 
-pub(crate) mod holds {
-    crate::checks::checks!(
-        a_function_has_its_variables_and_no_others,
-        functions_behind_the_api_get_what_their_answers_need,
+pub(crate) mod checks {
+    crate::template_checks::register!(
+        every_function_has_exactly_its_variables,
+        every_variable_is_read_and_every_setting_is_a_variable,
+        functions_behind_the_api_have_the_variables_of_http_responses,
     );
 }
 
-/// Each function's variables with what they hold; a secret's value is nobody's business. The tests below that start
-/// the real binaries show that each needs every one of these.
+/// The variables of each function with their values; a secret is compared by its first character only.
 const VARIABLES: &[(&str, &[(&str, &str)])] = &[
     ("authorizer", &[("JWT_KEYS", SECRET), ISSUER, AUDIENCE]),
     (
@@ -85,18 +85,18 @@ const TOPICS: [(&str, &str); 5] = [
     ("PURCHASE_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:erp-purchase-events"),
 ];
 
-/// What every function gets and starts without; functions behind the API use it. The samples show that it works.
+/// Variables that every function has and starts without, with the effect of leaving them out.
 const OPTIONAL: [(&str, &str); 2] = [
-    ("ALLOW_ORIGIN", "erp_http::App answers with any origin where it is not set"),
-    ("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "lambda_http leaves the stage in the path where it is not set"),
+    ("ALLOW_ORIGIN", "erp_http::App allows every origin if it is not set"),
+    ("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "lambda_http leaves the stage in the path if it is not set"),
 ];
 
-/// What Lambda sets by itself, in every environment.
-const OF_LAMBDA: [&str; 1] = ["AWS_LAMBDA_FUNCTION_NAME"];
+/// Variables that Lambda itself sets in every environment.
+const SET_BY_LAMBDA: [&str; 1] = ["AWS_LAMBDA_FUNCTION_NAME"];
 
-/// Starts one process of each, all at once; those are there afterwards that asked for their first event.
+/// Starts one process of each function at once. A process that has requested its first event is running afterwards.
 async fn start(functions: &[Function], logs: &Path) -> Arc<Functions> {
-    // It answers that there is no such table, which is all that a function wants to hear while it starts.
+    // The database has no tables: a function starts all the same, because a failure to preconnect is only logged.
     let endpoint = Dynamo::start().await.endpoint;
     let mut config = Config::new(logs);
     config.warm = true;
@@ -109,23 +109,24 @@ async fn start(functions: &[Function], logs: &Path) -> Arc<Functions> {
     Functions::start(config, functions, executables()).await.unwrap()
 }
 
-fn has_started(functions: &Functions, name: &str) -> bool {
+fn is_running(functions: &Functions, name: &str) -> bool {
     functions.processes().iter().any(|process| process.function == name)
 }
 
 fn log(logs: &Path, name: &str) -> String {
-    std::fs::read_to_string(logs.join(format!("{name}.log"))).unwrap_or_default()
+    std::fs::read_to_string(logs.join(format!("{name}.log"))).unwrap_or_else(|error| error.to_string())
 }
 
 #[tokio::test]
-async fn every_function_starts_with_what_the_template_gives_it() {
+async fn every_function_starts_with_the_variables_of_the_template() {
     let logs = tempfile::tempdir().unwrap();
-    let running = start(&deployment().functions, logs.path()).await;
-    none(deployment().functions.iter().filter(|function| !has_started(&running, &function.name)).map(
+    let deployment = &Template::committed().deployment;
+    let running = start(&deployment.functions, logs.path()).await;
+    assert_none(deployment.functions.iter().filter(|function| !is_running(&running, &function.name)).map(
         |function| {
             let Function { logical_id, name, .. } = function;
             format!(
-                "add what is missing to the Environment of {logical_id}: {}",
+                "add the missing variable to the Environment of {logical_id}: {}",
                 log(logs.path(), name).trim()
             )
         },
@@ -134,93 +135,143 @@ async fn every_function_starts_with_what_the_template_gives_it() {
 }
 
 #[tokio::test]
-async fn no_function_starts_without_one_of_its_variables_and_it_says_which() {
-    let mut without = Vec::new();
-    for function in &deployment().functions {
+async fn no_function_starts_without_one_of_its_variables_and_the_log_names_it() {
+    let mut incomplete = Vec::new();
+    for function in &Template::committed().deployment.functions {
         for variable in function.environment.keys() {
             if OPTIONAL.iter().all(|(optional, _)| optional != variable) {
                 let mut function = function.clone();
                 function.environment.remove(variable);
                 function.name = format!("{}-without-{variable}", function.name);
                 function.logical_id.push_str(variable);
-                without.push((function, variable));
+                incomplete.push((function, variable));
             }
         }
     }
     let logs = tempfile::tempdir().unwrap();
-    let functions: Vec<Function> = without.iter().map(|(function, _)| function.clone()).collect();
+    let functions: Vec<Function> = incomplete.iter().map(|(function, _)| function.clone()).collect();
     let running = start(&functions, logs.path()).await;
-    none(without.iter().filter_map(|(function, variable)| {
+    assert_none(incomplete.iter().filter_map(|(function, variable)| {
         let Function { name, binary, .. } = function;
-        if has_started(&running, name) {
+        if is_running(&running, name) {
             return Some(format!(
-                "{binary} does not need {variable}: take it out of its Environment in template.yaml"
+                "{binary} starts without {variable}: remove it from its Environment in template.yaml"
             ));
         }
         let log = log(logs.path(), name);
         (!log.contains(variable.as_str()))
-            .then(|| format!("{binary} does not say that {variable} is missing, but: {}", log.trim()))
+            .then(|| format!("the log of {binary} does not name the missing {variable}: {}", log.trim()))
     }));
     running.stop().await;
 }
 
-fn a_function_has_its_variables_and_no_others(world: &World) -> Vec<String> {
-    let mut faults = Vec::new();
-    for function in &world.deployment.functions {
+fn every_function_has_exactly_its_variables(template: &Template) -> Vec<String> {
+    let mut violations = Vec::new();
+    for function in &template.deployment.functions {
         let id = &function.logical_id;
-        let Some((_, wanted)) = VARIABLES.iter().find(|(binary, _)| *binary == function.binary) else {
-            faults.push(format!("say in VARIABLES what {} gets", function.binary));
+        let Some((_, expected)) = VARIABLES.iter().find(|(binary, _)| *binary == function.binary) else {
+            violations.push(format!("add {} to VARIABLES in environment.rs", function.binary));
             continue;
         };
-        for (name, value) in *wanted {
-            let is_right = function.environment.get(*name).is_some_and(|found| {
+        for (name, value) in *expected {
+            let is_set = function.environment.get(*name).is_some_and(|found| {
                 if *value == SECRET { found.starts_with(SECRET) } else { found == value }
             });
-            if !is_right {
-                faults.push(format!("the Environment of {id} needs {name}: {value}"));
+            if !is_set {
+                violations.push(format!("the Environment of {id} needs {name}: {value}"));
             }
         }
-        let known = |name: &str| wanted.iter().chain(&OPTIONAL).any(|(known, _)| *known == name);
+        let known = |name: &str| expected.iter().chain(&OPTIONAL).any(|(known, _)| *known == name);
         for name in function.environment.keys().filter(|name| !known(name)) {
-            faults.push(format!("take {name} out of the Environment of {id}, or say in VARIABLES what for"));
+            violations.push(format!("remove {name} from the Environment of {id}, or add it to VARIABLES"));
         }
     }
-    faults
+    violations
 }
 
-fn functions_behind_the_api_get_what_their_answers_need(world: &World) -> Vec<String> {
-    let routes = &world.deployment.api.routes;
-    let functions = world.deployment.functions.iter();
+/// The names of variables in string literals, by the folder of the code: `shared`, or a package in `functions/`.
+#[derive(Default)]
+struct NamesInCode {
+    all: BTreeMap<String, BTreeSet<&'static str>>,
+    /// Those of `config.rs`, which reads the settings of a package.
+    settings: BTreeMap<String, BTreeSet<&'static str>>,
+}
+
+fn names_in_code() -> &'static NamesInCode {
+    static NAMES: OnceLock<NamesInCode> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let is_name = |text: &&str| {
+            text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        };
+        let mut names = NamesInCode::default();
+        for source in sources().iter().filter(|source| !source.path.starts_with("localstack")) {
+            let depth = if source.path.starts_with("shared") { 1 } else { 2 };
+            let folder = source.path.split('/').take(depth).collect::<Vec<_>>().join("/");
+            let found: BTreeSet<_> = source
+                .code()
+                .flat_map(|(_, line)| line.split('"').skip(1).step_by(2))
+                .filter(is_name)
+                .collect();
+            if source.path == format!("{folder}/src/config.rs") {
+                names.settings.insert(folder.clone(), found.clone());
+            }
+            names.all.entry(folder).or_default().extend(found);
+        }
+        names
+    })
+}
+
+fn every_variable_is_read_and_every_setting_is_a_variable(template: &Template) -> Vec<String> {
+    let NamesInCode { all, settings } = names_in_code();
+    let is_in_code = |folder: &str, name: &str| all.get(folder).is_some_and(|names| names.contains(name));
+    let (mut violations, mut set) = (Vec::new(), BTreeMap::<&str, BTreeSet<&str>>::new());
+    for resource in template.of_type("AWS::Serverless::Function") {
+        let folder = resource.property("/CodeUri").as_str().unwrap_or_default();
+        let names = template.function(&resource.id).environment.keys().map(String::as_str);
+        for name in names.filter(|name| OPTIONAL.iter().all(|(optional, _)| optional != name)) {
+            set.entry(folder).or_default().insert(name);
+            if !is_in_code(folder, name) && !is_in_code("shared", name) {
+                violations.push(format!("{}: remove {name}, which {folder} does not read", resource.id));
+            }
+        }
+    }
+    for (folder, read) in settings {
+        for name in
+            read.iter().filter(|name| !set.get(folder.as_str()).is_some_and(|set| set.contains(**name)))
+        {
+            violations.push(format!("{folder}/src/config.rs reads {name}: set it in template.yaml"));
+        }
+    }
+    violations
+}
+
+fn functions_behind_the_api_have_the_variables_of_http_responses(template: &Template) -> Vec<String> {
+    let routes = &template.deployment.api.routes;
+    let functions = template.deployment.functions.iter();
     let behind =
         functions.filter(|function| routes.iter().any(|route| route.function == function.logical_id));
-    let faults = behind.flat_map(|function| {
-        OPTIONAL.iter().filter(|(name, _)| !function.environment.contains_key(*name)).map(|(name, reason)| {
-            format!("add {name} to the Environment of {} or to the Globals: {reason}", function.logical_id)
+    let violations = behind.flat_map(|function| {
+        OPTIONAL.iter().filter(|(name, _)| !function.environment.contains_key(*name)).map(|(name, effect)| {
+            format!("add {name} to the Environment of {} or to the Globals: {effect}", function.logical_id)
         })
     });
-    faults.collect()
+    violations.collect()
 }
 
 #[test]
-fn nobody_reads_a_variable_that_could_be_missing_unnoticed() {
-    let ours = sources().iter().filter(|source| !source.path.starts_with("localstack"));
-    none(ours.flat_map(|source| {
-        source
-            .code()
-            .flat_map(move |(line, text)| {
-                between(text, "env::var(\"", "\"")
-                    .into_iter()
-                    .map(move |name| (line, name))
-                    .collect::<Vec<_>>()
-            })
+fn no_function_reads_an_optional_variable_that_is_not_listed() {
+    let deployed = sources().iter().filter(|source| !source.path.starts_with("localstack"));
+    assert_none(deployed.flat_map(|source| {
+        let lines = source.code();
+        let names = lines.flat_map(|(line, text)| {
+            between(text, ".optional(\"", "\"").into_iter().map(move |name| (line, name))
+        });
+        let unlisted = names
             .filter(|(_, name)| OPTIONAL.iter().all(|(optional, _)| optional != name))
-            .filter(|(_, name)| !OF_LAMBDA.contains(name))
-            .map(|(line, name)| {
-                format!(
-                    "{}:{line}: read {name} with erp_aws::config::required, or say in OPTIONAL why not",
-                    source.path
-                )
-            })
-            .collect::<Vec<_>>()
+            .filter(|(_, name)| !SET_BY_LAMBDA.contains(name));
+        let violation = |(line, name)| {
+            format!("{}:{line}: read {name} with Settings::required, or add it to OPTIONAL", source.path)
+        };
+        unlisted.map(violation).collect::<Vec<_>>()
     }));
 }

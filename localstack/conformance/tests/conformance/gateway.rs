@@ -1,24 +1,23 @@
-//! The API in front of the functions: who gets how much, what is logged of it, how tokens are checked; and the secrets
-//! that tokens are made with.
+//! API Gateway: throttling, access log, authorizer and CORS; and the secrets, which sign tokens among other things.
 
 use erp_auth::access::{Access, RULES};
 use serde_json::{Value, json};
 
-use crate::world::{Resource, World};
+use crate::template::{Resource, Template};
 
-pub(crate) mod holds {
-    crate::checks::checks!(
-        every_route_has_a_limit_and_what_is_public_a_lower_one,
-        requests_are_logged_without_tokens_and_passwords,
-        the_account_lets_the_gateway_write_logs,
-        the_api_is_what_it_is_said_to_be,
-        browsers_may_send_what_the_services_read,
-        secrets_are_generated_and_never_written_down,
+pub(crate) mod checks {
+    crate::template_checks::register!(
+        every_route_is_throttled_and_public_routes_have_lower_limits,
+        the_access_log_contains_no_tokens_and_passwords,
+        api_gateway_has_a_role_for_logs,
+        the_api_has_its_settings,
+        cors_allows_the_methods_and_headers_of_the_api,
+        secrets_are_generated,
     );
 }
 
-/// What an access log says of each request.
-const LOGGED: [(&str, &str); 10] = [
+/// The fields of the access log.
+const LOG_FIELDS: [(&str, &str); 10] = [
     ("request_id", "$context.requestId"),
     ("ip", "$context.identity.sourceIp"),
     ("method", "$context.httpMethod"),
@@ -31,12 +30,12 @@ const LOGGED: [(&str, &str); 10] = [
     ("authorizer_milliseconds", "$context.authorizer.latency"),
 ];
 
-fn api(world: &World) -> &Resource {
-    world.of_type("AWS::Serverless::Api").next().unwrap_or_else(|| panic!("the template has no API"))
+fn api(template: &Template) -> &Resource {
+    template.of_type("AWS::Serverless::Api").next().unwrap_or_else(|| panic!("the template has no API"))
 }
 
-fn every_route_has_a_limit_and_what_is_public_a_lower_one(world: &World) -> Vec<String> {
-    let settings = api(world).property("/MethodSettings").as_array().cloned().unwrap_or_default();
+fn every_route_is_throttled_and_public_routes_have_lower_limits(template: &Template) -> Vec<String> {
+    let settings = api(template).property("/MethodSettings").as_array().cloned().unwrap_or_default();
     // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-apigateway-stage-methodsetting.html
     let encoded = |path: &str| format!("/{}", path.replace('/', "~1"));
     let limit = |method: &str, path: &str| {
@@ -52,16 +51,16 @@ fn every_route_has_a_limit_and_what_is_public_a_lower_one(world: &World) -> Vec<
             "MethodSettings: add HttpMethod '*' of ResourcePath /* with its limits and metrics".to_owned(),
         ];
     };
-    // What reads is as cheap with a token as without.
+    // Public routes that only read are cheap.
     let public = RULES.iter().filter(|rule| rule.access == Access::Public && rule.method != "GET");
     let without = public.filter(|rule| {
         limit(rule.method, &encoded(rule.path))
-            .is_none_or(|(own, own_burst)| own >= rate || own_burst >= burst)
+            .is_none_or(|(own_rate, own_burst)| own_rate >= rate || own_burst >= burst)
     });
-    let mut faults: Vec<String> = without
+    let mut violations: Vec<String> = without
         .map(|rule| {
             format!(
-                "MethodSettings: anybody may call {} {}: give {} lower limits than the others, and metrics",
+                "MethodSettings: {} {} is public: give {} lower limits than the default, and metrics",
                 rule.method,
                 rule.path,
                 encoded(rule.path)
@@ -71,33 +70,34 @@ fn every_route_has_a_limit_and_what_is_public_a_lower_one(world: &World) -> Vec<
     for setting in &settings {
         let path = setting["ResourcePath"].as_str().unwrap_or_default();
         if path != "/*" && !RULES.iter().any(|rule| encoded(rule.path) == path) {
-            faults.push(format!("MethodSettings: {path} is no route; / is written ~1, but for the first"));
+            violations.push(format!("MethodSettings: {path} is not a route; every / but the first is ~1"));
         }
     }
-    faults
+    violations
 }
 
-fn requests_are_logged_without_tokens_and_passwords(world: &World) -> Vec<String> {
-    let setting = api(world).property("/AccessLogSetting");
-    let wanted: Value = LOGGED.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+fn the_access_log_contains_no_tokens_and_passwords(template: &Template) -> Vec<String> {
+    let setting = api(template).property("/AccessLogSetting");
+    let expected: Value =
+        LOG_FIELDS.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
     let format = setting["Format"].as_str().and_then(|format| serde_json::from_str::<Value>(format).ok());
-    let mut faults = Vec::new();
-    if format != Some(wanted) {
-        faults.push(format!("AccessLogSetting: its Format must be JSON of {LOGGED:?}"));
+    let mut violations = Vec::new();
+    if format != Some(expected) {
+        violations.push(format!("AccessLogSetting: Format must be JSON of {LOG_FIELDS:?}"));
     }
     let group = setting["DestinationArn"]["GetAtt"].as_str().and_then(|name| name.strip_suffix(".Arn"));
-    let name = group.and_then(|id| world.resource(id)).map(|group| group.property("/LogGroupName").clone());
+    let name =
+        group.and_then(|id| template.resource(id)).map(|group| group.property("/LogGroupName").clone());
     if name != Some(json!({"Sub": "/aws/apigateway/${AWS::StackName}"})) {
-        faults.push(
-            "AccessLogSetting: its DestinationArn must be the group /aws/apigateway/<stack>".to_owned(),
-        );
+        violations
+            .push("AccessLogSetting: DestinationArn must be the group /aws/apigateway/<stack>".to_owned());
     }
-    faults
+    violations
 }
 
-/// API Gateway refuses a stage with an access log as long as the account names no role for it.
-fn the_account_lets_the_gateway_write_logs(world: &World) -> Vec<String> {
-    let wanted = [
+/// API Gateway rejects a stage with an access log if the account has no role for logs.
+fn api_gateway_has_a_role_for_logs(template: &Template) -> Vec<String> {
+    let expected = [
         (
             "ApiGatewayLogsRole",
             "AWS::IAM::Role",
@@ -122,36 +122,37 @@ fn the_account_lets_the_gateway_write_logs(world: &World) -> Vec<String> {
             json!({"CloudWatchRoleArn": {"GetAtt": "ApiGatewayLogsRole.Arn"}}),
         ),
     ];
-    let mut faults = Vec::new();
-    for (id, kind, properties) in wanted {
-        let wanted = json!({
+    let mut violations = Vec::new();
+    for (id, kind, properties) in expected {
+        let expected = json!({
             "Type": kind,
             "Condition": "MakesGatewayLogsRole",
             "DeletionPolicy": "Retain",
             "UpdateReplacePolicy": "Retain",
             "Properties": properties,
         });
-        if world.resource(id).map(|resource| &resource.body) != Some(&wanted) {
-            faults.push(format!("{id} must be {wanted}"));
+        if template.resource(id).map(|resource| &resource.body) != Some(&expected) {
+            violations.push(format!("{id} must be {expected}"));
         }
     }
-    if api(world).body["DependsOn"] != "ApiGatewayAccount" {
-        faults.push("Api: DependsOn must be ApiGatewayAccount, or its stage comes too early".to_owned());
+    if api(template).body["DependsOn"] != "ApiGatewayAccount" {
+        violations
+            .push("Api: DependsOn must be ApiGatewayAccount, or the stage may be created first".to_owned());
     }
-    let condition = &world.document["Conditions"]["MakesGatewayLogsRole"];
+    let condition = &template.document["Conditions"]["MakesGatewayLogsRole"];
     if *condition != json!({"Equals": [{"Ref": "GatewayLogsRole"}, "create"]}) {
-        faults.push("MakesGatewayLogsRole must be !Equals [!Ref GatewayLogsRole, create]".to_owned());
+        violations.push("MakesGatewayLogsRole must be !Equals [!Ref GatewayLogsRole, create]".to_owned());
     }
-    faults
+    violations
 }
 
-fn the_api_is_what_it_is_said_to_be(world: &World) -> Vec<String> {
+fn the_api_has_its_settings(template: &Template) -> Vec<String> {
     let authorizer = json!({
         "FunctionArn": {"Ref": "AuthorizerFunction.Alias"},
         "FunctionPayloadType": "TOKEN",
         "Identity": {"Header": "Authorization", "ReauthorizeEvery": 300},
     });
-    let wanted = [
+    let expected = [
         ("/Name", json!({"Sub": "${AWS::StackName}-api"})),
         ("/StageName", json!({"Ref": "Stage"})),
         ("/EndpointConfiguration", json!({"Type": "REGIONAL"})),
@@ -160,57 +161,58 @@ fn the_api_is_what_it_is_said_to_be(world: &World) -> Vec<String> {
         ("/Auth/AddDefaultAuthorizerToCorsPreflight", json!(false)),
         ("/Auth/Authorizers/JwtAuthorizer", authorizer),
     ];
-    let api = api(world);
-    let faults = wanted.into_iter().filter(|(pointer, wanted)| api.property(pointer) != wanted);
-    faults.map(|(pointer, wanted)| format!("{}: {pointer} must be {wanted}", api.id)).collect()
+    let api = api(template);
+    let violations = expected.into_iter().filter(|(pointer, expected)| api.property(pointer) != expected);
+    violations.map(|(pointer, expected)| format!("{}: {pointer} must be {expected}", api.id)).collect()
 }
 
-fn browsers_may_send_what_the_services_read(world: &World) -> Vec<String> {
+fn cors_allows_the_methods_and_headers_of_the_api(template: &Template) -> Vec<String> {
     let methods = "'GET,POST,PUT,DELETE,OPTIONS'";
     let headers = "'Authorization,Content-Type,Idempotency-Key,If-Match,X-Request-Id'";
-    let wanted = json!({
+    let expected = json!({
         "AllowOrigin": {"Sub": "'${AllowOrigin}'"},
         "AllowMethods": methods,
         "AllowHeaders": headers,
         "MaxAge": "'3600'",
     });
-    let mut faults = Vec::new();
-    if *api(world).property("/Cors") != wanted {
-        faults.push(format!("Cors must be {wanted}"));
+    let mut violations = Vec::new();
+    if *api(template).property("/Cors") != expected {
+        violations.push(format!("Cors must be {expected}"));
     }
     for rule in RULES.iter().filter(|rule| !methods.contains(rule.method)) {
-        faults.push(format!("Cors: add {} to AllowMethods, for {}", rule.method, rule.path));
+        violations.push(format!("Cors: add {} to AllowMethods, for {}", rule.method, rule.path));
     }
-    faults
+    violations
 }
 
-fn secrets_are_generated_and_never_written_down(world: &World) -> Vec<String> {
-    let mut faults = Vec::new();
-    for secret in world.of_type("AWS::SecretsManager::Secret") {
+fn secrets_are_generated(template: &Template) -> Vec<String> {
+    let mut violations = Vec::new();
+    for secret in template.of_type("AWS::SecretsManager::Secret") {
         let id = &secret.id;
         if secret.property("/Description").as_str().is_none_or(str::is_empty) {
-            faults.push(format!("{id}: say in Description what it is for"));
+            violations.push(format!("{id}: add a Description"));
         }
         let generated = secret.property("/GenerateSecretString");
-        // Anything else makes it another secret than the one that is there, at the next deployment.
-        let template = generated["SecretStringTemplate"].as_str().unwrap_or_default();
-        let wanted = match id.as_str() {
+        // CloudFormation generates a new secret when one of these properties changes.
+        let text = generated["SecretStringTemplate"].as_str().unwrap_or_default();
+        let expected = match id.as_str() {
             "JwtKeys" => (r#"{"kid":"k1","previous_kid":"","previous_key":""}"#, "key", 64),
             "ServiceCredentials" => ("{}", "integration", 48),
             other => {
-                faults.push(format!("say here what {other} is made of"));
+                violations.push(format!("add the properties of {other} to this check"));
                 continue;
             }
         };
-        let is_right = (template, generated["GenerateStringKey"].as_str()) == (wanted.0, Some(wanted.1))
-            && generated["PasswordLength"] == wanted.2
+        let is_expected = (text, generated["GenerateStringKey"].as_str()) == (expected.0, Some(expected.1))
+            && generated["PasswordLength"] == expected.2
             && generated["ExcludePunctuation"] == true;
-        if !is_right {
-            faults.push(format!("{id}: GenerateSecretString must be of {wanted:?}, without punctuation"));
+        if !is_expected {
+            violations
+                .push(format!("{id}: GenerateSecretString must be of {expected:?}, without punctuation"));
         }
     }
-    if world.of_type("AWS::SecretsManager::Secret").count() != 2 {
-        faults.push("the template has two secrets: JwtKeys and ServiceCredentials".to_owned());
+    if template.of_type("AWS::SecretsManager::Secret").count() != 2 {
+        violations.push("the template must have two secrets: JwtKeys and ServiceCredentials".to_owned());
     }
-    faults
+    violations
 }

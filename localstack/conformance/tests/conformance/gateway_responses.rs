@@ -1,19 +1,21 @@
-//! The answers that API Gateway makes by itself look like the answers of the services.
+//! Responses of API Gateway itself have the shape of the responses of the services: RFC 9457.
 
-use erp_http::Kind;
+use erp_http::ProblemKind;
 use erp_local::deployment::GatewayResponse;
 use serde_json::Value;
+use strum::VariantArray;
 
-use crate::world::World;
+use crate::template::Template;
 
-pub(crate) mod holds {
-    crate::checks::checks!(
-        what_the_gateway_refuses_is_a_problem_like_any_other,
-        every_gateway_response_is_looked_at,
+pub(crate) mod checks {
+    crate::template_checks::register!(
+        every_gateway_response_is_a_problem_document,
+        every_gateway_response_is_listed,
     );
 }
 
-/// What API Gateway answers with by itself in this API. Its own status is often another than ours, so each says one.
+/// The response types that API Gateway can return in this API. Their default statuses differ from those of the services,
+/// so each sets its status.
 const TYPES: [&str; 13] = [
     "ACCESS_DENIED",
     "AUTHORIZER_CONFIGURATION_ERROR",
@@ -33,70 +35,71 @@ const TYPES: [&str; 13] = [
 /// The members of every problem.
 const MEMBERS: [&str; 7] = ["type", "title", "status", "detail", "instance", "code", "request_id"];
 
-/// A template with its variables filled in; any other variable stays, and is found.
+/// Fills in the known variables of a template. Another variable stays as it is, and is reported.
 fn render(template: &str) -> String {
     template
-        .replace("$context.error.messageString", "\"why\"")
-        .replace("$context.path", "/where")
-        .replace("$context.requestId", "which")
+        .replace("$context.error.messageString", "\"detail\"")
+        .replace("$context.path", "/path")
+        .replace("$context.requestId", "request-id")
 }
 
-fn faults(name: &str, response: &GatewayResponse) -> Vec<String> {
-    let mut faults = Vec::new();
+fn compare(name: &str, response: &GatewayResponse) -> Vec<String> {
+    let mut violations = Vec::new();
     let body = render(response.template.as_deref().unwrap_or_default());
     let problem: Value = match serde_json::from_str(&body) {
         Ok(problem) => problem,
-        Err(error) => return vec![format!("{name}: the template makes no JSON ({error}): {body}")],
+        Err(error) => return vec![format!("{name}: the template does not render JSON ({error}): {body}")],
     };
     if body.contains("$context") {
-        faults.push(format!("{name}: only error.messageString, path and requestId are filled in: {body}"));
+        violations
+            .push(format!("{name}: use only the variables error.messageString, path and requestId: {body}"));
     }
     let members: Vec<&str> =
         problem.as_object().into_iter().flat_map(|object| object.keys().map(String::as_str)).collect();
     if MEMBERS.iter().any(|member| !members.contains(member)) || members.len() != MEMBERS.len() {
-        faults.push(format!("{name}: the members must be {MEMBERS:?}, not {members:?}"));
+        violations.push(format!("{name}: the members must be {MEMBERS:?}, not {members:?}"));
     }
-    let Some(kind) = Kind::ALL.iter().find(|kind| problem["code"] == kind.code()) else {
-        faults.push(format!("{name}: {} is the code of no erp_http::Kind", problem["code"]));
-        return faults;
+    let Some(kind) = ProblemKind::VARIANTS.iter().find(|kind| problem["code"] == kind.code()) else {
+        violations.push(format!("{name}: {} is not the code of an erp_http::ProblemKind", problem["code"]));
+        return violations;
     };
-    let wanted = format!("urn:erp:problem:{}", kind.code());
-    if problem["type"] != wanted || problem["title"] != kind.title() || problem["status"] != kind.status() {
-        faults.push(format!(
-            "{name}: type, title and status must be {wanted}, {}, {}",
+    let expected = format!("urn:erp:problem:{}", kind.code());
+    if problem["type"] != expected || problem["title"] != kind.title() || problem["status"] != kind.status() {
+        violations.push(format!(
+            "{name}: type, title and status must be {expected}, {}, {}",
             kind.title(),
             kind.status()
         ));
     }
     if response.status != Some(kind.status()) {
-        faults.push(format!("{name}: add StatusCode: {}, as its body says", kind.status()));
+        violations.push(format!("{name}: add StatusCode: {}, as in the body", kind.status()));
     }
-    let retry = matches!(kind, Kind::TooManyRequests | Kind::ServiceUnavailable);
-    for (header, wanted) in [
+    let retry = matches!(kind, ProblemKind::TooManyRequests | ProblemKind::ServiceUnavailable);
+    for (header, expected) in [
         ("Content-Type", Some("'application/problem+json'")),
         ("X-Request-Id", Some("context.requestId")),
         ("Access-Control-Allow-Origin", Some("'*'")),
-        ("WWW-Authenticate", (*kind == Kind::Unauthorized).then_some("'Bearer'")),
+        ("WWW-Authenticate", (*kind == ProblemKind::Unauthorized).then_some("'Bearer'")),
         ("Retry-After", retry.then_some("'1'")),
     ] {
-        if response.headers.get(header).map(String::as_str) != wanted {
-            faults.push(format!("{name}: the header {header} must be {}", wanted.unwrap_or("left out")));
+        if response.headers.get(header).map(String::as_str) != expected {
+            violations.push(format!("{name}: the header {header} must be {}", expected.unwrap_or("absent")));
         }
     }
-    faults
+    violations
 }
 
-fn what_the_gateway_refuses_is_a_problem_like_any_other(world: &World) -> Vec<String> {
-    let responses = &world.deployment.api.gateway_responses;
-    let faults = TYPES.iter().flat_map(|name| match responses.get(*name) {
-        Some(response) => faults(name, response),
+fn every_gateway_response_is_a_problem_document(template: &Template) -> Vec<String> {
+    let responses = &template.deployment.api.gateway_responses;
+    let violations = TYPES.iter().flat_map(|name| match responses.get(*name) {
+        Some(response) => compare(name, response),
         None => vec![format!("add {name} to the GatewayResponses of template.yaml")],
     });
-    faults.collect()
+    violations.collect()
 }
 
-fn every_gateway_response_is_looked_at(world: &World) -> Vec<String> {
-    let responses = world.deployment.api.gateway_responses.keys();
+fn every_gateway_response_is_listed(template: &Template) -> Vec<String> {
+    let responses = template.deployment.api.gateway_responses.keys();
     let unknown = responses.filter(|name| !TYPES.contains(&name.as_str()));
     unknown.map(|name| format!("add {name} to TYPES")).collect()
 }

@@ -1,67 +1,70 @@
-//! What is named twice is compared here, and a failure says what to do.
+//! Conformance: everything that is named both in the code and elsewhere is compared, and a failure includes the remedy.
 //!
 //! ```text
-//! routes        the API's routes: template, access rules, OpenAPI
-//! environment   variables that functions get, and variables that they need
-//! tables        keys, indexes, streams, expiry
-//! binaries      functions and the binaries of the workspace
-//! queues        time-outs, dead letters, policies
-//! kinds         event kinds: who publishes, who subscribes, who reads
-//! outbox        which rows of a table's stream go to the relay
-//! operation     encryption, logs, traces, limits, deployment: what an operator counts on
-//! alarms        who is told of what, and the dashboard
-//! gateway       the API: limits, access log, authorizer, cross-origin; the secrets
-//! runbook       what whoever is on call reads and sets
-//! refusals      the answers that API Gateway makes by itself
-//! permissions   what the functions' roles may do
-//! dependencies  which package may know which
-//! house         rules about the text of the code
-//! openapi       the document that is served
-//! samples       the events in `events/`, each fed to its function
-//! seed          what there is when they are
-//! sam_local     the variables for `sam local`
-//! compose       the services of LocalStack
+//! template.yaml and the code
+//!   routes               template, access rules, OpenAPI document
+//!   environment          variables that functions have, and variables that they read
+//!   permissions          IAM permissions of the functions
+//!   tables               keys, indexes, streams, expiry
+//!   binaries             functions, and binaries of the workspace
+//!   queues               time-outs, dead-letter queues, policies
+//!   event_subscriptions  event types: published, subscribed, processed
+//!   outbox_filters       stream records that invoke the relay
+//!   gateway              throttling, access log, authorizer, CORS, secrets
+//!   gateway_responses    responses of API Gateway itself
+//!   resource_settings    encryption, retention, limits, deployment, parameters, outputs
+//!   alarms               alarms and the dashboard
+//!   template_mutations   every removal from the template is detected by one of the above
 //!
-//! removals      whatever is taken out of the template is missed by one of the above
+//! other files
+//!   samples              the events in `events/`, each sent to its function
+//!   openapi              the served document, and what it must contain
+//!   runbook              alarms in the runbook, parameters in samconfig.toml
+//!   sam_local            variables for `sam local`
+//!   localstack_services  services that LocalStack starts
+//!   dependencies         packages that a package may depend on
+//!   source_rules         rules about the text of code and documents
 //!
-//! checks        a check is a test, and can be asked about another template
-//! world         the deployment, as the template reader and as the file itself have it
-//! source        the text of the code
-//! executables   the functions' binaries
-//! emulator      AWS's emulator of the Lambda runtime around a packaged one
+//! support
+//!   template                    the template, resolved and as written
+//!   template_checks             checks that run on the template and on its mutants
+//!   source_files                the Rust files of the workspace
+//!   sample_data                 the data that the samples refer to
+//!   function_executables        the binaries of the functions
+//!   runtime_interface_emulator  AWS's emulator of the Lambda runtime, around a packaged function
 //! ```
-#![expect(clippy::unwrap_used, reason = "tests: there a panic is the report")]
+#![expect(clippy::unwrap_used, reason = "tests: a panic is the failure report")]
 
 mod alarms;
 mod binaries;
-mod checks;
-mod compose;
 mod dependencies;
-mod emulator;
 mod environment;
-mod executables;
+mod event_subscriptions;
+mod function_executables;
 mod gateway;
-mod source_rules;
-mod kinds;
+mod gateway_responses;
+mod localstack_services;
 mod openapi;
-mod operation;
-mod outbox;
+mod outbox_filters;
 mod permissions;
 mod queues;
-mod gateway_responses;
-mod removals;
+mod resource_settings;
 mod routes;
 mod runbook;
+mod runtime_interface_emulator;
 mod sam_local;
+mod sample_data;
 mod samples;
-mod seed;
-mod source;
+mod source_files;
+mod source_rules;
 mod tables;
-mod world;
+mod template;
+mod template_checks;
+mod template_mutations;
 
-/// Fails with every fault at once.
+/// Fails with all violations, if there are any.
 #[track_caller]
-fn none(faults: impl IntoIterator<Item = String>) {
-    let faults: Vec<String> = faults.into_iter().collect();
-    assert!(faults.is_empty(), "\n  {}\n", faults.join("\n  "));
+fn assert_none(violations: impl IntoIterator<Item = String>) {
+    let violations: Vec<String> = violations.into_iter().collect();
+    assert!(violations.is_empty(), "\n  {}\n", violations.join("\n  "));
 }

@@ -1,19 +1,21 @@
-//! The document that the portal serves: what the services' routers describe, put together and committed.
+//! The OpenAPI document that the portal serves: the documents of all services, merged. It is as strict as the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use erp_http::openapi;
+use erp_testkit::snapshot;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
-use crate::none;
-use crate::world::workspace;
+use crate::assert_none;
+use crate::source_files::between;
+use crate::template::workspace;
 
-/// Describes the routes of a service.
-type Describe = fn() -> OpenApi;
+/// Returns the document of a service.
+type Document = fn() -> OpenApi;
 
-/// The services behind the API, by their binaries, each with the description of its routes.
-pub(crate) fn services() -> [(&'static str, Describe); 6] {
+/// Returns the services behind the API, by their binaries.
+pub(crate) fn services() -> [(&'static str, Document); 6] {
     [
         ("auth-api", auth::api::document),
         ("contact-api", contact::api::document),
@@ -24,20 +26,20 @@ pub(crate) fn services() -> [(&'static str, Describe); 6] {
     ]
 }
 
-/// The whole document.
+/// Returns the merged document.
 pub(crate) fn document() -> OpenApi {
-    let mut whole = openapi::base();
+    let mut merged = openapi::base();
     for (_, document) in services() {
-        whole.merge(document());
+        merged.merge(document());
     }
-    openapi::finish(whole)
+    openapi::finish(merged)
 }
 
-fn value() -> Value {
+fn json_document() -> Value {
     serde_json::to_value(document()).unwrap()
 }
 
-/// Every operation with its method and path.
+/// Returns every operation with its method and path.
 fn operations(document: &Value) -> Vec<(String, &Map<String, Value>)> {
     let paths = document["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(path, item)| {
@@ -49,23 +51,13 @@ fn operations(document: &Value) -> Vec<(String, &Map<String, Value>)> {
 }
 
 #[test]
-fn the_document_that_is_served_is_the_one_that_the_code_makes() {
-    let path = workspace().join("functions/portal/openapi.json");
-    let made = serde_json::to_string_pretty(&value()).unwrap() + "\n";
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, &made).unwrap();
-    }
-    let served = std::fs::read_to_string(&path).unwrap();
-    let difference = made.lines().zip(served.lines()).enumerate().find(|(_, (made, served))| made != served);
-    assert!(
-        made == served,
-        "functions/portal/openapi.json is not what the routers describe; write it anew with\n  \
-         UPDATE=1 cargo test -p erp-conformance openapi\nand look at what changed. The first difference: {difference:?}"
-    );
+fn the_served_document_is_up_to_date() {
+    let generated = serde_json::to_string_pretty(&json_document()).unwrap() + "\n";
+    snapshot::assert_file(&workspace().join("functions/portal/openapi.json"), &generated);
 }
 
 #[test]
-fn every_reference_points_at_something() {
+fn every_reference_resolves_and_every_schema_is_used() {
     fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
         match value {
             Value::Object(object) => {
@@ -76,126 +68,238 @@ fn every_reference_points_at_something() {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
-    let document = value();
+    let document = json_document();
     let mut found = BTreeSet::new();
     references(&document, &mut found);
     let dangling =
         found.iter().filter(|reference| document.pointer(reference.trim_start_matches('#')).is_none());
-    let dangling = dangling
-        .map(|reference| format!("{reference} points nowhere: list the type in the router's components"));
+    let dangling =
+        dangling.map(|reference| format!("{reference} does not exist: add the type to the components"));
     let schemas = document["components"]["schemas"].as_object().unwrap().keys();
     let unused = schemas.filter(|name| !found.contains(format!("#/components/schemas/{name}").as_str()));
-    none(dangling.chain(unused.map(|name| format!("the schema {name} is used nowhere"))));
+    assert_none(dangling.chain(unused.map(|name| format!("the schema {name} is not used"))));
 }
 
 #[test]
-fn two_services_do_not_mean_two_things_by_one_name() {
+fn services_do_not_define_different_schemas_of_the_same_name() {
     let mut schemas: BTreeMap<String, (&str, Value)> = BTreeMap::new();
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for (service, document) in services() {
         let document = serde_json::to_value(document()).unwrap();
         for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
             let (first, known) = schemas.entry(name.clone()).or_insert((service, schema.clone()));
             if known != schema {
-                faults.push(format!("{name} of {service} is another than that of {first}: rename one"));
+                violations.push(format!("{name} of {service} differs from that of {first}: rename one"));
             }
         }
     }
-    none(faults);
+    assert_none(violations);
 }
 
 #[test]
 fn every_operation_is_described() {
-    let document = value();
+    let document = json_document();
+    let tags: BTreeSet<&str> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|tag| tag["description"].as_str().is_some_and(|text| !text.is_empty()))
+        .filter_map(|tag| tag["name"].as_str())
+        .collect();
     let mut ids = BTreeMap::new();
-    none(operations(&document).into_iter().flat_map(|(name, operation)| {
-        let mut faults = Vec::new();
-        let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
+    assert_none(operations(&document).into_iter().flat_map(|(name, operation)| {
+        let mut violations = Vec::new();
+        let text = |member: &str| operation.get(member).and_then(Value::as_str).unwrap_or_default();
+        let id = text("operationId").to_owned();
         if let Some(first) = ids.insert(id.clone(), name.clone()) {
-            faults.push(format!("{name}: its operationId {id:?} is that of {first} too: rename the handler"));
+            violations.push(format!("{name}: {first} has the same operationId {id:?}: rename the handler"));
         }
-        if operation.get("tags").and_then(Value::as_array).is_none_or(Vec::is_empty) {
-            faults.push(format!("{name}: has no tag"));
+        let own_tags: Vec<_> =
+            operation.get("tags").and_then(Value::as_array).into_iter().flatten().collect();
+        if own_tags.is_empty()
+            || !own_tags.iter().all(|tag| tag.as_str().is_some_and(|tag| tags.contains(tag)))
+        {
+            violations.push(format!("{name}: its tags must be among {tags:?}"));
         }
-        if operation.get("summary").and_then(Value::as_str).is_none_or(|summary| !summary.ends_with('.')) {
-            faults.push(format!("{name}: the first line of the handler's comment must be a sentence"));
+        let summary = text("summary");
+        let verb = summary.split(' ').next().unwrap_or_default();
+        if !summary.ends_with('.') || summary.trim_end_matches('.').contains(". ") || verb.ends_with('s') {
+            violations.push(format!("{name}: the summary must be one imperative sentence, not {summary:?}"));
         }
-        let parameters = operation.get("parameters").and_then(Value::as_array).cloned().unwrap_or_default();
+        if text("description").is_empty() {
+            violations.push(format!("{name}: the description is empty"));
+        }
+        let parameters = operation.get("parameters").and_then(Value::as_array);
         let declared: BTreeSet<_> = parameters
-            .iter()
+            .into_iter()
+            .flatten()
             .filter(|parameter| parameter["in"] == "path")
             .filter_map(|parameter| parameter["name"].as_str())
             .collect();
-        let in_path: BTreeSet<_> = crate::source::between(&name, "{", "}").into_iter().collect();
+        let in_path: BTreeSet<_> = between(&name, "{", "}").into_iter().collect();
         if declared != in_path {
-            faults.push(format!(
-                "{name}: describes the path parameters {declared:?}: add openapi::IdParam to params"
-            ));
+            violations.push(format!("{name}: documents the path parameters {declared:?}"));
         }
-        faults
+        violations
     }));
 }
 
-/// The schema of an answer with this status, if it has one.
+/// Returns the schema of a response with this status and media type, if there is one.
 fn schema<'a>(operation: &'a Map<String, Value>, status: &str, media: &str) -> Option<&'a Value> {
     operation["responses"].get(status)?["content"].get(media)?.get("schema")
 }
 
 #[test]
-fn a_success_is_an_envelope_with_data_and_a_failure_a_problem() {
-    let document = value();
-    none(operations(&document).into_iter().flat_map(|(name, operation)| {
-        let mut faults = Vec::new();
+fn successes_are_envelopes_and_errors_are_problems() {
+    let document = json_document();
+    assert_none(operations(&document).into_iter().flat_map(|(name, operation)| {
+        let mut violations = Vec::new();
         let statuses: Vec<&String> = operation["responses"].as_object().unwrap().keys().collect();
         let successes: Vec<_> = statuses.iter().filter(|status| status.starts_with('2')).collect();
         if successes.is_empty() {
-            faults.push(format!("{name}: describes no success"));
+            violations.push(format!("{name}: documents no success"));
         }
         for (status, _) in operation["responses"]
             .as_object()
             .unwrap()
             .iter()
-            .filter(|(_, answer)| answer["description"].as_str().is_none_or(str::is_empty))
+            .filter(|(_, response)| response["description"].as_str().is_none_or(str::is_empty))
         {
-            faults.push(format!("{name}: {status} has no description, which OpenAPI asks for"));
+            violations.push(format!("{name}: {status} has no description, which OpenAPI requires"));
         }
         let is_api = name.contains(" /api/");
         for status in successes {
             let Some(schema) = schema(operation, status, "application/json") else {
-                faults.push(format!("{name}: {status} has no body; name the type of its data"));
+                violations.push(format!("{name}: {status} has no body; add the type of its data"));
                 continue;
             };
             let data = &schema["properties"]["data"];
             let is_list = data["type"] == "array";
-            let mut wanted = vec!["status", "message", "data"];
-            wanted.extend(is_list.then_some("meta"));
-            if is_api && (schema["required"] != json!(wanted) || data.is_null()) {
-                faults.push(format!(
-                    "{name}: {status} must be an envelope of {wanted:?} (erp_http::openapi::finish)"
+            let mut required = vec!["status", "message", "data"];
+            required.extend(is_list.then_some("meta"));
+            if is_api && (schema["required"] != json!(required) || data.is_null()) {
+                violations.push(format!(
+                    "{name}: {status} must be an envelope of {required:?} (erp_http::openapi::finish)"
                 ));
             }
         }
         for status in statuses.iter().filter(|status| is_api && status.as_str() >= "400") {
             let problem = schema(operation, status, "application/problem+json");
             if problem != Some(&json!({"$ref": "#/components/schemas/Problem"})) {
-                faults.push(format!(
+                violations.push(format!(
                     "{name}: {status} must be application/problem+json with the schema Problem"
                 ));
             }
         }
-        faults
+        violations
     }));
 }
 
 #[test]
-fn the_document_is_openapi_that_works_behind_a_stage() {
-    let document = value();
+fn every_operation_documents_its_errors() {
+    let document = json_document();
+    assert_none(operations(&document).into_iter().filter_map(|(name, operation)| {
+        let mut expected = BTreeSet::from(["429"]);
+        if name.contains(" /api/") {
+            expected.extend(["400", "405", "500", "503"]);
+            if operation["security"] != json!([]) {
+                expected.extend(["401", "403"]);
+            }
+            if name.contains('{') {
+                expected.insert("404");
+            }
+            if operation.contains_key("requestBody") {
+                expected.extend(["413", "415"]);
+            }
+            if name.starts_with("DELETE /api/items/") {
+                expected.insert("409");
+            }
+        }
+        let documented: BTreeSet<&str> =
+            operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
+        let missing: Vec<_> = expected.difference(&documented).collect();
+        (!missing.is_empty()).then(|| format!("{name}: document the responses {missing:?}"))
+    }));
+}
+
+/// Returns the constraints that a schema lacks: every value that a client sends is bounded, as it is by the server.
+fn unbounded(document: &Value, schema: &Value, path: &str) -> Vec<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = document.pointer(reference.trim_start_matches('#')).unwrap();
+        return unbounded(document, target, &format!("{path} ({reference})"));
+    }
+    let of_all = |members: &Value| -> Vec<String> {
+        let members = members.as_array().into_iter().flatten();
+        members.flat_map(|member| unbounded(document, member, path)).collect()
+    };
+    let mut violations = Vec::new();
+    for combination in ["oneOf", "anyOf", "allOf"] {
+        violations.extend(of_all(&schema[combination]));
+    }
+    let types = match &schema["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        single => Vec::from_iter(single.as_str()),
+    };
+    let has = |names: &[&str]| names.iter().any(|name| !schema[*name].is_null());
+    for kind in types {
+        match kind {
+            "string" if !has(&["maxLength", "enum", "const", "pattern"]) && schema["format"] != "uuid" => {
+                violations.push(format!("{path}: a string needs maxLength, enum, pattern or format uuid"));
+            }
+            "integer" | "number" if !(has(&["minimum"]) && has(&["maximum"])) && !has(&["enum"]) => {
+                violations.push(format!("{path}: a number needs minimum and maximum"));
+            }
+            "array" => {
+                if !has(&["maxItems"]) {
+                    violations.push(format!("{path}: an array needs maxItems"));
+                }
+                violations.extend(unbounded(document, &schema["items"], &format!("{path}/items")));
+            }
+            "object" => {
+                if schema["additionalProperties"] != false {
+                    violations.push(format!("{path}: additionalProperties must be false"));
+                }
+                for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+                    violations.extend(unbounded(document, property, &format!("{path}/{name}")));
+                }
+            }
+            _ => {}
+        }
+        if ["double", "float"].iter().any(|format| schema["format"] == *format) {
+            violations
+                .push(format!("{path}: amounts are exact, so the format must not be a floating-point one"));
+        }
+    }
+    violations
+}
+
+#[test]
+fn every_request_body_and_parameter_is_constrained() {
+    let document = json_document();
+    assert_none(operations(&document).into_iter().flat_map(|(name, operation)| {
+        let mut violations = Vec::new();
+        let bodies = operation.get("requestBody").and_then(|body| body["content"].as_object());
+        for content in bodies.into_iter().flat_map(Map::values) {
+            violations.extend(unbounded(&document, &content["schema"], &format!("{name}: body")));
+        }
+        for parameter in operation.get("parameters").and_then(Value::as_array).into_iter().flatten() {
+            let path = format!("{name}: {}", parameter["name"]);
+            violations.extend(unbounded(&document, &parameter["schema"], &path));
+        }
+        violations
+    }));
+}
+
+#[test]
+fn the_document_is_valid_below_any_stage() {
+    let document = json_document();
     assert_eq!(document["openapi"], "3.1.0");
-    assert_eq!(
-        document["servers"],
-        json!([{"url": "."}]),
-        "relative to the document, whatever stage stands before it"
-    );
+    let servers: Vec<_> =
+        document["servers"].as_array().unwrap().iter().map(|server| &server["url"]).collect();
+    assert_eq!(servers, ["."], "relative to the URL of the document, which contains the stage");
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
-    assert!(document["info"]["title"].is_string() && document["info"]["version"].is_string());
+    let info = &document["info"];
+    for member in ["/title", "/version", "/description", "/license/identifier", "/contact/url"] {
+        assert!(info.pointer(member).is_some_and(Value::is_string), "info{member}");
+    }
 }

@@ -1,22 +1,22 @@
-//! What the functions' roles may do. The full-stack tests run under these very policies and so show that they are
-//! enough; the table here shows that they are not more, and why each is there.
+//! The IAM permissions of the functions. The samples and the end-to-end tests run under these policies, so they are
+//! sufficient; the table here proves that there are no others, and documents the reason for each (least privilege).
 
 use std::collections::BTreeSet;
 
-use crate::source::sources;
-use crate::world::World;
+use crate::source_files::sources;
+use crate::template::Template;
 
-pub(crate) mod holds {
-    crate::checks::checks!(
-        a_role_may_do_what_its_function_does_and_no_more,
-        nobody_may_do_everything_or_to_everything,
+pub(crate) mod checks {
+    crate::template_checks::register!(
+        every_function_has_exactly_its_permissions,
+        no_permission_contains_a_wildcard,
     );
 }
 
 const TABLES: &[&str] =
     &["table/erp-auth", "table/erp-contact", "table/erp-inventory", "table/erp-purchase", "table/erp-sales"];
-/// Whose books are checked.
-const BOOKS: &[&str] = &["table/erp-inventory", "table/erp-purchase", "table/erp-sales"];
+/// The tables that are reconciled.
+const RECONCILED: &[&str] = &["table/erp-inventory", "table/erp-purchase", "table/erp-sales"];
 const TOPICS: &[&str] = &[
     "erp-auth-events",
     "erp-contact-events",
@@ -25,19 +25,19 @@ const TOPICS: &[&str] = &[
     "erp-sales-events",
 ];
 
-/// A binary, what it may do, on what, and where the code does it. A transaction needs the rights of its actions.
-const GRANTS: &[(&str, &str, &[&str], &str)] = &[
+/// A binary, an action, its resources, and the code that needs it. A transaction needs the permissions of its actions.
+const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
     (
         "auth-api",
         "dynamodb:GetItem",
         &["table/erp-auth"],
-        "Table::get: users, attempts, resets, kept answers",
+        "Table::get: users, attempts, resets, idempotency records",
     ),
     (
         "auth-api",
         "dynamodb:PutItem",
         &["table/erp-auth"],
-        "Transaction::put: users, guards, events, kept answers",
+        "Transaction::put: users, guards, events, idempotency records",
     ),
     ("auth-api", "dynamodb:UpdateItem", &["table/erp-auth"], "Transaction::update: a reset password"),
     (
@@ -46,18 +46,23 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
         &["table/erp-auth"],
         "Transaction::delete: attempts, used reset tokens",
     ),
-    ("contact-api", "dynamodb:GetItem", &["table/erp-contact"], "Table::get: contacts, kept answers"),
+    ("contact-api", "dynamodb:GetItem", &["table/erp-contact"], "Table::get: contacts, idempotency records"),
     ("contact-api", "dynamodb:PutItem", &["table/erp-contact"], "Transaction::put: contacts, guards, events"),
     ("contact-api", "dynamodb:DeleteItem", &["table/erp-contact"], "Transaction::delete: contacts, guards"),
     ("contact-api", "dynamodb:Query", &["table/erp-contact/index/list"], "List: customers, vendors"),
-    ("contact-query", "dynamodb:GetItem", &["table/erp-contact"], "Table::get: the one that is asked about"),
+    ("contact-query", "dynamodb:GetItem", &["table/erp-contact"], "Table::get: the contact of the query"),
     (
         "inventory-api",
         "dynamodb:BatchGetItem",
         &["table/erp-inventory"],
-        "Table::get_all: an item with its stock",
+        "Table::get_all: an item and its stock",
     ),
-    ("inventory-api", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: kept answers; the warm-up"),
+    (
+        "inventory-api",
+        "dynamodb:GetItem",
+        &["table/erp-inventory"],
+        "Table::get: idempotency records; preconnect",
+    ),
     (
         "inventory-api",
         "dynamodb:PutItem",
@@ -82,9 +87,9 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
         "inventory-query",
         "dynamodb:BatchGetItem",
         &["table/erp-inventory"],
-        "Table::get_all: items with their stock",
+        "Table::get_all: items and their stock",
     ),
-    ("inventory-query", "dynamodb:GetItem", &["table/erp-inventory"], "the warm-up"),
+    ("inventory-query", "dynamodb:GetItem", &["table/erp-inventory"], "preconnect"),
     ("inventory-worker", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: allocations, stock"),
     ("inventory-worker", "dynamodb:PutItem", &["table/erp-inventory"], "Transaction::put: a new allocation"),
     (
@@ -97,16 +102,21 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
         "inventory-worker",
         "dynamodb:Query",
         &["table/erp-inventory"],
-        "Table::query_prefix: the line for an item",
+        "Table::query_prefix: the back-order queue of an item",
     ),
     (
         "inventory-worker",
         "dynamodb:BatchWriteItem",
         &["table/erp-inventory"],
-        "Table::put_all: movements, places in line",
+        "Table::put_all, delete_all: movements, back-orders",
     ),
-    ("sales-api", "dynamodb:GetItem", &["table/erp-sales"], "Table::get: orders, kept answers"),
-    ("sales-api", "dynamodb:PutItem", &["table/erp-sales"], "Transaction::put: orders, events, kept answers"),
+    ("sales-api", "dynamodb:GetItem", &["table/erp-sales"], "Table::get: orders, idempotency records"),
+    (
+        "sales-api",
+        "dynamodb:PutItem",
+        &["table/erp-sales"],
+        "Transaction::put: orders, events, idempotency records",
+    ),
     ("sales-api", "dynamodb:UpdateItem", &["table/erp-sales"], "Transaction::update: drafts, transitions"),
     (
         "sales-api",
@@ -123,17 +133,17 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
         "sales-api",
         "lambda:InvokeFunction",
         &["function:erp-contact-query:live", "function:erp-inventory-query:live"],
-        "Asker: is the customer there, are the items",
+        "LambdaUpstreams: customer (create, update, confirm), items (create, update, confirm)",
     ),
-    ("sales-worker", "dynamodb:GetItem", &["table/erp-sales"], "the warm-up"),
-    ("sales-worker", "dynamodb:PutItem", &["table/erp-sales"], "Transaction::put: the decision, as history"),
+    ("sales-worker", "dynamodb:GetItem", &["table/erp-sales"], "preconnect"),
+    ("sales-worker", "dynamodb:PutItem", &["table/erp-sales"], "Transaction::put: the decision as history"),
     ("sales-worker", "dynamodb:UpdateItem", &["table/erp-sales"], "Transaction::update: the stock status"),
-    ("purchase-api", "dynamodb:GetItem", &["table/erp-purchase"], "Table::get: orders, kept answers"),
+    ("purchase-api", "dynamodb:GetItem", &["table/erp-purchase"], "Table::get: orders, idempotency records"),
     (
         "purchase-api",
         "dynamodb:PutItem",
         &["table/erp-purchase"],
-        "Transaction::put: orders, events, kept answers",
+        "Transaction::put: orders, events, idempotency records",
     ),
     (
         "purchase-api",
@@ -156,12 +166,12 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
         "purchase-api",
         "lambda:InvokeFunction",
         &["function:erp-contact-query:live", "function:erp-inventory-query:live"],
-        "Asker: is the vendor there, are the items",
+        "LambdaUpstreams: vendor (create, update, receive), items (create, update)",
     ),
-    ("relay", "sns:Publish", TOPICS, "SnsPublisher"),
-    ("relay", "dynamodb:UpdateItem", TABLES, "DynamoOutbox: what is published leaves the outbox"),
-    ("relay-sweep", "sns:Publish", TOPICS, "SnsPublisher"),
-    ("relay-sweep", "dynamodb:UpdateItem", TABLES, "DynamoOutbox: what is published leaves the outbox"),
+    ("relay", "sns:Publish", TOPICS, "Topics::publish_batch"),
+    ("relay", "dynamodb:UpdateItem", TABLES, "outbox::remove_published"),
+    ("relay-sweep", "sns:Publish", TOPICS, "Topics::publish_batch"),
+    ("relay-sweep", "dynamodb:UpdateItem", TABLES, "outbox::remove_published"),
     (
         "relay-sweep",
         "dynamodb:Query",
@@ -172,11 +182,11 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
             "table/erp-purchase/index/outbox",
             "table/erp-sales/index/outbox",
         ],
-        "DynamoUnpublished: what is not published yet",
+        "erp_aws::outbox::unpublished",
     ),
-    ("reconcile", "dynamodb:Scan", BOOKS, "Table::scan: every item, order and allocation"),
-    ("reconcile", "dynamodb:BatchGetItem", BOOKS, "Table::get_all: a second look at what seems wrong"),
-    ("reconcile", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: a balance, read anew"),
+    ("reconcile", "dynamodb:Scan", RECONCILED, "Table::scan: every item, order and allocation"),
+    ("reconcile", "dynamodb:BatchGetItem", RECONCILED, "Table::get_all: second read of discrepancies"),
+    ("reconcile", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: second read of a stock level"),
     (
         "reconcile",
         "dynamodb:Query",
@@ -188,25 +198,24 @@ const GRANTS: &[(&str, &str, &[&str], &str)] = &[
             "table/erp-purchase/index/outbox",
             "table/erp-sales/index/outbox",
         ],
-        "unpublished: what nobody published; Table::query_prefix: an item's movements",
+        "erp_aws::outbox::unpublished; Table::query_prefix: movements of an item",
     ),
     (
         "reconcile",
         "lambda:InvokeFunction",
         &["function:erp-reconcile:live"],
-        "Scheduled: goes on in another invocation",
+        "Scheduled: continues a long check in a new invocation",
     ),
-    ("portal", "dynamodb:DescribeTable", TABLES, "AwsProbe: does it serve"),
+    ("portal", "dynamodb:DescribeTable", TABLES, "Probe: status of the tables"),
     (
         "portal",
         "sqs:GetQueueAttributes",
         &["erp-order-status-queue", "erp-order-status-queue-dlq", "erp-stock-queue", "erp-stock-queue-dlq"],
-        "AwsProbe: how many wait",
+        "Probe: depth of the queues",
     ),
 ];
 
-/// The calls that the SDK is asked for, by functions and by the operator's command line; the latter has the rights of
-/// whoever types it.
+/// The SDK operations that functions and the operator CLI call; the CLI runs with the permissions of its user.
 const CALLS: [&str; 16] = [
     "batch_get_item",
     "batch_write_item",
@@ -226,8 +235,8 @@ const CALLS: [&str; 16] = [
     "update_item",
 ];
 
-/// What is said first of such a call: what it is about.
-const FIRST: [&str; 6] = [
+/// The builder method that follows a call: it sets the resource.
+const RESOURCE_SETTERS: [&str; 6] = [
     ".table_name(",
     ".request_items(",
     ".client_request_token(",
@@ -236,14 +245,14 @@ const FIRST: [&str; 6] = [
     ".function_name(",
 ];
 
-/// What an ARN ends in: `table/erp-sales`, `function:erp-relay`, `erp-stock-queue`.
+/// Returns the last part of an ARN: `table/erp-sales`, `function:erp-relay`, `erp-stock-queue`.
 fn short(arn: &str) -> String {
     arn.splitn(6, ':').nth(5).unwrap_or(arn).to_owned()
 }
 
-fn a_role_may_do_what_its_function_does_and_no_more(world: &World) -> Vec<String> {
+fn every_function_has_exactly_its_permissions(template: &Template) -> Vec<String> {
     let mut granted = BTreeSet::new();
-    for function in &world.deployment.functions {
+    for function in &template.deployment.functions {
         for statement in &function.statements {
             for (action, resource) in statement
                 .actions
@@ -254,43 +263,42 @@ fn a_role_may_do_what_its_function_does_and_no_more(world: &World) -> Vec<String
             }
         }
     }
-    let needed: BTreeSet<String> = GRANTS
+    let needed: BTreeSet<String> = PERMISSIONS
         .iter()
         .flat_map(|(binary, action, resources, _)| {
             resources.iter().map(move |resource| format!("{binary}: {action} on {resource}"))
         })
         .collect();
-    let more = granted
-        .difference(&needed)
-        .map(|grant| format!("{grant}: take it out of template.yaml, or say in GRANTS why"));
-    let fewer = needed
+    let excessive = granted.difference(&needed).map(|grant| {
+        format!("{grant}: remove it from template.yaml, or add it to PERMISSIONS with its reason")
+    });
+    let missing = needed
         .difference(&granted)
         .map(|grant| format!("{grant}: add it to the function's Policies in template.yaml"));
-    let faults = more.chain(fewer);
-    faults.collect()
+    excessive.chain(missing).collect()
 }
 
-fn nobody_may_do_everything_or_to_everything(world: &World) -> Vec<String> {
-    let faults = world.deployment.functions.iter().flat_map(|function| {
+fn no_permission_contains_a_wildcard(template: &Template) -> Vec<String> {
+    let violations = template.deployment.functions.iter().flat_map(|function| {
         let texts = function
             .statements
             .iter()
             .flat_map(|statement| statement.actions.iter().chain(&statement.resources));
-        texts
-            .filter(|text| text.contains('*') || text.contains('?'))
-            .map(|text| format!("{}: {text} has a wildcard; name what is meant", function.logical_id))
+        texts.filter(|text| text.contains('*') || text.contains('?')).map(|text| {
+            format!("{}: {text} contains a wildcard; list actions and resources", function.logical_id)
+        })
     });
-    faults.collect()
+    violations.collect()
 }
 
 #[test]
-fn every_kind_of_call_to_aws_has_its_right() {
-    let ours = sources().iter().filter(|source| !source.path.starts_with("localstack"));
-    let lines = ours.flat_map(|source| source.code().map(|(_, line)| line.trim()));
+fn every_called_sdk_operation_is_listed() {
+    let deployed = sources().iter().filter(|source| !source.path.starts_with("localstack"));
+    let lines = deployed.flat_map(|source| source.code().map(|(_, line)| line.trim()));
     let code: String = lines.collect();
     let mut found = BTreeSet::new();
-    for first in FIRST {
-        for (at, _) in code.match_indices(first) {
+    for setter in RESOURCE_SETTERS {
+        for (at, _) in code.match_indices(setter) {
             let call = code[..at].strip_suffix("()").and_then(|before| before.rsplit(['.', ':']).next());
             found.extend(call.filter(|call| *call != "builder"));
         }
@@ -298,6 +306,6 @@ fn every_kind_of_call_to_aws_has_its_right() {
     assert_eq!(
         found,
         BTreeSet::from(CALLS),
-        "for a new kind of call decide who may, and add its right to GRANTS; then make CALLS the same"
+        "add a new operation to PERMISSIONS of the functions that need it, and to CALLS"
     );
 }

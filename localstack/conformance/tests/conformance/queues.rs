@@ -1,4 +1,4 @@
-//! Queues and what they drive: nothing comes back too early, nothing is lost, nobody else may send.
+//! Queues and the functions they trigger: visibility time-outs, dead-letter queues, batch failures, and the policies.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,90 +8,90 @@ use erp_local::deployment::{Queue, TriggerSource};
 use operator::dlq::queues::QUEUES;
 use serde_json::Value;
 
-use crate::world::{STACK, World};
+use crate::template::{STACK, Template};
 
-pub(crate) mod holds {
-    crate::checks::checks!(
-        a_message_stays_hidden_for_six_times_the_functions_timeout,
-        what_cannot_be_handled_ends_in_a_dead_letter_queue_that_keeps_it,
-        every_queue_is_read_or_is_the_dead_letter_queue_of_one_that_is,
-        the_operator_knows_every_dead_letter_queue,
-        a_poison_message_fails_alone_in_every_trigger,
-        the_topics_that_are_subscribed_may_send_and_no_others,
+pub(crate) mod checks {
+    crate::template_checks::register!(
+        the_visibility_timeout_is_six_times_the_timeout_of_the_function,
+        poison_messages_are_kept_in_a_dead_letter_queue,
+        every_queue_triggers_a_function_or_is_a_dead_letter_queue,
+        the_operator_cli_lists_every_dead_letter_queue,
+        every_trigger_reports_partial_batch_failures,
+        exactly_the_subscribed_topics_may_send_to_a_queue,
     );
 }
 
 const FOURTEEN_DAYS: &str = "1209600";
-const LEAST_RECEIVES: u64 = 3;
+const MIN_RECEIVE_COUNT: u64 = 3;
 
-fn queue<'w>(world: &'w World, queue_arn: &str) -> Option<&'w Queue> {
-    world.deployment.queues.iter().find(|queue| arn::queue(&queue.name) == queue_arn)
+fn queue<'w>(template: &'w Template, queue_arn: &str) -> Option<&'w Queue> {
+    template.deployment.queues.iter().find(|queue| arn::queue(&queue.name) == queue_arn)
 }
 
 fn redrive(queue: &Queue) -> Option<Value> {
     serde_json::from_str(queue.attributes.get("RedrivePolicy")?).ok()
 }
 
-/// The queues that drive functions, with the longest that their function may take.
-fn driving(world: &World) -> impl Iterator<Item = (&Queue, Duration)> {
-    world.deployment.triggers.iter().filter_map(|trigger| match &trigger.source {
+/// Returns the queues that trigger functions, with the time-outs of the functions.
+fn triggering(template: &Template) -> impl Iterator<Item = (&Queue, Duration)> {
+    template.deployment.triggers.iter().filter_map(|trigger| match &trigger.source {
         TriggerSource::Queue { queue_arn, .. } => {
-            Some((queue(world, queue_arn)?, world.function(&trigger.function).timeout))
+            Some((queue(template, queue_arn)?, template.function(&trigger.function).timeout))
         }
         TriggerSource::Stream { .. } | TriggerSource::Schedule { .. } => None,
     })
 }
 
-fn a_message_stays_hidden_for_six_times_the_functions_timeout(world: &World) -> Vec<String> {
-    let faults = driving(world).filter_map(|(queue, timeout)| {
-        let hidden =
+fn the_visibility_timeout_is_six_times_the_timeout_of_the_function(template: &Template) -> Vec<String> {
+    let violations = triggering(template).filter_map(|(queue, timeout)| {
+        let timeout_of_queue =
             queue.attributes.get("VisibilityTimeout").and_then(|text| text.parse::<u64>().ok()).unwrap_or(30);
-        let wanted = 6 * timeout.as_secs();
-        (hidden < wanted)
-            .then(|| format!("{}: VisibilityTimeout must be {wanted} at least", queue.logical_id))
+        let expected = 6 * timeout.as_secs();
+        (timeout_of_queue < expected)
+            .then(|| format!("{}: VisibilityTimeout must be at least {expected}", queue.logical_id))
     });
-    faults.collect()
+    violations.collect()
 }
 
-fn what_cannot_be_handled_ends_in_a_dead_letter_queue_that_keeps_it(world: &World) -> Vec<String> {
-    let faults = driving(world).filter_map(|(queue, _)| {
+fn poison_messages_are_kept_in_a_dead_letter_queue(template: &Template) -> Vec<String> {
+    let violations = triggering(template).filter_map(|(queue, _)| {
         let id = &queue.logical_id;
         let Some(policy) = redrive(queue) else {
             return Some(format!("{id}: add a RedrivePolicy with a dead-letter queue"));
         };
         let count = &policy["maxReceiveCount"];
         let count = count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0);
-        if count < LEAST_RECEIVES {
-            return Some(format!("{id}: maxReceiveCount must be {LEAST_RECEIVES} at least, not {count}"));
+        if count < MIN_RECEIVE_COUNT {
+            return Some(format!("{id}: maxReceiveCount must be at least {MIN_RECEIVE_COUNT}, not {count}"));
         }
-        let target = self::queue(world, policy["deadLetterTargetArn"].as_str()?)?;
+        let target = self::queue(template, policy["deadLetterTargetArn"].as_str()?)?;
         let kept = target.attributes.get("MessageRetentionPeriod").map(String::as_str);
         (kept != Some(FOURTEEN_DAYS)).then(|| {
             format!("{}: MessageRetentionPeriod must be {FOURTEEN_DAYS} (14 days)", target.logical_id)
         })
     });
-    faults.collect()
+    violations.collect()
 }
 
-fn every_queue_is_read_or_is_the_dead_letter_queue_of_one_that_is(world: &World) -> Vec<String> {
-    let dead: BTreeSet<String> = world
+fn every_queue_triggers_a_function_or_is_a_dead_letter_queue(template: &Template) -> Vec<String> {
+    let dead: BTreeSet<String> = template
         .deployment
         .queues
         .iter()
         .filter_map(redrive)
         .filter_map(|policy| policy["deadLetterTargetArn"].as_str().map(str::to_owned))
         .collect();
-    let faults = world.deployment.queues.iter().filter_map(|queue| {
-        let is_read = driving(world).any(|(driving, _)| driving.name == queue.name);
+    let violations = template.deployment.queues.iter().filter_map(|queue| {
+        let triggers = triggering(template).any(|(other, _)| other.name == queue.name);
         let is_dead = dead.contains(&arn::queue(&queue.name));
-        (!is_read && !is_dead)
-            .then(|| format!("{}: nobody reads it; add a trigger or take it out", queue.logical_id))
+        (!triggers && !is_dead)
+            .then(|| format!("{}: no function reads it; add a trigger or remove the queue", queue.logical_id))
     });
-    faults.collect()
+    violations.collect()
 }
 
-fn the_operator_knows_every_dead_letter_queue(world: &World) -> Vec<String> {
-    let policies = world.deployment.queues.iter().filter_map(redrive);
+fn the_operator_cli_lists_every_dead_letter_queue(template: &Template) -> Vec<String> {
+    let policies = template.deployment.queues.iter().filter_map(redrive);
     let targets = policies.filter_map(|policy| policy["deadLetterTargetArn"].as_str().map(str::to_owned));
     let there: BTreeSet<String> = targets.collect();
     let known: BTreeSet<String> =
@@ -105,8 +105,8 @@ fn the_operator_knows_every_dead_letter_queue(world: &World) -> Vec<String> {
     unknown.chain(gone).collect()
 }
 
-fn a_poison_message_fails_alone_in_every_trigger(world: &World) -> Vec<String> {
-    let faults = world.deployment.triggers.iter().filter_map(|trigger| {
+fn every_trigger_reports_partial_batch_failures(template: &Template) -> Vec<String> {
+    let violations = template.deployment.triggers.iter().filter_map(|trigger| {
         let (reports, batch, most) = match trigger.source {
             TriggerSource::Queue { report_item_failures, batch_size, .. } => {
                 (report_item_failures, batch_size, 10)
@@ -120,29 +120,30 @@ fn a_poison_message_fails_alone_in_every_trigger(world: &World) -> Vec<String> {
         if !reports {
             Some(format!("{at}: add FunctionResponseTypes: [ReportBatchItemFailures]"))
         } else if batch > most {
-            Some(format!("{at}: BatchSize is {batch}; a function must be done with {most} in its time"))
+            Some(format!("{at}: BatchSize is {batch}; the time-out of the function suffices for {most}"))
         } else {
             None
         }
     });
-    faults.collect()
+    violations.collect()
 }
 
-fn the_topics_that_are_subscribed_may_send_and_no_others(world: &World) -> Vec<String> {
+fn exactly_the_subscribed_topics_may_send_to_a_queue(template: &Template) -> Vec<String> {
     let by_ref = |value: &Value| value["Ref"].as_str().map(str::to_owned);
     let many = |value: &Value| match value {
         Value::Array(list) => list.iter().filter_map(by_ref).collect::<BTreeSet<_>>(),
         one => by_ref(one).into_iter().collect(),
     };
-    let faults = world.deployment.queues.iter().filter_map(|queue| {
+    let violations = template.deployment.queues.iter().filter_map(|queue| {
         let id = &queue.logical_id;
         let att = Value::from(format!("{id}.Arn"));
-        let subscribed: BTreeSet<String> = world.of_type("AWS::SNS::Subscription")
+        let subscribed: BTreeSet<String> = template
+            .of_type("AWS::SNS::Subscription")
             .filter(|subscription| subscription.property("/Endpoint/GetAtt") == &att)
             .filter_map(|subscription| by_ref(subscription.property("/TopicArn")))
             .collect();
         let mut allowed = BTreeSet::new();
-        for policy in world.of_type("AWS::SQS::QueuePolicy") {
+        for policy in template.of_type("AWS::SQS::QueuePolicy") {
             for statement in policy.property("/PolicyDocument/Statement").as_array().into_iter().flatten() {
                 if statement["Resource"]["GetAtt"] != att {
                     continue;
@@ -151,14 +152,16 @@ fn the_topics_that_are_subscribed_may_send_and_no_others(world: &World) -> Vec<S
                     && statement["Action"] == "sqs:SendMessage"
                     && statement["Effect"] == "Allow";
                 if !exact {
-                    return Some(format!("{}: lets in more than SNS that sends", policy.id));
+                    return Some(format!("{}: must allow only SNS, and only to send", policy.id));
                 }
                 allowed.extend(many(&statement["Condition"]["ArnEquals"]["aws:SourceArn"]));
             }
         }
         (allowed != subscribed).then(|| {
-            format!("{id}: its policy names the topics {allowed:?}, its subscriptions {subscribed:?}: make them the same")
+            format!(
+                "{id}: the policy allows the topics {allowed:?}, but the subscribed topics are {subscribed:?}"
+            )
         })
     });
-    faults.collect()
+    violations.collect()
 }

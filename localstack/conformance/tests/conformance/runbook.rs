@@ -1,18 +1,21 @@
-//! What whoever is on call reads and sets: the runbook, and the environments of samconfig.toml.
+//! The runbook, and the environments of samconfig.toml.
 
 use std::collections::BTreeSet;
 
 use erp_local::samconfig;
 use serde_json::Value;
 
-use crate::world::{World, workspace, world};
+use crate::template::{Template, workspace};
 
-pub(crate) mod holds {
-    crate::checks::checks!(every_alarm_is_explained, every_parameter_that_a_function_gets_makes_a_version);
+pub(crate) mod checks {
+    crate::template_checks::register!(
+        the_runbook_explains_every_alarm,
+        every_parameter_of_a_function_is_in_its_version_description
+    );
 }
 
 const ENVIRONMENTS: [&str; 5] = ["default", "dev", "staging", "prod", "local"];
-/// What of a function's properties is no part of a published version, or changes with the code.
+/// Properties that are not part of a published version, or change with the code.
 const OUTSIDE_OF_VERSIONS: [&str; 10] = [
     "Architectures",
     "AutoPublishAlias",
@@ -30,8 +33,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(workspace().join(path)).unwrap()
 }
 
-/// Every alarm has a row in the runbook's table of alarms, and every row has its alarm.
-fn every_alarm_is_explained(world: &World) -> Vec<String> {
+/// The table in the section Alarms has exactly one row per alarm.
+fn the_runbook_explains_every_alarm(template: &Template) -> Vec<String> {
     let page = read("docs/runbook.md");
     let table = page.split("\n## ").find(|section| section.starts_with("Alarms")).unwrap_or_default();
     let rows: BTreeSet<&str> = table
@@ -39,52 +42,51 @@ fn every_alarm_is_explained(world: &World) -> Vec<String> {
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(name, _)| name))
         .collect();
     let alarms: BTreeSet<&str> =
-        world.of_type("AWS::CloudWatch::Alarm").map(|alarm| alarm.id.as_str()).collect();
+        template.of_type("AWS::CloudWatch::Alarm").map(|alarm| alarm.id.as_str()).collect();
     let missing = alarms.difference(&rows).map(|alarm| {
-        format!("docs/runbook.md, section Alarms, has no row for {alarm}: say what it means and what to do")
+        format!("docs/runbook.md, section Alarms: add a row for {alarm} with its meaning and the remedy")
     });
-    let left = rows.difference(&alarms).map(|row| {
-        format!("docs/runbook.md explains the alarm {row}, and template.yaml has none of that name")
+    let outdated = rows.difference(&alarms).map(|row| {
+        format!("docs/runbook.md, section Alarms: remove {row}, which template.yaml does not have")
     });
-    missing.chain(left).collect()
+    missing.chain(outdated).collect()
 }
 
-/// SAM publishes a version when the text of the template changes, and a parameter's value is not in the text: an alias
-/// would go on with the old value. CloudFormation publishes one when `VersionDescription` comes to something else.
-fn every_parameter_that_a_function_gets_makes_a_version(world: &World) -> Vec<String> {
-    let parameters: BTreeSet<&str> = world.document["Parameters"]
+/// SAM publishes a version when the text of the template changes. The value of a parameter is not in the text, so the
+/// alias would keep the old value. CloudFormation publishes a version when the resolved `VersionDescription` changes.
+fn every_parameter_of_a_function_is_in_its_version_description(template: &Template) -> Vec<String> {
+    let parameters: BTreeSet<&str> = template.document["Parameters"]
         .as_object()
         .into_iter()
         .flatten()
         .map(|(name, _)| name.as_str())
         .collect();
-    let global = &world.document["Globals"]["Function"];
-    let mut faults = Vec::new();
-    for function in world.of_type("AWS::Serverless::Function") {
-        let mut given = BTreeSet::new();
+    let global = &template.document["Globals"]["Function"];
+    let mut violations = Vec::new();
+    for function in template.of_type("AWS::Serverless::Function") {
+        let mut used = BTreeSet::new();
         for properties in [global, function.property("")] {
             for (name, value) in properties.as_object().into_iter().flatten() {
                 if !OUTSIDE_OF_VERSIONS.contains(&name.as_str()) {
-                    referred(value, &mut given);
+                    references(value, &mut used);
                 }
             }
         }
         let mut described = BTreeSet::new();
-        referred(function.property("/VersionDescription"), &mut described);
-        for parameter in given.iter().map(String::as_str).filter(|name| parameters.contains(name)) {
+        references(function.property("/VersionDescription"), &mut described);
+        for parameter in used.iter().map(String::as_str).filter(|name| parameters.contains(name)) {
             if !described.contains(parameter) {
                 let id = &function.id;
-                faults.push(format!(
-                    "{id} is given the parameter {parameter}: name it in its VersionDescription"
-                ));
+                violations
+                    .push(format!("{id} uses the parameter {parameter}: add it to its VersionDescription"));
             }
         }
     }
-    faults
+    violations
 }
 
-/// Names that a value refers to, by `Ref` or inside a `Sub`.
-fn referred(value: &Value, names: &mut BTreeSet<String>) {
+/// Adds the names that a value refers to, by `Ref` or in a `Sub`.
+fn references(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {
             for (key, value) in object {
@@ -94,27 +96,24 @@ fn referred(value: &Value, names: &mut BTreeSet<String>) {
                         let inside = text.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
                         names.extend(inside.map(|(name, _)| name.to_owned()));
                     }
-                    _ => referred(value, names),
+                    _ => references(value, names),
                 }
             }
         }
-        Value::Array(values) => values.iter().for_each(|value| referred(value, names)),
+        Value::Array(values) => values.iter().for_each(|value| references(value, names)),
         _ => {}
     }
 }
 
 #[test]
-fn every_environment_sets_parameters_that_there_are() {
-    let parameters = world().document["Parameters"].as_object().unwrap();
+fn every_environment_sets_existing_parameters_to_allowed_values() {
+    let parameters = Template::committed().document["Parameters"].as_object().unwrap();
     let path = workspace().join("samconfig.toml");
     let stacks: BTreeSet<_> = ENVIRONMENTS
         .into_iter()
         .map(|environment| {
             let settings = samconfig::read(&path, environment).unwrap_or_else(|error| panic!("{error}"));
-            assert!(
-                settings.parameters.contains_key("Stage"),
-                "{environment} sets no Stage in samconfig.toml"
-            );
+            assert!(settings.parameters.contains_key("Stage"), "samconfig.toml, {environment}: set Stage");
             for (name, value) in &settings.parameters {
                 let parameter = parameters.get(name).unwrap_or_else(|| {
                     panic!("samconfig.toml, {environment}: template.yaml has no parameter {name}")
@@ -122,25 +121,25 @@ fn every_environment_sets_parameters_that_there_are() {
                 let allowed = parameter["AllowedValues"].as_array();
                 assert!(
                     allowed.is_none_or(|allowed| allowed.iter().any(|allowed| allowed == value.as_str())),
-                    "samconfig.toml, {environment}: {name} cannot be {value}"
+                    "samconfig.toml, {environment}: {value} is not an allowed value of {name}"
                 );
             }
             settings.stack_name
         })
         .collect();
-    // `default` and `local` share a name: one machine is no stack of the account.
-    assert_eq!(stacks.len(), ENVIRONMENTS.len() - 1, "each environment has a stack of its own: {stacks:?}");
+    // `default` and `local` have the same name: `local` is not a stack of the account.
+    assert_eq!(stacks.len(), ENVIRONMENTS.len() - 1, "each environment must have its own stack: {stacks:?}");
 }
 
 #[test]
-fn every_parameter_is_explained_where_it_is_made_and_where_it_is_set() {
+fn every_parameter_is_described_in_the_template_and_in_samconfig() {
     let file = read("samconfig.toml");
-    for (name, parameter) in world().document["Parameters"].as_object().unwrap() {
+    for (name, parameter) in Template::committed().document["Parameters"].as_object().unwrap() {
         let description = parameter["Description"].as_str().unwrap_or_default();
-        assert!(description.len() > 10, "template.yaml: the parameter {name} has no Description");
+        assert!(description.len() > 10, "template.yaml: add a Description to the parameter {name}");
         assert!(
             file.lines().any(|line| line.starts_with(&format!("#   {name} "))),
-            "samconfig.toml does not explain {name}: add a line `#   {name} …` at its top"
+            "samconfig.toml: describe {name} in a line `#   {name} …` at the top"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The events in `events/`: each goes to its function - the real binary, with the rights that the template gives it,
-//! over real tables, queues and topics - and the function answers what stands here.
+//! The samples in `events/`: each is sent to its function - the real binary, with the permissions of the template, over
+//! real tables, queues and topics - and the outcome is compared with the expected one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,22 +13,22 @@ use erp_local::deployment::{REGION, TriggerSource};
 use erp_local::platform::{Options, Platform};
 use serde_json::{Value, json};
 
-use crate::emulator::Emulator;
-use crate::executables;
-use crate::none;
-use crate::seed::seed;
-use crate::world::{STACK, World, deployment, function, lambda_client, workspace};
+use crate::assert_none;
+use crate::function_executables;
+use crate::runtime_interface_emulator::RuntimeInterfaceEmulator;
+use crate::sample_data;
+use crate::template::{STACK, Template, lambda_client, workspace};
 
-pub(crate) mod holds {
-    crate::checks::checks!(every_function_and_every_trigger_has_a_sample);
+pub(crate) mod checks {
+    crate::template_checks::register!(every_function_and_every_trigger_has_a_sample);
 }
 
-/// What a function makes of a sample.
+/// The expected outcome of a sample.
 #[derive(Debug, Clone, Copy)]
 enum Expected {
-    /// An answer with this status; at the pointer into its body, if there is one, stands this.
+    /// An HTTP response with this status, and optionally with this text at a JSON pointer into the body.
     Http(u16, Option<(&'static str, &'static str)>),
-    /// A result; at the pointer stands this JSON.
+    /// A result with this JSON value at a JSON pointer.
     Result(&'static str, &'static str),
     /// An error with this message.
     Error(&'static str),
@@ -37,83 +37,83 @@ enum Expected {
 use Expected::{Error, Http, Result};
 
 /// A success with its message.
-const fn says(status: u16, message: &'static str) -> Expected {
+const fn success(status: u16, message: &'static str) -> Expected {
     Http(status, Some(("/message", message)))
 }
 
 /// A problem with its code.
-const fn refuses(status: u16, code: &'static str) -> Expected {
+const fn problem(status: u16, code: &'static str) -> Expected {
     Http(status, Some(("/code", code)))
 }
 
-/// Every message of a batch, or every record, was handled.
-const DONE: Expected = Result("/batchItemFailures", "[]");
+/// A batch of which every message or record was processed.
+const NO_FAILURES: Expected = Result("/batchItemFailures", "[]");
 
-/// Every sample, in the order in which they are fed: some build on what others did.
+/// The samples with their expected outcomes, in the order in which they are sent: some depend on earlier ones.
 const SAMPLES: &[(&str, Expected)] = &[
-    ("auth-api.register", says(201, "User registered successfully")),
-    ("auth-api.login", says(200, "Login successful")),
-    ("auth-api.forgot-password", says(200, "Password reset requested successfully")),
-    ("auth-api.reset-password", refuses(400, "validation_failed")),
-    ("auth-api.service-token", says(200, "Service token issued successfully")),
+    ("auth-api.register", success(201, "User registered successfully")),
+    ("auth-api.login", success(200, "Login successful")),
+    ("auth-api.forgot-password", success(200, "Password reset requested successfully")),
+    ("auth-api.reset-password", problem(400, "validation_failed")),
+    ("auth-api.service-token", success(200, "Service token issued successfully")),
     ("authorizer.token", Result("/context/role", "\"finance_manager\"")),
     ("authorizer.expired-token", Error("Unauthorized")),
-    ("contact-api.create-customer", says(201, "Customer created successfully")),
+    ("contact-api.create-customer", success(201, "Customer created successfully")),
     ("contact-api.list-vendors", Http(200, Some(("/data/1/name", "Northern Laptops")))),
-    ("contact-api.update-customer", says(200, "Customer updated successfully")),
+    ("contact-api.update-customer", success(200, "Customer updated successfully")),
     ("contact-query.customer", Result("", r#"{"exists":true}"#)),
-    ("inventory-api.create-item", says(201, "Item created successfully")),
-    ("inventory-api.list-items", says(200, "Items retrieved successfully")),
+    ("inventory-api.create-item", success(201, "Item created successfully")),
+    ("inventory-api.list-items", success(200, "Items retrieved successfully")),
     ("inventory-api.list-movements", Http(200, Some(("/data/0/kind", "adjusted")))),
     ("inventory-query.items", Result("/items/0/quantity", "50")),
-    ("inventory-api.change-stock", says(200, "Stock updated successfully")),
-    ("inventory-worker.purchase-received", DONE),
-    ("inventory-worker.sales-confirmed", DONE),
-    ("inventory-worker.order-allocated", DONE),
-    ("inventory-worker.sales-cancelled", DONE),
-    ("inventory-worker.stock-adjusted", DONE),
+    ("inventory-api.change-stock", success(200, "Stock updated successfully")),
+    ("inventory-worker.purchase-received", NO_FAILURES),
+    ("inventory-worker.sales-confirmed", NO_FAILURES),
+    ("inventory-worker.order-allocated", NO_FAILURES),
+    ("inventory-worker.sales-cancelled", NO_FAILURES),
+    ("inventory-worker.stock-adjusted", NO_FAILURES),
     (
         "inventory-worker.poison",
         Result("/batchItemFailures", r#"[{"itemIdentifier":"059f36b4-87a3-44ab-83d2-661975973001"}]"#),
     ),
-    ("sales-api.create", says(201, "Sales order created successfully")),
-    ("sales-api.list", says(200, "Sales orders retrieved successfully")),
+    ("sales-api.create", success(201, "Sales order created successfully")),
+    ("sales-api.list", success(200, "Sales orders retrieved successfully")),
     ("sales-api.list-drafts", Http(200, Some(("/data/0/status", "draft")))),
     ("sales-api.list-of-customer", Http(200, Some(("/data/0/currency", "USD")))),
     ("sales-api.confirm", Http(200, Some(("/data/order/status", "confirmed")))),
-    ("sales-api.pay-not-allowed", refuses(403, "forbidden")),
-    ("sales-api.no-caller", refuses(401, "unauthorized")),
+    ("sales-api.pay-not-allowed", problem(403, "forbidden")),
+    ("sales-api.no-caller", problem(401, "unauthorized")),
     ("sales-api.pay", Http(200, Some(("/data/order/status", "paid")))),
-    ("sales-api.cancel-too-late", refuses(409, "illegal_transition")),
+    ("sales-api.cancel-too-late", problem(409, "illegal_transition")),
     ("sales-api.history", Http(200, Some(("/data/0/type", "sales.order.confirmed")))),
-    ("sales-worker.order-allocated", DONE),
+    ("sales-worker.order-allocated", NO_FAILURES),
     (
         "sales-worker.poison",
         Result("/batchItemFailures", r#"[{"itemIdentifier":"059f36b4-87a3-44ab-83d2-661975973002"}]"#),
     ),
-    ("purchase-api.create", says(201, "Purchase order created successfully")),
+    ("purchase-api.create", success(201, "Purchase order created successfully")),
     ("purchase-api.create-unknown", Http(400, Some(("/errors/1/pointer", "/items/0/item_id")))),
     ("purchase-api.list", Http(200, Some(("/data/0/status", "draft")))),
-    ("purchase-api.list-all", says(200, "Purchase orders retrieved successfully")),
+    ("purchase-api.list-all", success(200, "Purchase orders retrieved successfully")),
     ("purchase-api.list-received", Http(200, Some(("/data/0/status", "received")))),
     ("purchase-api.receive", Http(200, Some(("/data/order/status", "received")))),
     ("purchase-api.history", Http(200, Some(("/data/0/type", "purchase.order.received")))),
-    ("relay.auth-stream", DONE),
-    ("relay.contact-stream", DONE),
-    ("relay.inventory-stream", DONE),
-    ("relay.sales-stream", DONE),
-    ("relay.purchase-stream", DONE),
+    ("relay.auth-stream", NO_FAILURES),
+    ("relay.contact-stream", NO_FAILURES),
+    ("relay.inventory-stream", NO_FAILURES),
+    ("relay.sales-stream", NO_FAILURES),
+    ("relay.purchase-stream", NO_FAILURES),
     ("relay-sweep.schedule", Result("/complete", "true")),
     ("reconcile.schedule", Result("/mismatches", "0")),
-    ("portal.health", says(200, "Gateway is healthy")),
+    ("portal.health", success(200, "Gateway is healthy")),
     ("portal.openapi", Http(200, Some(("/openapi", "3.1.0")))),
     ("portal.swagger", Http(200, None)),
-    ("portal.wrong-verb", refuses(405, "method_not_allowed")),
-    ("inventory-api.delete-item", says(200, "Item deleted successfully")),
-    ("contact-api.delete-vendor", says(200, "Vendor deleted successfully")),
+    ("portal.wrong-verb", problem(405, "method_not_allowed")),
+    ("inventory-api.delete-item", success(200, "Item deleted successfully")),
+    ("contact-api.delete-vendor", success(200, "Vendor deleted successfully")),
 ];
 
-/// The key that the samples' tokens are signed with, and the secret that the sample of a service knows.
+/// The signing key of the tokens in the samples, and the secret of the service in the samples.
 pub(crate) const SECRETS: [(&str, &str); 2] = [
     (
         "erp-JwtKeys",
@@ -122,7 +122,7 @@ pub(crate) const SECRETS: [(&str, &str); 2] = [
     ("erp-ServiceCredentials", r#"{"integration":"sample-secret-that-protects-nothing-0123456789abc"}"#),
 ];
 
-/// Where browsers may call from: not the default, so that an answer shows that it is passed on.
+/// The value of the parameter `AllowOrigin`: not its default, so that a response shows that it is used.
 const ORIGIN: &str = "https://shop.example.com";
 
 fn read(name: &str) -> Value {
@@ -131,12 +131,12 @@ fn read(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The binary that a sample is for.
+/// Returns the binary in the name of a sample.
 fn binary(name: &str) -> &str {
     name.split('.').next().unwrap_or_default()
 }
 
-/// The names of the files, without `.json`.
+/// Returns the names of the files, without `.json`.
 fn files() -> BTreeSet<String> {
     let entries = std::fs::read_dir(workspace().join("events")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -148,34 +148,33 @@ fn every_sample_has_a_row_here_and_in_the_readme_and_every_row_a_sample() {
     let readme = std::fs::read_to_string(workspace().join("events/README.md")).unwrap();
     let rows: BTreeSet<String> = SAMPLES.iter().map(|(name, _)| (*name).to_owned()).collect();
     let files = files();
-    let without_row =
-        files.difference(&rows).map(|name| format!("events/{name}.json: say in SAMPLES what comes of it"));
+    let without_row = files.difference(&rows);
+    let without_row = without_row.map(|name| format!("events/{name}.json: add its outcome to SAMPLES"));
     let without_file = rows.difference(&files).map(|name| format!("{name} is in SAMPLES and not in events/"));
-    let unexplained = files.iter().filter(|name| !readme.contains(&format!("`{name}`")));
-    let unexplained = unexplained.map(|name| format!("events/README.md: say what `{name}` shows"));
-    none(without_row.chain(without_file).chain(unexplained));
+    let undocumented = files.iter().filter(|name| !readme.contains(&format!("`{name}`")));
+    let undocumented = undocumented.map(|name| format!("events/README.md: add a row for `{name}`"));
+    assert_none(without_row.chain(without_file).chain(undocumented));
 }
 
-fn every_function_and_every_trigger_has_a_sample(world: &World) -> Vec<String> {
+fn every_function_and_every_trigger_has_a_sample(template: &Template) -> Vec<String> {
     static READ: OnceLock<Vec<(&str, Value)>> = OnceLock::new();
     let samples = READ.get_or_init(|| SAMPLES.iter().map(|(name, _)| (binary(name), read(name))).collect());
-    let mut faults = Vec::new();
-    for function in &world.deployment.functions {
+    let mut violations = Vec::new();
+    for function in &template.deployment.functions {
         if !samples.iter().any(|(binary, _)| *binary == function.binary) {
-            faults.push(format!("add events/{}.<what>.json", function.binary));
+            violations.push(format!("add events/{}.<case>.json", function.binary));
         }
     }
     for (name, _) in SAMPLES {
-        if !world.deployment.functions.iter().any(|function| function.binary == binary(name)) {
-            faults.push(format!(
-                "events/{name}.json: the template has no function of the binary {}",
-                binary(name)
-            ));
+        let binary = binary(name);
+        if template.function_of_binary(binary).is_none() {
+            violations
+                .push(format!("events/{name}.json: the template has no function of the binary {binary}"));
         }
     }
-    for trigger in &world.deployment.triggers {
-        let wanted = &world.function(&trigger.function).binary;
-        let fits = |event: &Value| {
+    for trigger in &template.deployment.triggers {
+        let expected = &template.function(&trigger.function).binary;
+        let is_from_trigger = |event: &Value| {
             let source = event["Records"][0]["eventSourceARN"].as_str().unwrap_or_default();
             match &trigger.source {
                 TriggerSource::Queue { queue_arn, .. } => source == queue_arn,
@@ -185,29 +184,31 @@ fn every_function_and_every_trigger_has_a_sample(world: &World) -> Vec<String> {
                 TriggerSource::Schedule { .. } => event["detail-type"] == "Scheduled Event",
             }
         };
-        if !samples.iter().any(|(binary, event)| binary == wanted && fits(event)) {
-            faults.push(format!("add an event of the trigger {} of {wanted} to events/", trigger.name));
+        if !samples.iter().any(|(binary, event)| binary == expected && is_from_trigger(event)) {
+            violations.push(format!("add an event of the trigger {} of {expected} to events/", trigger.name));
         }
     }
-    faults
+    violations
 }
 
 #[test]
-fn a_sample_of_a_request_is_for_a_route_of_its_function() {
-    none(SAMPLES.iter().filter_map(|(name, expected)| {
+fn every_sample_request_matches_a_route_of_its_function() {
+    let template = Template::committed();
+    assert_none(SAMPLES.iter().filter_map(|(name, expected)| {
         let Http(..) = expected else { return None };
         let event = read(name);
         let (method, path) = (event["httpMethod"].as_str()?, event["resource"].as_str()?);
-        let routes =
-            deployment().api.routes.iter().filter(|route| function(&route.function).binary == binary(name));
-        let fits = routes
-            .into_iter()
-            .any(|route| route.path == path && [method, "ANY"].contains(&route.method.as_str()));
-        (!fits).then(|| format!("events/{name}.json: {method} {path} is no route of {}", binary(name)))
+        let mut routes = template.deployment.api.routes.iter();
+        let matches = routes.any(|route| {
+            template.function(&route.function).binary == binary(name)
+                && route.path == path
+                && [method, "ANY"].contains(&route.method.as_str())
+        });
+        (!matches).then(|| format!("events/{name}.json: {} has no route {method} {path}", binary(name)))
     }));
 }
 
-/// The platform with the samples' secrets, and what the samples name.
+/// Starts the platform with the secrets and the data of the samples.
 async fn platform(data: &Path, executables: &Path) -> Platform {
     let secrets: BTreeMap<_, _> = SECRETS.into_iter().collect();
     std::fs::write(data.join("secrets.json"), json!(secrets).to_string()).unwrap();
@@ -233,76 +234,80 @@ async fn platform(data: &Path, executables: &Path) -> Platform {
         ))
         .endpoint_url(platform.aws_endpoint());
     let client = aws_sdk_dynamodb::Client::from_conf(config.build());
-    seed(|service| Table::new(client.clone(), format!("{STACK}-{service}"))).await;
+    sample_data::write(|context| Table::new(client.clone(), format!("{STACK}-{context}"))).await;
     platform
 }
 
-/// What is wrong with what came of a sample, if anything.
-fn fault(expected: Expected, failed: bool, payload: &Value) -> Option<String> {
-    let is_right = match expected {
+/// Parses the body of an HTTP response; `null` if it is not JSON, such as HTML.
+fn body(payload: &Value) -> Value {
+    serde_json::from_str(payload["body"].as_str().unwrap_or_default()).unwrap_or(Value::Null)
+}
+
+/// Compares the outcome of a sample; returns the difference, if there is one.
+fn difference(expected: Expected, failed: bool, payload: &Value) -> Option<String> {
+    let is_expected = match expected {
         Error(message) => failed && payload["errorMessage"] == message,
-        Result(pointer, wanted) => {
-            let wanted: Value = serde_json::from_str(wanted).unwrap();
-            !failed && payload.pointer(pointer) == Some(&wanted)
+        Result(pointer, value) => {
+            let value: Value = serde_json::from_str(value).unwrap();
+            !failed && payload.pointer(pointer) == Some(&value)
         }
-        Http(status, wanted) => {
-            let body: Value =
-                serde_json::from_str(payload["body"].as_str().unwrap_or_default()).unwrap_or_default();
+        Http(status, field) => {
             let headers = [&payload["headers"], &payload["multiValueHeaders"]];
-            let passed_on = headers.iter().any(|headers| {
+            let allows_origin = headers.iter().any(|headers| {
                 let origin = &headers["access-control-allow-origin"];
                 *origin == ORIGIN || *origin == json!([ORIGIN])
             });
-            if !passed_on {
-                return Some(format!(
-                    "the answer does not allow the origin that the template says: {payload}"
-                ));
+            if !allows_origin {
+                return Some(format!("the response does not allow the origin of the template: {payload}"));
             }
-            let said =
-                wanted.is_none_or(|(pointer, text)| body.pointer(pointer).is_some_and(|found| found == text));
-            !failed && payload["statusCode"] == status && said
+            let body = body(payload);
+            let has_field =
+                field.is_none_or(|(pointer, text)| body.pointer(pointer).is_some_and(|found| found == text));
+            !failed && payload["statusCode"] == status && has_field
         }
     };
-    (!is_right).then(|| format!("{expected:?} was expected, and this came: {payload}"))
+    (!is_expected).then(|| format!("expected {expected:?}, found {payload}"))
 }
 
 #[tokio::test]
-async fn every_sample_does_what_stands_beside_it() {
+async fn every_sample_returns_the_expected_response() {
     let data = tempfile::tempdir().unwrap();
-    let platform = platform(data.path(), executables::folder()).await;
+    let platform = platform(data.path(), function_executables::folder()).await;
     let client = lambda_client(platform.aws_endpoint(), platform.access_key());
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for (name, expected) in SAMPLES {
         let function = format!("{STACK}-{}", binary(name));
         let payload = Blob::new(read(name).to_string());
-        let answer = client.invoke().function_name(function).payload(payload).send().await.unwrap();
-        let failed = answer.function_error.is_some();
-        let payload = serde_json::from_slice(&answer.payload.unwrap().into_inner()).unwrap_or_default();
-        faults.extend(fault(*expected, failed, &payload).map(|fault| format!("events/{name}.json: {fault}")));
+        let response = client.invoke().function_name(function).payload(payload).send().await.unwrap();
+        let failed = response.function_error.is_some();
+        let payload = serde_json::from_slice(&response.payload.unwrap().into_inner()).unwrap();
+        let difference = difference(*expected, failed, &payload);
+        violations.extend(difference.map(|difference| format!("events/{name}.json: {difference}")));
     }
-    faults.extend(unused(&platform));
+    violations.extend(unused_permissions(&platform));
     platform.stop().await;
-    none(faults);
+    assert_none(violations);
 }
 
-/// Rights that no sample needs, and which test needs them.
+/// Permissions that no sample uses, with the tests that use them.
 const USED_ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "auth-api",
         "dynamodb:UpdateItem",
-        "a reset takes a token that no file can know: localstack/e2e, the walk",
+        "password reset: a file cannot contain a valid reset token; see localstack/e2e, walkthrough",
     ),
-    ("relay-sweep", "sns:Publish", "the relay is faster than the sweep: functions/relay/tests"),
+    ("relay-sweep", "sns:Publish", "the relay publishes before the sweep runs; see functions/relay/tests"),
     ("relay-sweep", "dynamodb:UpdateItem", "as above"),
-    ("reconcile", "dynamodb:BatchGetItem", "a second look at what seems wrong: functions/operator/tests"),
+    ("reconcile", "dynamodb:BatchGetItem", "second read of a discrepancy; see functions/operator/tests"),
     ("reconcile", "dynamodb:GetItem", "as above"),
-    ("reconcile", "dynamodb:Query", "as above, for movements; of the outboxes the sample makes use"),
-    ("reconcile", "lambda:InvokeFunction", "tables that take longer than its time: functions/operator"),
+    ("reconcile", "dynamodb:Query", "as above, of movements; the sample uses the outbox indexes"),
+    ("reconcile", "lambda:InvokeFunction", "continuation of a long check; see functions/operator/tests"),
 ];
 
-/// Rights that nobody made use of. That none was missing the samples show by working.
-fn unused(platform: &Platform) -> Vec<String> {
-    let mut faults = Vec::new();
+/// Returns the permissions that the functions have and did not use: least privilege. A missing permission makes a sample
+/// fail.
+fn unused_permissions(platform: &Platform) -> Vec<String> {
+    let mut violations = Vec::new();
     for function in &platform.deployment().functions {
         let used = platform.iam().used(&function.logical_id);
         for statement in &function.statements {
@@ -312,50 +317,51 @@ fn unused(platform: &Platform) -> Vec<String> {
                 .flat_map(|action| statement.resources.iter().map(move |arn| (action, arn)))
             {
                 let is_used = used.get(action).is_some_and(|resources| resources.contains(resource));
-                let elsewhere = USED_ELSEWHERE
+                let is_used_elsewhere = USED_ELSEWHERE
                     .iter()
-                    .any(|(binary, right, _)| *binary == function.binary && right == action);
-                if !is_used && !elsewhere {
-                    faults.push(format!(
-                        "{}: no sample needs {action} on {resource}: take the right out, or add a sample",
+                    .any(|(binary, other, _)| *binary == function.binary && other == action);
+                if !is_used && !is_used_elsewhere {
+                    violations.push(format!(
+                        "{}: no sample uses {action} on {resource}: remove the permission, or add a sample",
                         function.logical_id
                     ));
                 }
             }
         }
     }
-    faults
+    violations
 }
 
-/// The same with what `sam build` made, each function under AWS's own emulator. Tables, queues and topics are the
-/// platform's, and so are the functions that others ask; those are of the same build.
+/// Sends the samples to the artifacts of `sam build`, each function under AWS's emulator. Tables, queues, topics and the
+/// functions that are invoked by others run on the platform, from the same artifacts.
 #[tokio::test]
-#[ignore = "needs what `sam build` makes, and the emulator: .ci/emulate"]
-async fn every_packaged_artifact_answers_its_samples_under_the_emulator() {
+#[ignore = "needs the artifacts of `sam build` and the emulator: .ci/emulate"]
+async fn every_packaged_artifact_returns_the_expected_responses_under_the_emulator() {
     let variable = |name: &str| PathBuf::from(std::env::var_os(name).unwrap_or_else(|| panic!("set {name}")));
-    let (artifacts, emulator) = (variable("SAM_ARTIFACTS"), variable("LAMBDA_EMULATOR"));
-    let data = tempfile::tempdir().unwrap();
+    let (artifacts, program) = (variable("SAM_ARTIFACTS"), variable("LAMBDA_EMULATOR"));
+    let (data, logs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let platform = platform(data.path(), &artifacts).await;
     let mut emulators = BTreeMap::new();
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for (name, expected) in SAMPLES {
         let binary = binary(name);
-        let log = data.path().join(format!("{binary}.log"));
-        let emulator = emulators.entry(binary).or_insert_with(|| {
-            let function = deployment().functions.iter().find(|function| function.binary == binary).unwrap();
+        let log = logs.path().join(format!("{binary}.log"));
+        if !emulators.contains_key(binary) {
+            let function = Template::committed().function_of_binary(binary).unwrap();
             let executable = artifacts.join(&function.logical_id).join("bootstrap");
             let environment = platform.environment(&function.logical_id).unwrap();
-            Emulator::start(&emulator, &executable, environment, &log)
-        });
-        let (failed, payload) = emulator.invoke(&read(name)).await;
-        if let Some(fault) = fault(*expected, failed, &payload) {
+            let emulator = RuntimeInterfaceEmulator::start(&program, &executable, environment, &log).await;
+            emulators.insert(binary, emulator);
+        }
+        let (failed, payload) = emulators[binary].invoke(&read(name)).await;
+        if let Some(difference) = difference(*expected, failed, &payload) {
             let log = std::fs::read_to_string(&log).unwrap();
-            faults.push(format!("events/{name}.json: {fault}\n{log}"));
+            violations.push(format!("events/{name}.json: {difference}\n{log}"));
         }
     }
-    let (functions, answered) = (emulators.len(), SAMPLES.len() - faults.len());
+    let (functions, passed) = (emulators.len(), SAMPLES.len() - violations.len());
     drop(emulators);
     platform.stop().await;
-    eprintln!("{answered} of {} events answered, by {functions} packaged functions", SAMPLES.len());
-    none(faults);
+    eprintln!("{passed} of {} samples passed, with {functions} packaged functions", SAMPLES.len());
+    assert_none(violations);
 }

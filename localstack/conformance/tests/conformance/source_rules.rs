@@ -1,8 +1,8 @@
 //! Rules about the text of the code that no lint covers.
 
-use crate::none;
-use crate::source::{Source, sources};
-use crate::world::workspace;
+use crate::assert_none;
+use crate::source_files::{Source, sources};
+use crate::template::workspace;
 
 /// Maximum lines of a file, and the files that may be longer, with the reason.
 const MAX_LINES: usize = 400;
@@ -64,7 +64,7 @@ fn no_file_is_too_long_to_read_at_once() {
     let is_listed = |path: &str| LONG_FILES.iter().any(|(known, _)| *known == path);
     let is_main =
         |path: &str| path.starts_with("functions/") && (path.ends_with("/main.rs") || path.contains("/bin/"));
-    none(sources().iter().filter_map(|source| {
+    assert_none(sources().iter().filter_map(|source| {
         let (path, lines) = (source.path.as_str(), source.text.lines().count());
         if lines > MAX_LINES && !is_listed(path) {
             Some(format!("{path}:{MAX_LINES}: has {lines} lines; split it"))
@@ -85,7 +85,7 @@ fn is_this_file(source: &Source) -> bool {
 
 #[test]
 fn no_result_is_ignored_and_no_lint_allowed() {
-    none(sources().iter().filter(|source| !is_this_file(source)).flat_map(|source| {
+    assert_none(sources().iter().filter(|source| !is_this_file(source)).flat_map(|source| {
         let lines = source.text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
         lines.flat_map(move |(index, line)| {
             let found = FORBIDDEN.iter().filter(move |(text, _)| line.contains(text));
@@ -100,7 +100,7 @@ fn no_result_is_ignored_and_no_lint_allowed() {
 
 #[test]
 fn stores_know_no_http_and_use_cases_no_sdk() {
-    none(sources().iter().flat_map(|source| {
+    assert_none(sources().iter().flat_map(|source| {
         source.code().flat_map(move |(line, text)| {
             let code = text.split("//").next().unwrap_or_default();
             APART
@@ -114,7 +114,7 @@ fn stores_know_no_http_and_use_cases_no_sdk() {
 
 #[test]
 fn every_file_begins_with_its_purpose() {
-    none(
+    assert_none(
         sources()
             .iter()
             .filter(|source| !source.text.starts_with("//!"))
@@ -147,7 +147,7 @@ fn documents() -> Vec<Source> {
 fn replaced_words_of_the_vocabulary_are_not_used() {
     let documents = documents();
     let all = sources().iter().filter(|source| !is_this_file(source)).chain(&documents);
-    none(all.flat_map(|source| {
+    assert_none(all.flat_map(|source| {
         source.text.lines().enumerate().flat_map(move |(index, line)| {
             REPLACED_WORDS
                 .iter()

@@ -1,28 +1,28 @@
-//! The text of the code.
+//! The Rust files of the workspace.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::world::workspace;
+use crate::template::workspace;
 
-/// A file of Rust code.
+/// A text file.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// Below the workspace, with `/` between its parts.
+    /// The path relative to the workspace, with `/` as separator.
     pub(crate) path: String,
-    /// Everything in it.
+    /// The contents.
     pub(crate) text: String,
 }
 
 impl Source {
-    /// Whether it is made for tests only.
+    /// Returns whether the whole file is for tests only.
     pub(crate) fn is_test(&self) -> bool {
         self.path.split('/').any(|part| {
             matches!(part, "tests" | "tests.rs" | "testing.rs" | "testkit" | "e2e" | "conformance")
         })
     }
 
-    /// Its lines with their numbers, up to the tests at the end of the file.
+    /// Returns the lines with their numbers, up to the unit tests at the end of the file.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line));
         let is_test = self.is_test();
@@ -30,7 +30,7 @@ impl Source {
     }
 }
 
-/// Every file of Rust code in the workspace.
+/// Returns every Rust file.
 pub(crate) fn sources() -> &'static [Source] {
     static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
     SOURCES.get_or_init(|| {
@@ -49,9 +49,9 @@ pub(crate) fn sources() -> &'static [Source] {
     })
 }
 
-/// The code below a folder of the workspace, without its tests.
-pub(crate) fn code_of(folder: &str) -> String {
-    let below = format!("{folder}/src/");
+/// Returns the code of a package, without its tests.
+pub(crate) fn code_of(package: &str) -> String {
+    let below = format!("{package}/src/");
     let sources = sources().iter().filter(|source| source.path.starts_with(&below));
     sources.flat_map(|source| source.code().map(|(_, line)| format!("{line}\n"))).collect()
 }
@@ -69,7 +69,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// What stands between `open` and `close`, everywhere in a text.
+/// Returns every part of a text that is between `open` and the next `close`.
 pub(crate) fn between<'a>(text: &'a str, open: &str, close: &str) -> Vec<&'a str> {
     text.split(open).skip(1).filter_map(|rest| rest.split_once(close)).map(|(inside, _)| inside).collect()
 }
