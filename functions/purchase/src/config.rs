@@ -1,5 +1,5 @@
-//! Settings and construction. `TABLE_NAME` is the purchase table, `CONTACT_QUERY_FUNCTION` and `INVENTORY_QUERY_FUNCTION`
-//! are the functions to query, `CURRENCY` is the currency of new orders.
+//! Settings and construction. `TABLE_NAME` is the purchase table, `CONTACT_QUERY_FUNCTION` and
+//! `INVENTORY_QUERY_FUNCTION` are the functions to query, `CURRENCY` is the currency of new orders.
 
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@
 //!   └ cancel → cancelled
 //! ```
 //!
-//! A transition returns a [`Transitioned`]: the new order with its event. The store saves both in one transaction and
-//! has no other way to save a status.
+//! A transition returns a [`Transitioned`]: the new order with its event. The store saves both in one
+//! transaction and has no other way to save a status.
 
 use erp_contracts::data::{OrderChanged, OrderLine};
 use erp_contracts::{Cause, Event, EventError, EventKind};

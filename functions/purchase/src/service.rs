@@ -88,8 +88,8 @@ impl PurchaseOrders {
     /// Replaces vendor and lines of a draft.
     ///
     /// # Errors
-    /// [`PurchaseOrderError::NotFound`], [`PurchaseOrderError::VersionMismatch`], [`PurchaseOrderError::NotADraft`],
-    /// [`PurchaseOrderError::Invalid`].
+    /// [`PurchaseOrderError::NotFound`], [`PurchaseOrderError::VersionMismatch`],
+    /// [`PurchaseOrderError::NotADraft`], [`PurchaseOrderError::Invalid`].
     pub async fn update(
         &self,
         id: OrderId,

@@ -172,8 +172,8 @@ async fn update_sales_order(
 
 /// Confirm a draft sales order.
 ///
-/// Inventory allocates the stock a moment later, or puts the order into the back-order queue: see `stock_status`. 409
-/// `party_gone` if the customer was deleted.
+/// Inventory allocates the stock a moment later, or puts the order into the back-order queue: see
+/// `stock_status`. 409 `party_gone` if the customer was deleted.
 #[utoipa::path(post, path = "/api/sales/orders/{id}/confirm", tag = "sales orders", params(PathId<Order>), request_body = Option<ConfirmRequest>, responses((status = 200, body = SalesOrderData)))]
 async fn confirm_sales_order(
     _: Manager,

@@ -5,8 +5,8 @@
 //!   └ cancel → cancelled ← cancel ┘
 //! ```
 //!
-//! A transition returns a [`Transitioned`]: the new order with its event. The store saves both in one transaction and
-//! has no other way to save a status.
+//! A transition returns a [`Transitioned`]: the new order with its event. The store saves both in one
+//! transaction and has no other way to save a status.
 
 use erp_contracts::data::{OrderChanged, OrderLine, StockDecision};
 use erp_contracts::{Cause, Event, EventError, EventKind};
@@ -150,8 +150,8 @@ pub struct OrderSummary {
     /// ISO 4217 code.
     #[schema(example = "USD")]
     pub currency: String,
-    /// 1 for a new draft, incremented by each change of a client. Decisions of inventory do not count, so they do not
-    /// invalidate a client's `If-Match`.
+    /// 1 for a new draft, incremented by each change of a client. Decisions of inventory do not count, so
+    /// they do not invalidate a client's `If-Match`.
     pub version: u64,
     /// When the draft was created.
     pub created_at: Timestamp,

@@ -81,8 +81,8 @@ impl OrderReader {
         Self { table }
     }
 
-    /// Reads a page of the orders and returns the cursor of the next page, if there may be one. The read is eventually
-    /// consistent: a suspicious order must be read again with [`OrderReader::find_all`].
+    /// Reads a page of the orders and returns the cursor of the next page, if there may be one. The read is
+    /// eventually consistent: a suspicious order must be read again with [`OrderReader::find_all`].
     ///
     /// # Errors
     /// If the table is unavailable.
@@ -96,8 +96,8 @@ impl OrderReader {
         Ok((entries, next.map(ScanCursor::from)))
     }
 
-    /// Reads orders by id, strongly consistent. Orders that do not exist are left out; a row that cannot be decoded is
-    /// `None`.
+    /// Reads orders by id, strongly consistent. Orders that do not exist are left out; a row that cannot be
+    /// decoded is `None`.
     ///
     /// # Errors
     /// If the table is unavailable.

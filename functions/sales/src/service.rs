@@ -103,12 +103,13 @@ impl SalesOrders {
         Ok(self.store.revise(&old, &new)?)
     }
 
-    /// Confirms a draft. `require_stock` rejects it unless all items are available now; nothing is reserved, so the
-    /// order may still be back-ordered.
+    /// Confirms a draft. `require_stock` rejects it unless all items are available now; nothing is reserved,
+    /// so the order may still be back-ordered.
     ///
     /// # Errors
-    /// [`SalesOrderError::NotFound`], [`SalesOrderError::VersionMismatch`], [`SalesOrderError::IllegalTransition`],
-    /// [`SalesOrderError::CustomerGone`], [`SalesOrderError::InsufficientStock`].
+    /// [`SalesOrderError::NotFound`], [`SalesOrderError::VersionMismatch`],
+    /// [`SalesOrderError::IllegalTransition`], [`SalesOrderError::CustomerGone`],
+    /// [`SalesOrderError::InsufficientStock`].
     pub async fn confirm(
         &self,
         id: OrderId,
@@ -135,7 +136,8 @@ impl SalesOrders {
     /// Records that the customer has paid.
     ///
     /// # Errors
-    /// [`SalesOrderError::NotFound`], [`SalesOrderError::VersionMismatch`], [`SalesOrderError::IllegalTransition`].
+    /// [`SalesOrderError::NotFound`], [`SalesOrderError::VersionMismatch`],
+    /// [`SalesOrderError::IllegalTransition`].
     pub async fn pay(
         &self,
         id: OrderId,

@@ -31,19 +31,21 @@ pub async fn handle_batch(store: &SalesStore, batch: SqsEvent) -> SqsBatchRespon
 /// Writes one decision.
 ///
 /// # Errors
-/// [`MessageError::Poison`] if the payload does not match the event type. [`MessageError::Retry`] if the table is
-/// unavailable or the order does not exist: an event follows its order, so a missing order is a defect that must end in
-/// the dead-letter queue.
+/// [`MessageError::Poison`] if the payload does not match the event type. [`MessageError::Retry`] if the
+/// table is unavailable or the order does not exist: an event follows its order, so a missing order is a
+/// defect that must end in the dead-letter queue.
 pub async fn handle(store: &SalesStore, event: Event) -> Result<(), MessageError> {
     let Some(decided) = decision(&event)? else {
-        // The subscription's filter excludes these; one that is delivered all the same must not block the queue.
-        tracing::warn!(event_id = %event.id, kind = %event.kind, "event ignored: not about the stock of an order");
+        // The subscription's filter excludes these; one that is delivered all the same must not block the
+        // queue.
+        tracing::warn!(event_id = %event.id, kind = %event.kind, "event of another type ignored");
         return Ok(());
     };
     let outcome =
         store.apply_decision(&decided, &event).await.map_err(|error| MessageError::retry(&error))?;
     let request_id = event.correlation_id.as_deref().unwrap_or("-");
-    tracing::info!(event_id = %event.id, order_id = %decided.order_id, request_id, ?outcome, "stock status updated");
+    let (event_id, order_id) = (event.id, decided.order_id);
+    tracing::info!(%event_id, %order_id, request_id, ?outcome, "stock status updated");
     if outcome == DecisionOutcome::Duplicate {
         metric::count(Metric::EventsDeduplicated);
     }

@@ -4,7 +4,8 @@ use erp_aws::outbox::{EVENT_PREFIX, EventRow};
 use erp_aws::{Page, PageRequest, PageStart, StoreError, Table};
 use erp_contracts::Event;
 
-/// More events than an order can have: each transition happens once, and so does each state of its allocation.
+/// More events than an order can have: each transition happens once, and so does each state of its
+/// allocation.
 const MAX_EVENTS: usize = 100;
 
 /// Reads the events of the order in partition `pk`, strongly consistent. There are none if it does not exist.

@@ -36,7 +36,8 @@ impl From<OrderItemRequest> for LineInput {
 }
 
 impl InputError {
-    /// Returns the field of the body that has the error; the customer or vendor is in `customer_id` or `vendor_id`.
+    /// Returns the field of the body that has the error; the customer or vendor is in `customer_id` or
+    /// `vendor_id`.
     pub fn field_error(self, party: PartyKind) -> FieldError {
         match self {
             Self::UnknownParty => {

@@ -10,7 +10,8 @@ use erp_domain::OrderId;
 
 use super::{SalesStore, keys};
 
-/// The decision is newer than the last one. It also fails for an order that does not exist, which has no sequence.
+/// The decision is newer than the last one. It also fails for an order that does not exist, which has no
+/// sequence.
 const NEWER: &str = "#stock_sequence < :sequence";
 /// Writes nothing else of the order: a client may change it at the same time.
 const SET_DECISION: &str = "SET #stock_status = :stock_status, #stock_sequence = :sequence";
@@ -45,9 +46,9 @@ enum Action {
 }
 
 impl SalesStore {
-    /// Writes a decision into the order if its sequence is higher than that of the last one, and its event into the
-    /// history if it is absent, in one transaction. Status, version and `updated_at` belong to the clients and are not
-    /// changed.
+    /// Writes a decision into the order if its sequence is higher than that of the last one, and its event
+    /// into the history if it is absent, in one transaction. Status, version and `updated_at` belong to the
+    /// clients and are not changed.
     ///
     /// Whatever the order and number of deliveries, the order ends with the decision of the highest sequence.
     ///

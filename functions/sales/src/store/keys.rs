@@ -1,4 +1,5 @@
-//! Every key of the sales table. The test at the end prints them with their access patterns; it documents them.
+//! Every key of the sales table. The test at the end prints them with their access patterns; it documents
+//! them.
 
 use erp_aws::Key;
 use erp_domain::{OrderId, PartyId};
@@ -18,8 +19,8 @@ pub(super) fn status(status: SalesStatus) -> String {
     format!("STATUS#{status}")
 }
 
-/// The orders of a customer, in the index `party`: one partition each, because a single customer does not order fast
-/// enough to need shards.
+/// The orders of a customer, in the index `party`: one partition each, because a single customer does not
+/// order fast enough to need shards.
 pub(super) fn customer(id: PartyId) -> String {
     format!("PARTY#{id}")
 }

@@ -1,7 +1,8 @@
 //! The table of sales orders.
 //!
-//! Two functions update the same row: `sales-api` with the changes of clients, `sales-worker` with the decisions of
-//! inventory (`decision`). Each updates its own attributes and never puts the whole row, so neither can undo the other.
+//! Two functions update the same row: `sales-api` with the changes of clients, `sales-worker` with the
+//! decisions of inventory (`decision`). Each updates its own attributes and never puts the whole row, so
+//! neither can undo the other.
 
 mod decision;
 pub(crate) mod keys;

@@ -1,5 +1,5 @@
-//! Each condition of a write on its own: without it, an existing row would be overwritten. Ids are unique in practice, so
-//! these tests reuse ids on purpose.
+//! Each condition of a write on its own: without it, an existing row would be overwritten. Ids are unique in
+//! practice, so these tests reuse ids on purpose.
 
 use erp_contracts::data::{StockDecided, StockDecision};
 use erp_contracts::{Cause, Event, EventKind};
