@@ -1,7 +1,8 @@
-//! The operator's commands over the real stores, an embedded DynamoDB and the SQS of one machine.
-#![expect(clippy::unwrap_used, reason = "tests: there a panic is the report")]
+//! The operator's commands over the real stores and an embedded DynamoDB. Tests that need SQS are in `localstack/e2e`.
+#![expect(clippy::unwrap_used, reason = "in tests a panic is the failure report")]
 
-mod books;
-mod letters;
+mod dead_letters;
+mod fixture;
+mod ledger;
+mod program;
 mod scheduled;
-mod shop;
