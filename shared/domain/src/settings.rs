@@ -19,8 +19,11 @@ pub enum SettingError {
     },
 }
 
+/// Returns the value of a variable, if it is set.
+type Source<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// Reads settings from a source of named text values.
-pub struct Settings<'a>(Box<dyn Fn(&str) -> Option<String> + 'a>);
+pub struct Settings<'a>(Box<Source<'a>>);
 
 impl Settings<'static> {
     /// Reads from the environment of the process.

@@ -126,8 +126,8 @@ fn key_of(parts: &Parts) -> Result<Option<String>, Problem> {
     if values.next().is_some() {
         return Err(invalid("must be given once".to_owned()));
     }
-    let is_visible = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
-    let key = value.to_str().ok().filter(|key| key.as_bytes().iter().all(|byte| is_visible(byte)));
+    let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    let key = value.to_str().ok().filter(|key| key.bytes().all(is_visible));
     let key = key.ok_or_else(|| invalid("must be visible ASCII".to_owned()))?.trim();
     if key.is_empty() || key.len() > MAX_KEY_LENGTH {
         return Err(invalid(format!("must have 1 to {MAX_KEY_LENGTH} characters")));

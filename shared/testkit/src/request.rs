@@ -38,7 +38,7 @@ pub struct ApiResponse {
 impl ApiResponse {
     /// Returns the body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_default()
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
 
     /// Returns the `data` of the envelope.

@@ -1,11 +1,11 @@
-//! The request handler: authorize, inject faults, forward to the database, notify the readers of streams.
+//! The request handler: authorize, inject faults, run the operation, notify the readers of streams.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -21,8 +21,6 @@ use crate::iam;
 /// Maximum size of a request in bytes, as in DynamoDB.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 const JSON: &str = "application/x-amz-json-1.0";
-/// The checksum of a response's body, which a changed body invalidates.
-const CHECKSUM: &str = "x-amz-crc32";
 
 /// Operations whose responses contain ARNs and no items.
 const DESCRIPTIONS: [&str; 6] =
@@ -63,14 +61,14 @@ async fn handle(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
     if let Some(fault) = intercept.as_ref().and_then(|intercept| intercept.before(&call)) {
         return inject(fault).await;
     }
-    let (response, succeeded) = match forward(&shared, operation, &headers, body).await {
-        Ok(forwarded) => forwarded,
+    let (status, body) = match shared.operations.run(operation, body).await {
+        Ok(response) => response,
         Err(reason) => {
-            tracing::error!(%reason, operation, "the database did not respond");
+            tracing::error!(%reason, operation, "the operation has no response");
             return error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "Internal server error");
         }
     };
-    if succeeded {
+    if status.is_success() {
         if is_write(operation) {
             shared.wake();
         }
@@ -78,7 +76,7 @@ async fn handle(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
             return inject(fault).await;
         }
     }
-    response
+    respond(status, if DESCRIPTIONS.contains(&operation) { with_region(&body) } else { body })
 }
 
 /// The placeholder of an empty string in the key condition of a query, which DynamoDB rejects and dynoxide
@@ -93,44 +91,10 @@ fn empty_key<'a>(operation: &str, body: &'a Value) -> Option<&'a str> {
     names.filter(|name| name.starts_with(':')).find(empty)
 }
 
-/// A request that the database did not complete.
-#[derive(Debug, thiserror::Error)]
-enum ForwardError {
-    #[error(transparent)]
-    Http(#[from] reqwest::Error),
-    #[error("the response is not UTF-8: {0}")]
-    Encoding(#[from] std::str::Utf8Error),
-}
-
-/// Forwards a request; returns the response and whether it is a success.
-async fn forward(
-    shared: &Shared,
-    operation: &str,
-    headers: &HeaderMap,
-    body: Bytes,
-) -> Result<(Response, bool), ForwardError> {
-    let mut headers = headers.clone();
-    for name in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING] {
-        headers.remove(name);
-    }
-    let response = shared.client.post(&shared.backend_url).headers(headers).body(body).send().await?;
-    let status = response.status();
-    let mut headers = response.headers().clone();
-    headers.remove(TRANSFER_ENCODING);
-    let mut body = response.bytes().await?;
-    if DESCRIPTIONS.contains(&operation) {
-        body = with_region(&body)?;
-        headers.remove(CONTENT_LENGTH);
-        headers.remove(CHECKSUM);
-    }
-    Ok(((status, headers, body).into_response(), status.is_success()))
-}
-
 /// Replaces the region in ARNs, which dynoxide fills with its own name.
-fn with_region(body: &[u8]) -> Result<Bytes, std::str::Utf8Error> {
-    let text = std::str::from_utf8(body)?;
+fn with_region(body: &str) -> String {
     let local = format!("arn:aws:dynamodb:{}:", dynoxide::streams::LOCAL_REGION);
-    Ok(text.replace(&local, &format!("arn:aws:dynamodb:{REGION}:")).into())
+    body.replace(&local, &format!("arn:aws:dynamodb:{REGION}:"))
 }
 
 async fn inject(fault: Fault) -> Response {
@@ -150,6 +114,10 @@ async fn inject(fault: Fault) -> Response {
 
 fn error(status: StatusCode, code: &str, message: &str) -> Response {
     let body = json!({ "__type": format!("com.amazon.coral.service#{code}"), "message": message });
+    respond(status, body.to_string())
+}
+
+fn respond(status: StatusCode, body: String) -> Response {
     let id = Uuid::new_v4().simple().to_string().to_ascii_uppercase();
-    (status, [("content-type", JSON), ("x-amzn-requestid", id.as_str())], body.to_string()).into_response()
+    (status, [("content-type", JSON), ("x-amzn-requestid", id.as_str())], body).into_response()
 }

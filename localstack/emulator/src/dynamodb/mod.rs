@@ -2,29 +2,25 @@
 //! SQLite.
 //!
 //! ```text
-//! endpoint         the HTTP handler: authorize, inject faults, forward, notify the readers of streams
+//! endpoint         the HTTP handler: authorize, inject faults, run, notify the readers of streams
 //! access           the permissions that a request requires
 //! fault_injection  calls that fail on purpose
 //! provision        the deployment's tables
 //! stream_records   stream records in the file of dynoxide
-//! backend          the server of dynoxide on its own threads
+//! operations       the operations of dynoxide
 //! ```
-//!
-//! dynoxide runs each operation on the thread of its request, so it must not share threads with other tasks.
-//! Only its HTTP server, and not its library, has the responses of DynamoDB, so requests go through that
-//! server.
 
 mod access;
-mod backend;
 mod endpoint;
 mod fault_injection;
+mod operations;
 mod provision;
 mod stream_records;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use dynoxide::Database;
@@ -42,8 +38,6 @@ const TTL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Every database of dynoxide has these tables. It checks its schema version itself.
 const TABLES: [&str; 2] = ["_config", "_tables"];
-/// Longest time for one operation, so that a caller gets an error instead of waiting for ever.
-const FORWARD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A database that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -98,9 +92,9 @@ pub enum DynamoDbError {
         /// The properties that differ.
         parts: String,
     },
-    /// The server cannot be started.
-    #[error("cannot start the DynamoDB endpoint: {0}")]
-    Server(std::io::Error),
+    /// The deletion of stream records ended early.
+    #[error("the deletion of stream records ended early: {0}")]
+    EndedEarly(#[from] tokio::task::JoinError),
 }
 
 /// A callback after each write of items.
@@ -111,42 +105,36 @@ pub struct DynamoDb {
     path: PathBuf,
     database: Database,
     shared: Arc<Shared>,
-    /// `None` after [`DynamoDb::stop`].
-    backend: Mutex<Option<backend::Backend>>,
     sweeper: JoinHandle<()>,
 }
 
 /// State of the request handlers.
 struct Shared {
     iam: Arc<Iam>,
-    backend_url: String,
-    client: reqwest::Client,
+    operations: operations::Operations,
     wake: OnceLock<Wake>,
     intercept: RwLock<Option<Arc<dyn Intercept>>>,
 }
 
 impl DynamoDb {
-    /// Opens or creates the database file, creates missing tables, and starts the server.
+    /// Opens or creates the database file, and creates missing tables.
     ///
     /// # Errors
     ///
-    /// The file is not a database of this program, a table differs from the template, or no port is free.
+    /// The file is not a database of this program, or a table differs from the template.
     pub async fn start(path: &Path, tables: &[Table], iam: Arc<Iam>) -> Result<Self, DynamoDbError> {
         let database = open(path)?;
         for table in tables {
             provision::ensure(&database, path, table)?;
         }
-        let backend = backend::Backend::start(database.clone()).map_err(DynamoDbError::Server)?;
-        let client = reqwest::Client::builder().no_proxy().timeout(FORWARD_TIMEOUT).build();
         let shared = Arc::new(Shared {
             iam,
-            backend_url: format!("http://{}/", backend.address()),
-            client: client.map_err(|error| DynamoDbError::Server(std::io::Error::other(error)))?,
+            operations: operations::Operations::new(database.clone()),
             wake: OnceLock::new(),
             intercept: RwLock::new(None),
         });
         let sweeper = tokio::spawn(delete_expired_items(database.clone(), Arc::clone(&shared)));
-        Ok(Self { path: path.to_owned(), database, shared, backend: Mutex::new(Some(backend)), sweeper })
+        Ok(Self { path: path.to_owned(), database, shared, sweeper })
     }
 
     /// The endpoint: `POST /` with an `X-Amz-Target` of DynamoDB or DynamoDB Streams.
@@ -166,10 +154,8 @@ impl DynamoDb {
     /// The file cannot be written.
     pub async fn trim_stream(&self, table: &str) -> Result<usize, DynamoDbError> {
         let (path, table) = (self.path.clone(), table.to_owned());
-        let trimmed = tokio::task::spawn_blocking(move || stream_records::trim(&path, &table)).await;
-        trimmed
-            .map_err(|error| DynamoDbError::Server(std::io::Error::other(error)))?
-            .map_err(|source| DynamoDbError::StreamRecords { path: self.path.clone(), source })
+        let trimmed = tokio::task::spawn_blocking(move || stream_records::trim(&path, &table)).await?;
+        trimmed.map_err(|source| DynamoDbError::StreamRecords { path: self.path.clone(), source })
     }
 
     /// Sets the callback after every write; later calls have no effect.
@@ -182,19 +168,16 @@ impl DynamoDb {
         *self.shared.intercept.write().unwrap_or_else(PoisonError::into_inner) = intercept;
     }
 
-    /// Stops the server after the requests in flight.
+    /// Waits for the operations that run. Later ones fail.
     pub async fn stop(&self) {
         self.sweeper.abort();
-        let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(backend) = backend {
-            backend.stop().await;
-        }
+        self.shared.operations.stop().await;
     }
 }
 
 impl Drop for DynamoDb {
     fn drop(&mut self) {
-        // The task keeps the database open. The server stops when its handle is dropped.
+        // The task keeps the database open.
         self.sweeper.abort();
     }
 }

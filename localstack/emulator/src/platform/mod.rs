@@ -217,7 +217,7 @@ impl Platform {
     /// # Errors
     ///
     /// The reason why it is not idle at the deadline.
-    pub async fn quiet(&self, deadline: Duration) -> Result<(), Busy> {
+    pub async fn wait_until_idle(&self, deadline: Duration) -> Result<(), Busy> {
         const PAUSE: Duration = Duration::from_millis(20);
         let end = Instant::now() + deadline;
         loop {

@@ -79,7 +79,7 @@ async fn a_published_message_waits_in_the_queue_and_survives_a_restart() {
     // It was received and not deleted, and its consumer has ended, so it is visible at once. The key is the same.
     let platform = Platform::start(options(folder.path())).await.unwrap();
     assert_eq!(receive(platform.aws_endpoint()).await, ["hello"]);
-    assert_eq!(platform.quiet(Duration::ZERO).await, Ok(()), "the queue has no mapping");
+    assert_eq!(platform.wait_until_idle(Duration::ZERO).await, Ok(()), "the queue has no mapping");
     platform.stop().await;
 }
 
