@@ -139,7 +139,7 @@ fn without_trailing_slash(mut request: Request) -> Request {
     request
 }
 
-/// The outermost layer: request metadata, limits, the log line, error documents and common headers.
+/// The layer around all routes: request metadata, limits, the log line, error documents and common headers.
 async fn request_layer(State(context): State<HttpContext>, mut request: Request, next: Next) -> Response {
     let (info, expired) = read_context(&request, context.clock.as_ref());
     let method = request.method().clone();

@@ -26,7 +26,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 /// The last two characters of an id show its type.
-fn id<T>(end: u128) -> Id<T> {
+pub(crate) fn id<T>(end: u128) -> Id<T> {
     Id::new(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0000 | end))
 }
 

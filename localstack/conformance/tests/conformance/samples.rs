@@ -7,7 +7,11 @@ use std::sync::OnceLock;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_lambda::primitives::Blob;
+use erp_auth::{Keyring, Tokens};
 use erp_aws::Table;
+use erp_domain::identity::{Caller, Role};
+use erp_domain::time::{RandomIds, SystemClock};
+use erp_domain::{Clock, EmailAddress, Ids};
 use erp_local::arn;
 use erp_local::deployment::{REGION, TriggerSource};
 use erp_local::platform::{Options, Platform};
@@ -125,10 +129,24 @@ pub(crate) const SECRETS: [(&str, &str); 2] = [
 /// The value of the parameter `AllowOrigin`: not its default, so that a response shows that it is used.
 const ORIGIN: &str = "https://shop.example.com";
 
+/// The placeholder of a valid token: a token expires within a day, so a file cannot contain one.
+const VALID_TOKEN: &str = "VALID_TOKEN";
+
 fn read(name: &str) -> Value {
     let path = workspace().join("events").join(format!("{name}.json"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = text.replace(VALID_TOKEN, &valid_token());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Signs a token of the finance manager in the samples.
+fn valid_token() -> String {
+    let keyring = Keyring::from_json(SECRETS[0].1).unwrap();
+    let environment = &Template::committed().function_of_binary("authorizer").unwrap().environment;
+    let tokens = Tokens::new(keyring, &environment["JWT_ISSUER"], &environment["JWT_AUDIENCE"]);
+    let email = EmailAddress::parse("fay@example.com").unwrap();
+    let caller = Caller::User { id: sample_data::id(0xf1), email, role: Role::FinanceManager };
+    tokens.sign(&caller, RandomIds.next(), SystemClock.now()).unwrap().0
 }
 
 /// Returns the binary in the name of a sample.
