@@ -89,7 +89,12 @@ impl Throttle {
             }
             Change::new(counted, transaction).save(self.store.table()).await
         };
-        let counters = retry_stale(attempt).await.map_err(|error| match error {
+        let mut admitted = retry_stale(&attempt).await;
+        if matches!(admitted, Err(ServiceError::Contended)) {
+            // A second time, because hashing a password takes longer than a concurrent update.
+            admitted = retry_stale(&attempt).await;
+        }
+        let counters = admitted.map_err(|error| match error {
             ServiceError::Contended => ServiceError::Rejected(AuthError::TooManyAttempts(1)),
             other => other,
         })?;
