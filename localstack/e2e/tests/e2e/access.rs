@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use erp_auth::access::{RULES, Rule};
 use erp_auth::{Access, Keyring, Tokens};
 use erp_client::{Client, Response};
+use erp_domain::identity::{Caller, Role};
+use erp_domain::time::SystemClock;
 use erp_domain::{Clock as _, EmailAddress, Id};
 use serde_json::json;
 use uuid::Uuid;
@@ -50,7 +52,7 @@ impl Decision {
 }
 
 fn user(role: Role) -> Caller {
-    let email = Email::parse("user@example.com").unwrap();
+    let email = EmailAddress::parse("user@example.com").unwrap();
     Caller::User { id: Id::new(Uuid::now_v7()), email, role }
 }
 

@@ -58,7 +58,7 @@ async fn lost_responses_of_the_database_change_no_outcome() {
     let unreliable = Arc::new(unreliable);
     platform.dynamodb().set_intercept(Some(unreliable.clone()));
     let orders = sell(&fixture, &sales).await;
-    if let Err(busy) = platform.quiet(crate::fixture::DEADLINE).await {
+    if let Err(busy) = platform.wait_until_idle(crate::fixture::DEADLINE).await {
         panic!("{busy}");
     }
     platform.dynamodb().set_intercept(None);

@@ -143,7 +143,7 @@ async fn a_poison_message_does_not_affect_others() {
     for order in &orders {
         fixture.wait_for_stock_status(order, "allocated").await;
     }
-    if let Err(busy) = platform.quiet(DEADLINE).await {
+    if let Err(busy) = platform.wait_until_idle(DEADLINE).await {
         panic!("{busy}");
     }
     assert_eq!(fixture.stock(&item).await, 0);
@@ -174,7 +174,7 @@ async fn dead_letters_are_processed_after_a_redrive() {
     for order in &orders {
         fixture.transition(order, "confirm").await;
     }
-    if let Err(busy) = platform.quiet(DEADLINE).await {
+    if let Err(busy) = platform.wait_until_idle(DEADLINE).await {
         panic!("{busy}");
     }
     let expected = |depth: &QueueDepth| if depth.name == "erp-stock-queue-dlq" { 5 } else { 0 };

@@ -93,7 +93,7 @@ pub(crate) async fn settle(target: &Target, fixture: &Fixture, orders: &[String]
 
 /// Waits until the platform is idle. Then no queue, and no dead-letter queue, may hold a message.
 pub(crate) async fn assert_idle(platform: &Platform) {
-    if let Err(busy) = platform.quiet(DEADLINE).await {
+    if let Err(busy) = platform.wait_until_idle(DEADLINE).await {
         panic!("{busy}; {:?}", platform.broker().depths());
     }
     let left: Vec<_> = platform.broker().depths().unwrap();

@@ -34,14 +34,14 @@ impl Slot {
 /// The platform under test.
 pub(crate) enum Target {
     /// On this machine; exclusive to the test if there is a slot.
-    Here {
+    Local {
         /// The platform.
         local: Arc<LocalPlatform>,
         /// Released on drop.
         _slot: Option<Slot>,
     },
     /// At a URL: only HTTP is available.
-    There(String),
+    Remote(String),
 }
 
 impl Target {

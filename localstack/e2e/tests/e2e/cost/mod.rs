@@ -26,14 +26,14 @@ const ATTEMPTS: usize = 8;
 
 /// Sends a request, and says what was used until all is quiet.
 async fn measure(platform: &Platform, method: &str, ready: &Ready) -> (Used, f64) {
-    platform.quiet(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
+    platform.wait_until_idle(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
     let (before, key) = (logged(platform), ready.key.as_deref().map(|key| ("idempotency-key", key)));
     platform.usage().begin();
     let body = ready.body.as_ref().map(ToString::to_string);
     let response = ready.client.send_with(method, &ready.path, key.as_slice(), body).await;
     let response = response.unwrap_or_else(|error| panic!("{error}"));
     assert!(response.status < 400, "{}: {}", response.request, response.text);
-    platform.quiet(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
+    platform.wait_until_idle(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
     (platform.usage().end(), logged(platform) - before)
 }
 
@@ -98,7 +98,7 @@ async fn sweep(platform: &Platform) -> Row {
     let mut used = Used::default();
     // The first one may start the function, which reads ahead of time.
     for _ in 0..2 {
-        platform.quiet(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
+        platform.wait_until_idle(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
         platform.usage().begin();
         let response =
             client.send_with("POST", &path, &[("authorization", &signature)], Some("{}".to_owned())).await;
@@ -108,7 +108,7 @@ async fn sweep(platform: &Platform) -> Row {
             "{}",
             response.text
         );
-        platform.quiet(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
+        platform.wait_until_idle(DEADLINE).await.unwrap_or_else(|busy| panic!("{busy}"));
         used = platform.usage().end();
     }
     used.invocations.insert(name.clone(), 1);
