@@ -20,6 +20,7 @@ mod conflicts;
 mod cost;
 #[cfg(unix)]
 mod crashes;
+mod dead_letters;
 mod deliveries;
 mod fixture;
 mod headers;

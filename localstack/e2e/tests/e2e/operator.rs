@@ -55,14 +55,14 @@ async fn an_operator_lists_explains_discards_and_redrives_dead_letters() {
     let id = order.rsplit('/').next().unwrap();
     assert_idle(platform).await;
     let (text, code) = erp("reconcile --second-look 0").await;
-    assert!(code == Some(0) && text.contains("The ledger are right."), "{text}");
+    assert!(code == Some(0) && text.contains("No mismatches."), "{text}");
     let (text, code) = erp("--stack unknown dlq list").await;
-    assert!(code == Some(2) && text.contains("the stack nobody is not there"), "{text}");
+    assert!(code == Some(2) && text.contains("the stack unknown has no dead-letter queues"), "{text}");
 
     platform.dynamodb().set_intercept(Some(Arc::new(InventoryWritesFail)));
     fixture.transition(&order, "confirm").await;
     send(platform, "erp-order-status-queue", "not JSON").await;
-    if let Err(busy) = platform.quiet(DEADLINE).await {
+    if let Err(busy) = platform.wait_until_idle(DEADLINE).await {
         panic!("{busy}");
     }
     platform.dynamodb().set_intercept(None);
@@ -74,28 +74,28 @@ async fn an_operator_lists_explains_discards_and_redrives_dead_letters() {
     assert_eq!(listed[0]["messages"][0]["subject"], *id);
     let poison = listed[1]["messages"][0]["id"].as_str().unwrap();
     let (text, code) = erp("dlq explain --queue stock-queue-dlq").await;
-    assert!(code == Some(0) && text.contains("would take it out of stock: there is enough"), "{text}");
+    assert!(code == Some(0) && text.contains("would allocate it: stock is sufficient"), "{text}");
     let (text, code) = erp(&format!("dlq explain {poison}")).await;
     assert!(code == Some(0) && text.contains("Poison:"), "{text}");
 
     // A discard must be confirmed, and the messages are saved.
     let (text, code) = erp(&format!("dlq discard {poison}")).await;
-    assert!(code == Some(1) && text.contains("nothing was"), "{text}");
+    assert!(code == Some(1) && text.contains("Nothing discarded."), "{text}");
     let (text, code) = erp(&format!("dlq discard {poison} --yes --save saved.jsonl")).await;
     assert_eq!(code, Some(0), "{text}");
     let saved: Value =
         serde_json::from_str(&std::fs::read_to_string(folder.path().join("saved.jsonl")).unwrap()).unwrap();
     assert_eq!(saved["body"], "not JSON");
     let (text, code) = erp("dlq redrive --kind sales.order.paid").await;
-    assert!(code == Some(1) && text.contains("0 sent back"), "{text}");
+    assert!(code == Some(1) && text.contains("0 redriven"), "{text}");
     let (text, code) = erp("dlq redrive --all").await;
-    assert!(code == Some(0) && text.contains("erp-stock-queue-dlq: 1 sent back"), "{text}");
+    assert!(code == Some(0) && text.contains("erp-stock-queue-dlq: 1 redriven"), "{text}");
     fixture.wait_for_stock_status(&order, "allocated").await;
     assert_idle(platform).await;
 
     // No mismatch, then one.
     let (text, code) = erp("reconcile --minutes 0 --second-look 0").await;
-    assert!(code == Some(0) && text.contains("0 on their way"), "{text}");
+    assert!(code == Some(0) && text.contains("0 in flight"), "{text}");
     corrupt_stock(platform, &item).await;
     let (text, code) = erp("reconcile --second-look 0 --json").await;
     assert_eq!(code, Some(1), "{text}");
@@ -132,7 +132,7 @@ async fn a_reconciliation_under_load_reports_no_mismatch() {
     assert!(in_flight > 0, "nothing was in flight, so the test shows nothing");
     assert_idle(platform).await;
     let (text, code) = text_and_code(&erp(platform, folder.path(), "reconcile --minutes 0 --second-look 0").await);
-    assert!(code == Some(0) && text.contains("0 on their way"), "{text}");
+    assert!(code == Some(0) && text.contains("0 in flight"), "{text}");
 }
 
 /// Increases the stock of an item without a movement.
