@@ -2,7 +2,7 @@
 //! writes the digests of the first 10,000 that have at least 8 characters.
 //!
 //! The list is `PASSWORDS` of zxcvbn 3.1.1 (MIT), which is sorted by frequency. The package itself would add more than
-//! 1 MB to the function, so only digests of its list are kept:
+//! 1 MB to the function, so only digests of its list are stored:
 //!
 //! ```text
 //! curl -sL https://static.crates.io/crates/zxcvbn/zxcvbn-3.1.1.crate | tar xzO zxcvbn-3.1.1/src/frequency_lists.rs \

@@ -85,7 +85,7 @@ impl Attempts {
         let current = self.as_of(limits, now);
         let locked = current.locked_until(limits).as_millis() - now.as_millis();
         if locked > 0 {
-            // Rounded up, so that a client that waits as told is admitted.
+            // Rounded up, so that a client that waits for that long is admitted.
             return Admission::Locked((locked + 999) / 1000);
         }
         if current.in_flight >= limits.budget.saturating_sub(current.failures).max(1) {

@@ -43,7 +43,7 @@ async fn every_kind_of_row_that_expires_has_a_test_here() {
     service.login(ANN, "wrong password").await;
     service.service_token("reports", "wrong").await;
     service.forgot(ANN).await;
-    service.forgot("nobody@example.com").await;
+    service.forgot("unknown@example.com").await;
     let kinds: BTreeSet<String> = service.expiring().await.into_iter().map(|(key, _)| key).collect();
     let known = [
         "IDEMPOTENCY/RESPONSE",
@@ -86,9 +86,9 @@ async fn a_reset_token_that_has_expired_resets_nothing_and_new_ones_are_granted(
     for _ in 0..5 {
         tokens.push(service.reset_token(ANN).await);
     }
-    let of_nobody = service.reset_token("nobody@example.com").await;
+    let of_unknown = service.reset_token("unknown@example.com").await;
     service.let_expire().await;
-    for token in tokens.iter().chain([&of_nobody]) {
+    for token in tokens.iter().chain([&of_unknown]) {
         assert_eq!(service.reset(token, NEW).await.invalid_fields(), ["/reset_token"]);
     }
     assert_eq!(service.login(ANN, PASSWORD).await.status, 200, "the old password is still valid");
