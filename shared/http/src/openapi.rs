@@ -31,6 +31,10 @@ const TAGS: [(&str, &str); 8] = [
     ("platform", "Health, and this document."),
 ];
 
+/// Routes that repeat without harm and store no response, because it is a secret.
+const WITHOUT_IDEMPOTENCY_KEY: [&str; 3] =
+    ["/api/auth/login", "/api/auth/forgot-password", "/api/auth/service-token"];
+
 /// The schema of an amount in a request: a number or a string with at most two decimals.
 pub fn money_input() -> Schema {
     let number =
@@ -106,9 +110,12 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
 
 fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<Access>) {
     let public = access == Some(Access::Public);
+    let bearer = SecurityRequirement::new::<_, _, &str>("bearer", []);
     operation.security = Some(match public {
+        // Where registration is closed, a finance manager registers users.
+        true if path == "/api/auth/register" => vec![SecurityRequirement::default(), bearer],
         true => Vec::new(),
-        false => vec![SecurityRequirement::new::<_, _, &str>("bearer", [])],
+        false => vec![bearer],
     });
     let allowed = match access {
         Some(Access::FinanceManager) => "Allowed for finance managers.",
@@ -132,14 +139,17 @@ fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<
         }
     }
     let mut statuses = vec![400, 405, 429, 500, 503];
-    if !public {
+    if operation.security.as_ref().is_some_and(|security| !security.is_empty()) {
         statuses.extend([401, 403]);
     }
     if path.contains('{') {
         statuses.push(404);
     }
-    if method == "POST" || method == "PUT" {
-        statuses.extend([409, 413, 415, 422]);
+    if ["POST", "PUT"].contains(&method) {
+        statuses.extend([413, 415]);
+    }
+    if ["POST", "PUT"].contains(&method) && !WITHOUT_IDEMPOTENCY_KEY.contains(&path) {
+        statuses.extend([409, 422]);
         let key = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255));
         let key = key.pattern(Some(r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"));
         let text = "Repeating a request with its key returns the first response again, for 24 hours.";
