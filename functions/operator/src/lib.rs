@@ -8,8 +8,8 @@
 //! config     settings of the Lambda function
 //! ```
 //!
-//! It reads the tables of other contexts through their read-only ledgers and writes none. In queues it changes only the
-//! messages that the operator selects.
+//! It reads the tables of other contexts through their read-only ledgers and writes none. In queues it
+//! changes only the messages that the operator selects.
 
 pub mod cli;
 pub mod config;

@@ -1,5 +1,5 @@
-//! The reconciliation as a Lambda function. Before its time-out it invokes itself to continue, so that the tables may be
-//! of any size.
+//! The reconciliation as a Lambda function. Before its time-out it invokes itself to continue, so that the
+//! tables may be of any size.
 
 use std::sync::Arc;
 use std::time::Duration;

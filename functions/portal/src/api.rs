@@ -26,9 +26,9 @@ pub const OPENAPI: &str = include_str!("../openapi.json");
 /// The content changes with a deployment only.
 const CACHEABLE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
 
-/// The policy of the HTML pages (<https://www.w3.org/TR/CSP3/>): scripts and styles are files of this origin, images may
-/// be embedded in the style sheet, and requests go to this origin only. The hash admits the style element of the logo,
-/// which a script of Swagger UI inserts.
+/// The policy of the HTML pages (<https://www.w3.org/TR/CSP3/>): scripts and styles are files of this origin,
+/// images may be embedded in the style sheet, and requests go to this origin only. The hash admits the style
+/// element of the logo, which a script of Swagger UI inserts.
 pub const HTML_POLICY: &str = "default-src 'none'; script-src 'self'; \
     style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";

@@ -34,14 +34,16 @@ pub struct Monitored {
 pub enum HealthStatus {
     /// Healthy.
     Ok,
-    /// The platform serves all routes, and an operator should look: there are dead letters, or a queue cannot be read.
+    /// The platform serves all routes, and an operator should look: there are dead letters, or a queue cannot
+    /// be read.
     Degraded,
     /// A table does not serve, so some routes fail.
     Unavailable,
 }
 
 impl HealthStatus {
-    /// Returns the HTTP status code. A degraded platform serves: a load balancer must not take it out of rotation.
+    /// Returns the HTTP status code. A degraded platform serves: a load balancer must not take it out of
+    /// rotation.
     pub const fn http(self) -> u16 {
         match self {
             Self::Ok | Self::Degraded => 200,
@@ -62,7 +64,8 @@ impl HealthStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DependencyHealth {
     status: HealthStatus,
-    /// The approximate number of messages, visible or in flight; absent for tables and for queues that cannot be read.
+    /// The approximate number of messages, visible or in flight; absent for tables and for queues that cannot
+    /// be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<u64>,
 }

@@ -1,4 +1,5 @@
-//! Health of the platform, its OpenAPI document and Swagger UI. Reads no business data and needs no internet access.
+//! Health of the platform, its OpenAPI document and Swagger UI. Reads no business data and needs no internet
+//! access.
 //!
 //! ```text
 //! api      routes and handlers

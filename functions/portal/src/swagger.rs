@@ -1,8 +1,8 @@
 //! The files of Swagger UI, embedded in the binary.
 //!
-//! The platform may be below a stage (`/dev`), which the function does not see. Therefore all URLs are relative: the page
-//! loads `../openapi.json`, and the document names `.` as its server, which Swagger UI resolves against the document's
-//! URL.
+//! The platform may be below a stage (`/dev`), which the function does not see. Therefore all URLs are
+//! relative: the page loads `../openapi.json`, and the document names `.` as its server, which Swagger UI
+//! resolves against the document's URL.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! The outbox relay: publishes event rows to SNS (transactional outbox, at-least-once delivery).
 //!
-//! An event row is written in the transaction of its change. The table's stream delivers the row to the relay, which
-//! publishes its events and then removes the row from the `outbox` index. If the relay ends between the two, the events
-//! are published again: consumers de-duplicate. A row that stays in the index is unpublished; the sweep finds it there.
+//! An event row is written in the transaction of its change. The table's stream delivers the row to the
+//! relay, which publishes its events and then removes the row from the `outbox` index. If the relay ends
+//! between the two, the events are published again: consumers de-duplicate. A row that stays in the index is
+//! unpublished; the sweep finds it there.
 //!
 //! ```text
 //! row     stream records and index rows, read as unpublished events
@@ -52,15 +53,17 @@ pub async fn run(relay: Relay) -> Result<(), lambda_runtime::Error> {
 }
 
 impl Relay {
-    /// Publishes a batch of stream records. The response names the first record to retry: Lambda delivers it and all
-    /// later ones again (<https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>).
+    /// Publishes a batch of stream records. The response names the first record to retry: Lambda delivers it
+    /// and all later ones again
+    /// (<https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>).
     pub async fn relay(&self, batch: StreamEvent) -> DynamoDbEventResponse {
         let mut rows = Vec::new();
         for record in batch.records {
             match OutboxRow::from_record(record) {
                 Ok(row) => rows.push(row),
                 Err(RowError::NothingToPublish) => {}
-                // A retry would fail again and block the stream. The row stays in the index, and the sweep logs it.
+                // A retry would fail again and block the stream. The row stays in the index, and the sweep
+                // logs it.
                 Err(error) => tracing::error!(%error, "outbox row is unreadable"),
             }
         }
@@ -73,8 +76,8 @@ impl Relay {
         response
     }
 
-    /// Publishes the events of all rows, per topic in the order of the rows, and removes from the index every row whose
-    /// events are all published. Returns the first row to retry.
+    /// Publishes the events of all rows, per topic in the order of the rows, and removes from the index every
+    /// row whose events are all published. Returns the first row to retry.
     pub(crate) async fn publish<'a>(&self, rows: &'a [OutboxRow]) -> Option<&'a OutboxRow> {
         let mut by_context: BTreeMap<&str, Vec<(usize, &row::Message)>> = BTreeMap::new();
         for (index, row) in rows.iter().enumerate() {
@@ -98,7 +101,7 @@ impl Relay {
                         tracing::info!(%event_id, %kind, subject, request_id, "event published");
                     }
                     Outcome::Rejected(error) => {
-                        tracing::error!(%event_id, %kind, subject, request_id, error, "SNS rejected the event");
+                        tracing::error!(%event_id, %kind, subject, request_id, error, "event rejected");
                         unpublished.insert(index);
                     }
                     Outcome::Failed(error) => {

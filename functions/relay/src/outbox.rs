@@ -10,8 +10,8 @@ use crate::row::OutboxRow;
 /// Condition: the row has had no further event since it was read.
 const SAME_EVENTS: &str = "outbox_sk = :seen";
 
-/// Removes a row from the index, unless it has a further event by now: the stream record of that event delivers the row
-/// again.
+/// Removes a row from the index, unless it has a further event by now: the stream record of that event
+/// delivers the row again.
 ///
 /// # Errors
 /// If the table is unavailable.

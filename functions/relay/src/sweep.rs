@@ -1,5 +1,5 @@
-//! The sweep: publishes rows that have been in the `outbox` index for too long. A stream keeps its records for a day;
-//! the index keeps a row until it is published.
+//! The sweep: publishes rows that have been in the `outbox` index for too long. A stream keeps its records
+//! for a day; the index keeps a row until it is published.
 
 use std::sync::Arc;
 

@@ -56,8 +56,9 @@ enum Command {
 }
 
 impl Target {
-    /// Loads credentials and region like every AWS tool. A loopback endpoint has defaults: the region `us-east-1`, and the
-    /// access key `test`, which other emulators accept. `cargo run` shows the access key of its own endpoint.
+    /// Loads credentials and region like every AWS tool. A loopback endpoint has defaults: the region
+    /// `us-east-1`, and the access key `test`, which other emulators accept. `cargo run` shows the access key
+    /// of its own endpoint.
     async fn sdk(&self) -> SdkConfig {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(url) = &self.endpoint_url {

@@ -1,5 +1,5 @@
-//! The meaning of a message, the current state, and the effect of a redrive. Messages are parsed and decisions are made
-//! by the workers' own code.
+//! The meaning of a message, the current state, and the effect of a redrive. Messages are parsed and
+//! decisions are made by the workers' own code.
 
 use erp_aws::batch::MessageError;
 use erp_contracts::Event;
@@ -169,7 +169,7 @@ async fn explain_order_event(
 
 async fn explain_side_effects(ledger: &Ledger, order_id: OrderId) -> Result<Explanation, DlqError> {
     let command = format!(
-        "apply the side effects of inventory's decision about the order {order_id}: movements, back-order queues"
+        "apply the side effects of the decision about the order {order_id}: movements, back-order queues"
     );
     let allocation = find_allocation(ledger, order_id).await?;
     let current = vec![describe_allocation(allocation.as_ref())];

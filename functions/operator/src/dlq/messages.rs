@@ -170,8 +170,8 @@ pub async fn release(sqs: &Client, queue: &DeadLetterQueue, letters: &[DeadLette
     Ok(())
 }
 
-/// Sends a message to its source queue, and then deletes it here. If the program ends between the two, the message is in
-/// both queues, and the worker de-duplicates.
+/// Sends a message to its source queue, and then deletes it here. If the program ends between the two, the
+/// message is in both queues, and the worker de-duplicates.
 ///
 /// # Errors
 /// If the source is unknown, or SQS fails.

@@ -6,8 +6,8 @@
 //! explain   the meaning of a message, the current state, and the effect of a redrive
 //! ```
 //!
-//! A queue cannot be read without receiving: a message that is looked at is invisible to others for a minute, or until it
-//! is released.
+//! A queue cannot be read without receiving: a message that is looked at is invisible to others for a minute,
+//! or until it is released.
 
 pub mod explain;
 pub mod messages;

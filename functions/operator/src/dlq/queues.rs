@@ -18,8 +18,8 @@ pub enum Consumer {
     Sales,
 }
 
-/// The dead-letter queues of the template, by name without the stack's prefix. They are looked up by their exact names:
-/// a stack `erp` must not touch the queues of `erp-dev`.
+/// The dead-letter queues of the template, by name without the stack's prefix. They are looked up by their
+/// exact names: a stack `erp` must not touch the queues of `erp-dev`.
 pub const QUEUES: [(&str, Consumer); 2] =
     [("stock-queue-dlq", Consumer::Inventory), ("order-status-queue-dlq", Consumer::Sales)];
 
@@ -65,7 +65,8 @@ impl DeadLetterQueue {
     }
 }
 
-/// Finds the dead-letter queues of a stack, or the one with the name `only`, with or without the stack's prefix.
+/// Finds the dead-letter queues of a stack, or the one with the name `only`, with or without the stack's
+/// prefix.
 ///
 /// # Errors
 /// If there is none, or SQS fails.

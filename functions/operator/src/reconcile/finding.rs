@@ -8,7 +8,8 @@ use strum::EnumMessage as _;
 /// Maximum findings that a report lists; further ones are counted only.
 const MAX_LISTED: usize = 1000;
 
-/// The kind of a mismatch. The documentation of a variant is its description in the output of `erp reconcile`.
+/// The kind of a mismatch. The documentation of a variant is its description in the output of `erp
+/// reconcile`.
 #[derive(
     Debug,
     Clone,

@@ -1,5 +1,5 @@
-//! Reconciliation: the stock of every item is the sum of its movements, every order agrees with its allocation, and every
-//! event is published.
+//! Reconciliation: the stock of every item is the sum of its movements, every order agrees with its
+//! allocation, and every event is published.
 //!
 //! ```text
 //! finding  the kinds of mismatches, and the report
@@ -10,11 +10,11 @@
 //! outbox   unpublished events
 //! ```
 //!
-//! The tables are read while they are being written. The first pass is an eventually consistent scan that never reads two
-//! rows at one moment, so it only collects candidates. A candidate is checked again after a delay, with consistent reads
-//! in an order that a concurrent write cannot falsify. What may lag behind is a mismatch only after
-//! [`GracePeriod::minutes`]. Memory is bounded by the candidates, and the reconciliation can stop after any page and
-//! resume later.
+//! The tables are read while they are being written. The first pass is an eventually consistent scan that
+//! never reads two rows at one moment, so it only collects candidates. A candidate is checked again after a
+//! delay, with consistent reads in an order that a concurrent write cannot falsify. What may lag behind is a
+//! mismatch only after [`GracePeriod::minutes`]. Memory is bounded by the candidates, and the reconciliation
+//! can stop after any page and resume later.
 
 mod finding;
 mod items;
@@ -39,8 +39,8 @@ pub use order::{Order, OrderKind, describe_demand};
 /// The time that side effects may take.
 #[derive(Debug, Clone, Copy)]
 pub struct GracePeriod {
-    /// Minutes until a decision of one context must have reached the other. A failing message is received every three
-    /// minutes for half an hour; the period covers five attempts.
+    /// Minutes until a decision of one context must have reached the other. A failing message is received
+    /// every three minutes for half an hour; the period covers five attempts.
     pub minutes: u32,
     /// Delay between the first and the second check of a candidate.
     pub recheck_delay: Duration,

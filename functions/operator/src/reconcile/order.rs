@@ -116,8 +116,8 @@ impl Ledger {
         })
     }
 
-    /// Reads orders of a kind by id, strongly consistent. Missing orders are left out; `None` stands for a row that cannot
-    /// be decoded.
+    /// Reads orders of a kind by id, strongly consistent. Missing orders are left out; `None` stands for a
+    /// row that cannot be decoded.
     pub(crate) async fn find_orders(
         &self,
         kind: OrderKind,

@@ -111,8 +111,8 @@ impl Reconciliation<'_> {
         Ok(found)
     }
 
-    /// Checks an order again, consistently. The allocation is read before the order and again after it: an order is
-    /// written before its allocation, so it cannot be older than what the allocation follows from.
+    /// Checks an order again, consistently. The allocation is read before the order and again after it: an
+    /// order is written before its allocation, so it cannot be older than what the allocation follows from.
     pub(super) async fn recheck_order(&mut self, kind: OrderKind, id: OrderId) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
             let allocation = self.ledger.inventory.allocations(&[id]).await?;

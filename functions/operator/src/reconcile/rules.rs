@@ -1,5 +1,5 @@
-//! The invariants, as pure functions. Order and allocation are two rows that agree eventually: a pair that may be seen
-//! within the grace period is a temporary discrepancy, any other one is permanent.
+//! The invariants, as pure functions. Order and allocation are two rows that agree eventually: a pair that
+//! may be seen within the grace period is a temporary discrepancy, any other one is permanent.
 
 use erp_domain::Timestamp;
 use inventory::domain::{Allocation, AllocationState, MovementKind};
@@ -47,8 +47,9 @@ pub enum BalanceCheck {
     MovementsPending,
 }
 
-/// Checks the balance of an item. The stock counts its changes and every change has one movement, so the number of
-/// pending movements is known. A deleted item has no stock; it could only be deleted when its stock was 0.
+/// Checks the balance of an item. The stock counts its changes and every change has one movement, so the
+/// number of pending movements is known. A deleted item has no stock; it could only be deleted when its stock
+/// was 0.
 pub fn check_balance(balance: &Balance) -> BalanceCheck {
     let Balance { item_exists, stock, movements, sum, last_movement_at } = *balance;
     let Some(stock) = stock else {

@@ -183,8 +183,8 @@ impl Fixture {
         }
     }
 
-    /// Creates an order with each outcome, and delivers all events: 4 allocated, 20 back-ordered, 3 returned, 1 cancelled
-    /// before its confirmation, 5 received; 11 are left.
+    /// Creates an order with each outcome, and delivers all events: 4 allocated, 20 back-ordered, 3 returned,
+    /// 1 cancelled before its confirmation, 5 received; 11 are left.
     pub(crate) async fn orders(&self) -> Orders {
         let item = self.item(10).await;
         let allocated = self.confirm(item, 4).await;

@@ -1,4 +1,5 @@
-//! The operator's commands over the real stores and an embedded DynamoDB. Tests that need SQS are in `localstack/e2e`.
+//! The operator's commands over the real stores and an embedded DynamoDB. Tests that need SQS are in
+//! `localstack/e2e`.
 #![expect(clippy::unwrap_used, reason = "in tests a panic is the failure report")]
 
 mod dead_letters;
