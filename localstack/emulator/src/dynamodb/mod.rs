@@ -4,6 +4,7 @@
 //! ```text
 //! endpoint         the HTTP handler: authorize, inject faults, run, notify the readers of streams
 //! access           the permissions that a request requires
+//! disk_check       whether the database can be written
 //! fault_injection  calls that fail on purpose
 //! provision        the deployment's tables
 //! stream_records   stream records in the file of dynoxide
@@ -11,6 +12,7 @@
 //! ```
 
 mod access;
+mod disk_check;
 mod endpoint;
 mod fault_injection;
 mod operations;
@@ -129,7 +131,7 @@ impl DynamoDb {
         }
         let shared = Arc::new(Shared {
             iam,
-            operations: operations::Operations::new(database.clone()),
+            operations: operations::Operations::new(database.clone(), path.to_owned()),
             wake: OnceLock::new(),
             intercept: RwLock::new(None),
         });

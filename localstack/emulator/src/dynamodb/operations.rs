@@ -3,6 +3,7 @@
 //! dynoxide's HTTP server has no authorization, so any process of this machine that finds its port could read every
 //! table. Here only the endpoint, which authorizes each request, reaches the database.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
+
+use super::disk_check;
 
 /// Operations that run at once. The database serializes them, so more threads do not help.
 const CONCURRENCY: u32 = 4;
@@ -35,12 +38,13 @@ pub(super) enum OperationError {
 /// The database, for the endpoint.
 pub(super) struct Operations {
     database: Database,
+    path: PathBuf,
     permits: Arc<Semaphore>,
 }
 
 impl Operations {
-    pub(super) fn new(database: Database) -> Self {
-        Self { database, permits: Arc::new(Semaphore::new(CONCURRENCY as usize)) }
+    pub(super) fn new(database: Database, path: PathBuf) -> Self {
+        Self { database, path, permits: Arc::new(Semaphore::new(CONCURRENCY as usize)) }
     }
 
     /// Runs an operation. Returns the status and body of the response of DynamoDB.
@@ -53,14 +57,14 @@ impl Operations {
         operation: &str,
         body: Bytes,
     ) -> Result<(StatusCode, String), OperationError> {
-        let (database, operation) = (self.database.clone(), operation.to_owned());
+        let (database, path, operation) = (self.database.clone(), self.path.clone(), operation.to_owned());
         let permits = Arc::clone(&self.permits);
         let run = async {
             let permit = permits.acquire_owned().await.map_err(|_| OperationError::Closed)?;
             let task = tokio::task::spawn_blocking(move || {
                 // Held until the operation ends, also if the caller has given up.
                 let _permit = permit;
-                execute(&database, &operation, &body)
+                execute(&database, &path, &operation, &body)
             });
             Ok::<_, OperationError>(task.await?)
         };
@@ -86,11 +90,15 @@ impl Operations {
 }
 
 /// Decodes the request, calls the operation, and encodes the response.
-fn execute(database: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<String> {
+fn execute(database: &Database, path: &Path, operation: &str, body: &[u8]) -> dynoxide::Result<String> {
     match operation {
         "CreateTable" => call(body, |request| database.create_table(request)),
         "DeleteTable" => call(body, |request| database.delete_table(request)),
-        "DescribeTable" => call(body, |request| database.describe_table(request)),
+        // A health check describes tables. On AWS there is no full disk.
+        "DescribeTable" => match disk_check::write(path) {
+            Err(error) => Err(DynoxideError::InternalServerError(error.to_string())),
+            Ok(()) => call(body, |request| database.describe_table(request)),
+        },
         "ListTables" => call(body, |request| database.list_tables(request)),
         "UpdateTable" => call(body, |request| database.update_table(request)),
         "PutItem" => call(body, |request| database.put_item(request)),

@@ -358,6 +358,8 @@ async fn fill_a_limited_disk() {
     assert_eq!(error.raw_response().unwrap().status().as_u16(), 500);
     let read = owner.get_item().table_name(TABLE).key("pk", text("0")).key("sk", text("x")).send().await;
     assert!(read.unwrap().item().is_some(), "an item from before is readable");
+    let described = owner.describe_table().table_name(TABLE).send().await;
+    assert!(described.is_err(), "a health check fails");
     running.dynamodb.stop().await;
 }
 
