@@ -21,7 +21,8 @@ const SHARED: [(&str, &[&str]); 8] = [
     ("erp-service", &["erp-aws", "erp-contracts", "erp-domain"]),
     ("erp-http", &["erp-auth", "erp-aws", "erp-contracts", "erp-domain", "erp-service"]),
     ("erp-orders", &["erp-aws", "erp-contracts", "erp-domain", "erp-http"]),
-    ("erp-testkit", &["erp-auth", "erp-aws", "erp-domain"]),
+    // Only tests depend on it.
+    ("erp-testkit", &["erp-auth", "erp-aws", "erp-domain", "erp-http"]),
 ];
 
 /// Contexts do not depend on one another. The operator reads the ledgers of these, and parses messages as they do.

@@ -243,11 +243,18 @@ fn unbounded(document: &Value, schema: &Value, path: &str) -> Vec<String> {
     let has = |names: &[&str]| names.iter().any(|name| !schema[*name].is_null());
     for kind in types {
         match kind {
-            "string" if !has(&["maxLength", "enum", "const", "pattern"]) && schema["format"] != "uuid" => {
+            // Secrets may be any text: bounds would reveal which secrets are possible.
+            "string"
+                if !has(&["maxLength", "enum", "const", "pattern"])
+                    && !["uuid", "password"].iter().any(|format| schema["format"] == *format) =>
+            {
                 violations.push(format!("{path}: a string needs maxLength, enum, pattern or format uuid"));
             }
-            "integer" | "number" if !(has(&["minimum"]) && has(&["maximum"])) && !has(&["enum"]) => {
-                violations.push(format!("{path}: a number needs minimum and maximum"));
+            "integer" | "number" if !has(&["enum"]) => {
+                let has_maximum = has(&["maximum"]) || schema["format"] == "int64";
+                if !has(&["minimum"]) || !has_maximum {
+                    violations.push(format!("{path}: a number needs minimum and maximum"));
+                }
             }
             "array" => {
                 if !has(&["maxItems"]) {

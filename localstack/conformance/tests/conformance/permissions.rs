@@ -73,12 +73,6 @@ const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
     ("inventory-api", "dynamodb:DeleteItem", &["table/erp-inventory"], "Transaction::delete: items, guards"),
     (
         "inventory-api",
-        "dynamodb:ConditionCheckItem",
-        &["table/erp-inventory"],
-        "Transaction::check: the item is there",
-    ),
-    (
-        "inventory-api",
         "dynamodb:Query",
         &["table/erp-inventory", "table/erp-inventory/index/list"],
         "List: movements of an item; items",
@@ -90,6 +84,12 @@ const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
         "Table::get_all: items and their stock",
     ),
     ("inventory-query", "dynamodb:GetItem", &["table/erp-inventory"], "preconnect"),
+    (
+        "inventory-worker",
+        "dynamodb:BatchGetItem",
+        &["table/erp-inventory"],
+        "Table::get_all: the stock rows of an order's items",
+    ),
     ("inventory-worker", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: allocations, stock"),
     ("inventory-worker", "dynamodb:PutItem", &["table/erp-inventory"], "Transaction::put: a new allocation"),
     (
