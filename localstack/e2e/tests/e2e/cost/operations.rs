@@ -1,4 +1,4 @@
-//! One request of each route, and what must be there before it.
+//! A request of each route, and the data that it needs.
 
 use std::collections::BTreeMap;
 
@@ -9,31 +9,31 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, concurrently, contact, create, item, log_in, register, send, unique};
 
-/// Rows in each list: more than a page in every shard, so that every shard reads a whole page.
-const LISTED: usize = 120;
+/// Rows of each list: more than a page in every shard of the index, so that every shard reads a whole page.
+const LIST_ROWS: usize = 120;
 
-/// What is measured: a route, and how it is asked where that matters.
+/// A measured operation: a route, in one of its variants.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation {
     pub(super) rule: &'static Rule,
-    pub(super) how: How,
+    pub(super) variant: Variant,
 }
 
-/// How a route is asked.
+/// A property of a request that changes its usage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
-    /// As most clients do: an order of one line, a token that API Gateway has seen.
+pub(super) enum Variant {
+    /// An order of one line, without an `Idempotency-Key`, with a token in the cache of the authorizer.
     Plain,
-    /// An order of so many lines.
+    /// An order of this number of lines.
     Lines(usize),
     /// With an `Idempotency-Key`.
     Key,
-    /// With a token that API Gateway has not seen in five minutes.
+    /// With a token that is not in the cache of the authorizer.
     NewToken,
 }
 
-/// A request that is ready to be sent.
-pub(super) struct Ready {
+/// A request whose data exists.
+pub(super) struct PreparedRequest {
     pub(super) client: Client,
     pub(super) path: String,
     pub(super) body: Option<Value>,
@@ -41,35 +41,38 @@ pub(super) struct Ready {
 }
 
 impl Operation {
-    /// Every route, and some in more than one way.
+    /// Returns every route, some in several variants.
     pub(super) fn all() -> Vec<Self> {
-        let ways = |rule: &'static Rule| {
-            let more: &[How] = match (rule.method, rule.path) {
-                ("GET", "/api/items/{id}") => &[How::NewToken],
-                ("POST", "/api/sales/orders") => &[How::Key, How::Lines(10)],
+        let operations = |rule: &'static Rule| {
+            let variants: &[Variant] = match (rule.method, rule.path) {
+                ("GET", "/api/items/{id}") => &[Variant::NewToken],
+                ("POST", "/api/sales/orders") => &[Variant::Key, Variant::Lines(10)],
                 ("POST", "/api/sales/orders/{id}/confirm" | "/api/purchase/orders/{id}/receive") => {
-                    &[How::Lines(10)]
+                    &[Variant::Lines(10)]
                 }
                 _ => &[],
             };
-            [How::Plain].into_iter().chain(more.iter().copied()).map(move |how| Self { rule, how })
+            [Variant::Plain]
+                .into_iter()
+                .chain(variants.iter().copied())
+                .map(move |variant| Self { rule, variant })
         };
-        RULES.iter().flat_map(ways).collect()
+        RULES.iter().flat_map(operations).collect()
     }
 
-    /// What it is called in the table.
+    /// Returns the name in the table.
     pub(super) fn name(&self) -> String {
-        let how = match self.how {
-            How::Plain => String::new(),
-            How::Lines(lines) => format!(", {lines} lines"),
-            How::Key => ", with `Idempotency-Key`".to_owned(),
-            How::NewToken => ", token not seen before".to_owned(),
+        let variant = match self.variant {
+            Variant::Plain => String::new(),
+            Variant::Lines(lines) => format!(", {lines} lines"),
+            Variant::Key => ", with `Idempotency-Key`".to_owned(),
+            Variant::NewToken => ", token not cached".to_owned(),
         };
-        format!("`{} {}`{how}", self.rule.method, self.rule.path)
+        format!("`{} {}`{variant}", self.rule.method, self.rule.path)
     }
 
-    /// Passwords that it hashes.
-    pub(super) fn hashed(&self) -> f64 {
+    /// Returns the number of passwords that the operation hashes.
+    pub(super) fn password_hashes(&self) -> f64 {
         match self.rule.path {
             "/api/auth/register" | "/api/auth/login" | "/api/auth/reset-password" => 1.0,
             _ => 0.0,
@@ -77,22 +80,22 @@ impl Operation {
     }
 }
 
-/// What the requests need.
-pub(super) struct Scene {
+/// The users and resources that the requests need.
+pub(super) struct Preparation {
     fixture: Fixture,
-    anybody: Client,
+    anonymous: Client,
     services: BTreeMap<String, String>,
 }
 
-impl Scene {
-    /// Opens a fixture and fills its lists.
-    pub(super) async fn open(platform: &Platform) -> Self {
-        let anybody = Client::new(platform.base_url());
-        let fixture = Fixture::with_client(&anybody).await;
+impl Preparation {
+    /// Creates a fixture and fills the lists.
+    pub(super) async fn new(platform: &Platform) -> Self {
+        let anonymous = Client::new(platform.base_url());
+        let fixture = Fixture::with_client(&anonymous).await;
         let functions = &platform.deployment().functions;
         let services = functions.iter().find_map(|function| function.environment.get("SERVICE_CREDENTIALS"));
         let item = fixture.create_item("12.50", 0).await;
-        concurrently(0..LISTED, async |_| {
+        concurrently(0..LIST_ROWS, async |_| {
             create(&fixture.inventory, "/api/customers", &contact("Acme")).await;
             create(&fixture.inventory, "/api/vendors", &contact("Globex")).await;
             fixture.create_item("12.50", 0).await;
@@ -100,27 +103,27 @@ impl Scene {
             fixture.create_purchase_order(&[(&item, 1)]).await;
         })
         .await;
-        Self { fixture, anybody, services: serde_json::from_str(services.unwrap()).unwrap() }
+        Self { fixture, anonymous, services: serde_json::from_str(services.unwrap()).unwrap() }
     }
 
-    /// Makes an operation ready.
-    pub(super) async fn ready(&self, operation: &Operation) -> Ready {
+    /// Creates the data of a request.
+    pub(super) async fn prepare(&self, operation: &Operation) -> PreparedRequest {
         let (path, body) = match operation.rule.path {
-            path if path.starts_with("/api/auth/") => {
-                (path.to_owned(), Some(self.authentication(path).await))
-            }
-            path if path.starts_with("/api/") => self.business(operation).await,
+            path if path.starts_with("/api/auth/") => (path.to_owned(), Some(self.auth_body(path).await)),
+            path if path.starts_with("/api/") => self.resource(operation).await,
             path => (path.replace("{proxy+}", "index.html"), None),
         };
-        let client = match operation.how {
-            How::NewToken => self.anybody.with_token(register(&self.anybody, "inventory_manager").await.1),
-            _ if path.starts_with("/api/auth/") => self.anybody.clone(),
+        let client = match operation.variant {
+            Variant::NewToken => {
+                self.anonymous.with_token(register(&self.anonymous, "inventory_manager").await.1)
+            }
+            _ if path.starts_with("/api/auth/") => self.anonymous.clone(),
             _ => self.fixture.finance.clone(),
         };
-        Ready { client, path, body, key: (operation.how == How::Key).then(unique) }
+        PreparedRequest { client, path, body, key: (operation.variant == Variant::Key).then(unique) }
     }
 
-    async fn authentication(&self, path: &str) -> Value {
+    async fn auth_body(&self, path: &str) -> Value {
         let password = "correct horse battery";
         if path == "/api/auth/register" {
             return json!({"email": format!("{}@example.com", unique()), "password": password, "role": "inventory_manager"});
@@ -128,23 +131,23 @@ impl Scene {
         if path == "/api/auth/service-token" {
             return json!({"service_name": "integration", "service_secret": self.services["integration"]});
         }
-        let (email, _) = register(&self.anybody, "inventory_manager").await;
+        let (email, _) = register(&self.anonymous, "inventory_manager").await;
         match path {
             "/api/auth/login" => {
-                log_in(&self.anybody, &email).await;
+                log_in(&self.anonymous, &email).await;
                 json!({"email": email, "password": password})
             }
             "/api/auth/forgot-password" => json!({"email": email}),
             "/api/auth/reset-password" => {
-                let asked = json!({"email": email});
-                let asked = send(&self.anybody, "POST", "/api/auth/forgot-password", Some(&asked)).await;
-                json!({"reset_token": asked.text_at("/reset_token"), "new_password": "another correct horse"})
+                let body = json!({"email": email});
+                let forgot = send(&self.anonymous, "POST", "/api/auth/forgot-password", Some(&body)).await;
+                json!({"reset_token": forgot.text_at("/reset_token"), "new_password": "another correct horse"})
             }
-            _ => panic!("say here how {path} is asked"),
+            _ => panic!("add a body for {path} here"),
         }
     }
 
-    async fn business(&self, operation: &Operation) -> (String, Option<Value>) {
+    async fn resource(&self, operation: &Operation) -> (String, Option<Value>) {
         let (method, path) = (operation.rule.method, operation.rule.path);
         let fixture = &self.fixture;
         if path.starts_with("/api/sales/") || path.starts_with("/api/purchase/") {
@@ -177,7 +180,7 @@ impl Scene {
     async fn order(&self, operation: &Operation) -> (String, Option<Value>) {
         let (method, path) = (operation.rule.method, operation.rule.path);
         let (fixture, sales) = (&self.fixture, path.starts_with("/api/sales/"));
-        let count = if let How::Lines(lines) = operation.how { lines } else { 1 };
+        let count = if let Variant::Lines(lines) = operation.variant { lines } else { 1 };
         if (method, path.contains("{id}")) == ("GET", false) {
             return (path.to_owned(), None);
         }
@@ -200,7 +203,7 @@ impl Scene {
         } else {
             fixture.create_purchase_order(&lines).await
         };
-        // What must have happened: a confirmed sale can be paid and has stock to give back.
+        // A confirmed sales order can be paid, and its cancellation releases stock.
         match (path.rsplit('/').next(), sales) {
             (Some("pay" | "cancel" | "events"), true) => {
                 fixture.transition(&order, "confirm").await;
