@@ -93,16 +93,16 @@ fn every_queue_triggers_a_function_or_is_a_dead_letter_queue(template: &Template
 fn the_operator_cli_lists_every_dead_letter_queue(template: &Template) -> Vec<String> {
     let policies = template.deployment.queues.iter().filter_map(redrive);
     let targets = policies.filter_map(|policy| policy["deadLetterTargetArn"].as_str().map(str::to_owned));
-    let there: BTreeSet<String> = targets.collect();
+    let deployed: BTreeSet<String> = targets.collect();
     let known: BTreeSet<String> =
         QUEUES.iter().map(|(name, _)| arn::queue(&format!("{STACK}-{name}"))).collect();
-    let unknown = there.difference(&known).map(|arn| {
-        format!("{arn}: say in QUEUES of functions/operator/src/dlq/queues.rs whose dead letters are in it")
+    let unknown = deployed.difference(&known).map(|arn| {
+        format!("{arn}: add it with its consumer to QUEUES in functions/operator/src/dlq/queues.rs")
     });
-    let gone = known.difference(&there).map(|arn| {
-        format!("{arn}: functions/operator/src/dlq/queues.rs knows it, and no RedrivePolicy names it")
+    let outdated = known.difference(&deployed).map(|arn| {
+        format!("{arn}: remove it from functions/operator/src/dlq/queues.rs: no RedrivePolicy refers to it")
     });
-    unknown.chain(gone).collect()
+    unknown.chain(outdated).collect()
 }
 
 fn every_trigger_reports_partial_batch_failures(template: &Template) -> Vec<String> {
