@@ -256,11 +256,11 @@ fn source_network(info: &RequestInfo) -> SourceNetwork {
 ))]
 async fn register(
     State(api): State<Api>,
-    OptionalCaller(registrar): OptionalCaller,
+    OptionalCaller(caller): OptionalCaller,
     request: JsonRequest,
 ) -> Result<Reply, Problem> {
     let new = request.read::<RegisterRequest>()?.into();
-    let decide = || api.auth.register(&new, registrar.as_ref(), &request.write.cause);
+    let decide = || api.auth.register(&new, caller.as_ref(), &request.write.cause);
     Ok(api.committer.commit(&request.write, decide, UserData::registered).await?.into())
 }
 

@@ -28,12 +28,12 @@ impl FromStr for Registration {
 }
 
 impl Registration {
-    /// Returns the role of the new user. `registrar` is the authenticated caller, `first` whether there is no user yet.
+    /// Returns the role of the new user. `caller` is the authenticated caller, `first` whether there is no user yet.
     ///
     /// # Errors
     /// [`AuthError::NotLoggedIn`] or [`AuthError::NotAllowed`] if registration is closed to the caller.
-    pub fn role(self, registrar: Option<&Caller>, first: bool, requested: Role) -> Result<Role, AuthError> {
-        match (self, registrar.map(Caller::role)) {
+    pub fn role(self, caller: Option<&Caller>, first: bool, requested: Role) -> Result<Role, AuthError> {
+        match (self, caller.map(Caller::role)) {
             (Self::Open, _) => Ok(requested),
             // The first user must be able to register the others.
             (Self::Closed, None) if first => Ok(Role::FinanceManager),
@@ -55,7 +55,7 @@ mod tests {
         let finance = erp_testkit::request::user(FinanceManager);
         let inventory = erp_testkit::request::user(InventoryManager);
         let service = Caller::Service { name: "reports".into() };
-        for (registration, registrar, first, role) in [
+        for (registration, caller, first, role) in [
             (Open, None, true, Ok(InventoryManager)),
             (Open, None, false, Ok(InventoryManager)),
             (Closed, None, true, Ok(FinanceManager)),
@@ -66,8 +66,8 @@ mod tests {
             (Closed, Some(&service), false, Err(AuthError::NotAllowed)),
             (Closed, Some(&service), true, Err(AuthError::NotAllowed)),
         ] {
-            let found = registration.role(registrar, first, InventoryManager);
-            assert_eq!(found, role, "{registration:?} {registrar:?} first: {first}");
+            let found = registration.role(caller, first, InventoryManager);
+            assert_eq!(found, role, "{registration:?} {caller:?} first: {first}");
         }
     }
 }

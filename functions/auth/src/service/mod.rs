@@ -51,18 +51,18 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// Registers a user. `registrar` is the authenticated caller, where registration is closed.
+    /// Registers a user. `caller` is the authenticated caller, where registration is closed.
     ///
     /// # Errors
     /// [`AuthError::NotLoggedIn`], [`AuthError::NotAllowed`]; [`AuthError::EmailTaken`] when the change is saved.
     pub async fn register(
         &self,
         new: &NewUser,
-        registrar: Option<&Caller>,
+        caller: Option<&Caller>,
         cause: &Cause,
     ) -> Result<Change<User, AuthError>, ServiceError<AuthError>> {
         let first = !self.store.has_users().await?;
-        let role = self.registration.role(registrar, first, new.role).map_err(ServiceError::Rejected)?;
+        let role = self.registration.role(caller, first, new.role).map_err(ServiceError::Rejected)?;
         let password_hash = self.passwords.hash(new.password.clone()).await?;
         let (id, now) = (self.ids.make(), self.clock.now());
         let user = User { id, email: new.email.clone(), role, created_at: now, updated_at: now };

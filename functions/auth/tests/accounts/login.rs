@@ -58,7 +58,8 @@ async fn a_password_that_could_not_be_chosen_is_just_wrong() {
     for password in ["", "a", &"a".repeat(5000)] {
         assert_eq!(service.login(ANN, password).await.status, 401);
     }
-    let invalid = service.post("login", json!({"email": "ann", "password": 1, "x": 1})).await.invalid_fields();
+    let invalid =
+        service.post("login", json!({"email": "ann", "password": 1, "x": 1})).await.invalid_fields();
     assert_eq!(invalid, ["/email", "/password", "/x"]);
 }
 

@@ -92,7 +92,7 @@ async fn where_registration_is_closed_the_first_user_becomes_finance_manager_and
     let bob = post("register", &new_user("bob@example.com", "inventory_manager"));
     let registered = service.send(bob.header("Authorization", ann)).await;
     assert_eq!((registered.status, registered.data()["role"].as_str()), (201, Some("inventory_manager")));
-    assert_eq!(service.events().await[1]["actor"], first.data()["id"], "the event names the registrar");
+    assert_eq!(service.events().await[1]["actor"], first.data()["id"], "the event names the caller");
 }
 
 #[tokio::test]
