@@ -24,16 +24,16 @@ use crate::{Problem, ProblemKind};
 /// The header that carries the request id on every response.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Headers of every response that a handler has not set.
-const DEFAULT_HEADERS: [(&str, &str); 4] = [
+/// Headers of every response that a handler has not set. Responses of API Gateway itself have them, too.
+pub const DEFAULT_HEADERS: [(&str, &str); 4] = [
     ("content-type", "application/json"),
     ("x-content-type-options", "nosniff"),
     ("cache-control", "no-store"),
     // Browsers ignore it over plain HTTP (RFC 6797 section 8.1), as on one machine.
     ("strict-transport-security", "max-age=31536000"),
 ];
-const EXPOSED_HEADERS: HeaderValue =
-    HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed");
+/// Response headers that scripts of the allowed origin may read (`Access-Control-Expose-Headers`).
+pub const EXPOSED_HEADERS: &str = "ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed";
 
 /// Metadata of a request, available to every handler.
 #[derive(Debug, Clone, Default)]
@@ -223,7 +223,7 @@ fn finish_headers(headers: &mut HeaderMap, info: &RequestInfo, allow_origin: Opt
     }
     if let Some(origin) = allow_origin {
         headers.entry("access-control-allow-origin").or_insert(origin);
-        headers.insert("access-control-expose-headers", EXPOSED_HEADERS);
+        headers.insert("access-control-expose-headers", HeaderValue::from_static(EXPOSED_HEADERS));
     }
 }
 

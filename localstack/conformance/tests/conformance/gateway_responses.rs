@@ -1,6 +1,7 @@
-//! Responses of API Gateway itself have the shape of the responses of the services: RFC 9457.
+//! Responses of API Gateway itself have the shape (RFC 9457) and the headers of the responses of the services.
 
 use erp_http::ProblemKind;
+use erp_http::app::{DEFAULT_HEADERS, EXPOSED_HEADERS};
 use erp_local::deployment::GatewayResponse;
 use serde_json::Value;
 use strum::VariantArray;
@@ -75,15 +76,22 @@ fn compare(name: &str, response: &GatewayResponse) -> Vec<String> {
         violations.push(format!("{name}: add StatusCode: {}, as in the body", kind.status()));
     }
     let retry = matches!(kind, ProblemKind::TooManyRequests | ProblemKind::ServiceUnavailable);
-    for (header, expected) in [
-        ("Content-Type", Some("'application/problem+json'")),
-        ("X-Request-Id", Some("context.requestId")),
-        ("Access-Control-Allow-Origin", Some("'*'")),
-        ("WWW-Authenticate", (*kind == ProblemKind::Unauthorized).then_some("'Bearer'")),
-        ("Retry-After", retry.then_some("'1'")),
-    ] {
-        if response.headers.get(header).map(String::as_str) != expected {
-            violations.push(format!("{name}: the header {header} must be {}", expected.unwrap_or("absent")));
+    let literal = |value: &str| Some(format!("'{value}'"));
+    let own = [
+        ("content-type", literal("application/problem+json")),
+        ("x-request-id", Some("context.requestId".to_owned())),
+        ("access-control-allow-origin", literal("*")),
+        ("access-control-expose-headers", literal(EXPOSED_HEADERS)),
+        ("www-authenticate", (*kind == ProblemKind::Unauthorized).then(|| "'Bearer'".to_owned())),
+        ("retry-after", retry.then(|| "'1'".to_owned())),
+    ];
+    let shared = DEFAULT_HEADERS.iter().filter(|(header, _)| *header != "content-type");
+    let shared = shared.map(|(header, value)| (*header, literal(value)));
+    for (header, expected) in own.into_iter().chain(shared) {
+        let found = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(header));
+        if found.map(|(_, value)| value) != expected.as_ref() {
+            let expected = expected.unwrap_or_else(|| "absent".to_owned());
+            violations.push(format!("{name}: the header {header} must be {expected}"));
         }
     }
     violations
