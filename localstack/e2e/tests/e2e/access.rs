@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use erp_auth::access::{RULES, Rule};
 use erp_auth::{Access, Keyring, Tokens};
 use erp_client::{Client, Response};
 use erp_domain::identity::{Caller, Role};
 use erp_domain::time::SystemClock;
 use erp_domain::{Clock as _, EmailAddress, Id};
-use serde_json::json;
+use erp_local::platform::Platform;
+use jsonwebtoken::{Algorithm, EncodingKey};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::assertions;
 use crate::fixture::{concurrently, send, unique};
-use crate::target::{Target, tokens};
+use crate::target::{Target, environment, tokens};
 
 /// A client with a kind of token, or without one.
 struct Credential {
@@ -63,7 +67,8 @@ fn service() -> Caller {
 /// Returns every kind of credential. On a remote platform, those that do not need its signing key.
 async fn credentials(target: &Target) -> Vec<Credential> {
     let client = target.client();
-    let credential = |name, token: String, caller| Credential { name, client: client.with_token(token), caller };
+    let credential =
+        |name, token: String, caller| Credential { name, client: client.with_token(token), caller };
     let signed = |tokens: &Tokens, caller: &Caller, ago: i64| {
         tokens.sign(caller, Uuid::now_v7(), SystemClock.now().plus_seconds(-ago)).unwrap().0
     };
@@ -94,23 +99,27 @@ async fn credentials(target: &Target) -> Vec<Credential> {
     if let Some(platform) = target.platform_or_skip("access with expired tokens and service tokens") {
         let tokens = tokens(platform);
         credentials.push(credential("an expired token", signed(&tokens, &finance, 86_401), None));
-        credentials.push(credential("a service token", service_token(&client, platform).await, Some(service())));
+        credentials.push(credential(
+            "a service token",
+            service_token(&client, platform).await,
+            Some(service()),
+        ));
     }
     credentials
 }
 
 /// Returns a service token from the API.
-async fn service_token(client: &Client, platform: &erp_local::platform::Platform) -> String {
-    let functions = &platform.deployment().functions;
-    let secrets = functions.iter().find_map(|function| function.environment.get("SERVICE_CREDENTIALS"));
-    let secrets: BTreeMap<String, String> = serde_json::from_str(secrets.unwrap()).unwrap();
+async fn service_token(client: &Client, platform: &Platform) -> String {
+    let secrets = environment(platform, "SERVICE_CREDENTIALS");
+    let secrets: BTreeMap<String, String> = serde_json::from_str(&secrets).unwrap();
     let body = json!({"service_name": "integration", "service_secret": secrets["integration"]});
-    assertions::success(&send(client, "POST", "/api/auth/service-token", Some(&body)).await, 200);
-    send(client, "POST", "/api/auth/service-token", Some(&body)).await.text_at("/token")
+    let response = send(client, "POST", "/api/auth/service-token", Some(&body)).await;
+    assertions::success(&response, 200);
+    response.text_at("/token")
 }
 
-/// Sends a request for a resource that does not exist, with an empty object as body, so that it has no effect if it is
-/// allowed.
+/// Sends a request for a resource that does not exist, with an empty object as body, so that it has no effect
+/// if it is allowed.
 async fn request(credential: &Credential, rule: &Rule) -> Response {
     let path = rule.path.replace("{id}", &Uuid::now_v7().to_string()).replace("{proxy+}", "index.html");
     let body = matches!(rule.method, "POST" | "PUT").then(|| json!({}));
@@ -178,4 +187,50 @@ async fn a_token_is_accepted_in_a_bearer_header_only() {
     }
     let response = send(&client, "GET", &format!("/api/items?access_token={token}"), None).await;
     assertions::problem(&response, 401, "unauthorized");
+}
+
+/// Signs a token with the key of a platform, from a valid header and valid claims that `change` may alter.
+fn signed_token(platform: &Platform, change: impl Fn(&mut Value, &mut Value)) -> String {
+    let [keys, issuer, audience] =
+        ["JWT_KEYS", "JWT_ISSUER", "JWT_AUDIENCE"].map(|name| environment(platform, name));
+    let keys: Value = serde_json::from_str(&keys).unwrap();
+    let now = SystemClock.now().as_seconds();
+    let mut header = json!({"alg": "HS256", "typ": "JWT", "kid": keys["kid"]});
+    let mut claims = json!({
+        "sub": Uuid::now_v7(), "email": "user@example.com", "role": "finance_manager", "type": "user", "iss": issuer,
+        "aud": audience, "iat": now, "exp": now + 3600, "jti": Uuid::now_v7(),
+    });
+    change(&mut header, &mut claims);
+    let message = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let key = EncodingKey::from_secret(keys["key"].as_str().unwrap().as_bytes());
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+#[tokio::test]
+async fn a_signed_token_is_accepted_only_if_all_its_claims_are_valid() {
+    let target = Target::shared();
+    let Some(platform) = target.platform_or_skip("tokens with other claims") else { return };
+    let now = SystemClock.now().as_seconds();
+    let set = |name: &'static str, value: i64| {
+        move |_: &mut Value, claims: &mut Value| claims[name] = Value::from(value)
+    };
+    let critical = |header: &mut Value, _: &mut Value| header["crit"] = json!(["b64"]);
+    let other_issuer = |_: &mut Value, claims: &mut Value| claims["iss"] = json!("other");
+    for (name, token, status) in [
+        ("valid", signed_token(platform, |_, _| {}), 200),
+        ("nbf in the past", signed_token(platform, set("nbf", now - 10)), 200),
+        ("nbf in an hour", signed_token(platform, set("nbf", now + 3600)), 401),
+        ("iat in an hour", signed_token(platform, set("iat", now + 3600)), 401),
+        ("exp in the past", signed_token(platform, set("exp", now - 1)), 401),
+        ("exp in ten years", signed_token(platform, set("exp", now + 315_360_000)), 401),
+        ("crit", signed_token(platform, critical), 401),
+        ("another issuer", signed_token(platform, other_issuer), 401),
+    ] {
+        let response = send(&target.client().with_token(token), "GET", "/api/items", None).await;
+        assert_eq!(response.status, status, "{name}: {}", response.text);
+        if status == 401 {
+            assertions::problem(&response, 401, "unauthorized");
+        }
+    }
 }

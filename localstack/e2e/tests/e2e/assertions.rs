@@ -34,17 +34,22 @@ fn path(response: &Response) -> &str {
     target.split('?').next().unwrap_or_default()
 }
 
-/// Asserts what holds for every response except preflight responses. API Gateway sends those itself, and SAM cannot add
-/// `X-Request-Id` to them.
+/// Asserts what holds for every response except preflight responses. API Gateway sends those itself, and SAM
+/// cannot add `X-Request-Id` to them.
 #[track_caller]
 pub(crate) fn common(response: &Response) {
     let request_id = response.header("x-request-id").unwrap_or_default();
     assert!(!request_id.is_empty(), "{}: no X-Request-Id", response.request);
+    for (header, value) in
+        [("x-content-type-options", "nosniff"), ("strict-transport-security", "max-age=31536000")]
+    {
+        assert_eq!(response.header(header), Some(value), "{}: {header}", response.request);
+    }
     cors(response);
 }
 
-/// Asserts that the configured origin may read the response (locally the origin of the API, on AWS any by default) and
-/// that none may send credentials.
+/// Asserts that the configured origin may read the response (locally the origin of the API, on AWS any by
+/// default) and that none may send credentials.
 #[track_caller]
 pub(crate) fn cors(response: &Response) {
     let origin = response.header("access-control-allow-origin").unwrap_or_default();
@@ -82,6 +87,8 @@ pub(crate) fn any_problem(response: &Response) {
     common(response);
     let (request, text) = (&response.request, &response.text);
     assert_eq!(response.header("content-type"), Some("application/problem+json"), "{request}: {text}");
+    assert_eq!(response.header("cache-control"), Some("no-store"), "{request}");
+    assert!(response.header("access-control-expose-headers").is_some(), "{request}: no exposed headers");
     let body = response.json();
     let field = |name: &str| body[name].as_str().unwrap_or_default();
     assert_eq!(body["status"], response.status, "{request}: {text}");

@@ -50,13 +50,15 @@ async fn sigkill_leaves_no_process_behind_and_loses_no_event() {
     let orders =
         concurrently(0..40, async |_| (fixture.create_sales_order(&[(&item, 1)]).await, unique())).await;
 
-    // The kill comes in the middle of a burst: some requests have a response, some are in flight, some are not sent.
+    // The kill comes in the middle of a burst: some requests have a response, some are in flight, some are
+    // not sent.
     let (confirmed, half) = (AtomicUsize::new(0), Notify::new());
     let functions = serve.functions();
     let burst = concurrently(&orders, async |(order, key)| {
         let confirm = format!("{order}/confirm");
         let result = fixture.finance.send_with("POST", &confirm, &[("idempotency-key", key)], None).await;
-        if result.is_ok_and(|response| response.status == 200) && confirmed.fetch_add(1, Ordering::Relaxed) == 20
+        if result.is_ok_and(|response| response.status == 200)
+            && confirmed.fetch_add(1, Ordering::Relaxed) == 20
         {
             half.notify_one();
         }

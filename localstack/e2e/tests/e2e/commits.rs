@@ -1,5 +1,5 @@
-//! Failing transactions of requests with an `Idempotency-Key`: the effect and the stored response are both committed, or
-//! neither is.
+//! Failing transactions of requests with an `Idempotency-Key`: the effect and the stored response are both
+//! committed, or neither is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::assertions;
-use crate::fixture::{Fixture, contact, create, send, unique};
+use crate::fixture::{Fixture, contact, create, registration, send, unique, unique_email};
 use crate::target::Target;
 
 /// When a transaction that stores a response fails.
@@ -102,13 +102,19 @@ impl Change {
     fn assert_once(&self, response: &Response) -> bool {
         assertions::success(response, self.status);
         let (pointer, expected) = &self.expected;
-        assert_eq!(response.json().pointer(pointer), Some(expected), "{}: {}", response.request, response.text);
+        assert_eq!(
+            response.json().pointer(pointer),
+            Some(expected),
+            "{}: {}",
+            response.request,
+            response.text
+        );
         response.header("idempotent-replayed").is_some()
     }
 }
 
-/// Returns a request of every route that stores a response. A second effect would show as another version, another
-/// quantity, or a rejection.
+/// Returns a request of every route that stores a response. A second effect would show as another version,
+/// another quantity, or a rejection.
 async fn changes(target: &Target, fixture: &Fixture) -> Vec<Change> {
     let client = target.client();
     let (finance, inventory) = (&fixture.finance, &fixture.inventory);
@@ -122,9 +128,8 @@ async fn changes(target: &Target, fixture: &Fixture) -> Vec<Change> {
     let paid = draft().await;
     fixture.transition(&paid, "confirm").await;
 
-    let email = format!("{}@example.com", unique());
-    let user = |email: &str| json!({"email": email, "password": "correct horse battery", "role": "inventory_manager"});
-    create(&client, "/api/auth/register", &user(&email)).await;
+    let email = unique_email();
+    create(&client, "/api/auth/register", &registration(&email)).await;
     let forgot = send(&client, "POST", "/api/auth/forgot-password", Some(&json!({"email": email}))).await;
     let token = forgot.text_at("/reset_token");
     let reset = json!({"reset_token": token, "new_password": "battery horse correct"});
@@ -135,7 +140,7 @@ async fn changes(target: &Target, fixture: &Fixture) -> Vec<Change> {
         Change::new(
             &client,
             ("POST", "/api/auth/register"),
-            user(&format!("{}@example.com", unique())),
+            registration(&unique_email()),
             201,
             ("/status", json!(201)),
         ),
@@ -171,8 +176,20 @@ async fn changes(target: &Target, fixture: &Fixture) -> Vec<Change> {
         Change::new(finance, ("POST", format!("{paid}/pay")), None, 200, (order, json!(3))),
         Change::new(inventory, ("POST", "/api/purchase/orders"), purchase.clone(), 201, (order, first())),
         Change::new(inventory, ("PUT", purchase_order().await), purchase, 200, (order, json!(2))),
-        Change::new(inventory, ("POST", format!("{}/receive", purchase_order().await)), None, 200, (order, json!(2))),
-        Change::new(inventory, ("POST", format!("{}/cancel", purchase_order().await)), None, 200, (order, json!(2))),
+        Change::new(
+            inventory,
+            ("POST", format!("{}/receive", purchase_order().await)),
+            None,
+            200,
+            (order, json!(2)),
+        ),
+        Change::new(
+            inventory,
+            ("POST", format!("{}/cancel", purchase_order().await)),
+            None,
+            200,
+            (order, json!(2)),
+        ),
     ]
 }
 
@@ -196,7 +213,11 @@ async fn an_effect_and_its_stored_response_are_committed_together() {
             assertions::problem(&change.send().await, 503, "service_unavailable");
         }
         platform.dynamodb().set_intercept(None);
-        assert_eq!(failing.failed.load(Ordering::SeqCst), changes.len(), "every response is stored in a transaction");
+        assert_eq!(
+            failing.failed.load(Ordering::SeqCst),
+            changes.len(),
+            "every response is stored in a transaction"
+        );
 
         for change in &changes {
             let again = change.send().await;

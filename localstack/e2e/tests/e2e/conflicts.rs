@@ -7,7 +7,9 @@ use erp_local::dynamodb::{Call, Fault, Intercept};
 use serde_json::{Value, json};
 
 use crate::assertions;
-use crate::fixture::{DEADLINE, Fixture, contact, create, send, send_bare, unique};
+use crate::fixture::{
+    DEADLINE, Fixture, contact, create, registration, send, send_bare, unique, unique_email,
+};
 use crate::target::Target;
 
 #[tokio::test]
@@ -15,7 +17,7 @@ async fn an_email_address_identifies_one_contact_in_any_letter_case() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     for path in ["/api/customers", "/api/vendors"] {
-        let email = format!("{}@example.com", unique());
+        let email = unique_email();
         let body = |email: &str| json!({"name": "Acme", "email": email});
         let created = create(&fixture.inventory, path, &body(&format!("  {}  ", email.to_uppercase()))).await;
         assert_eq!(created.text_at("/email"), email);
@@ -36,11 +38,11 @@ async fn an_email_address_identifies_one_contact_in_any_letter_case() {
         assertions::problem(&send(&fixture.finance, "DELETE", &own, None).await, 404, "not_found");
         assertions::success(&send(&fixture.inventory, "PUT", &other, Some(&body(&email))).await, 200);
     }
-    let email = format!("{}@example.com", unique());
-    let user = |email: &str| json!({"email": email, "password": "correct horse battery", "role": "inventory_manager"});
-    create(&target.client(), "/api/auth/register", &user(&email)).await;
+    let email = unique_email();
+    create(&target.client(), "/api/auth/register", &registration(&email)).await;
     let again =
-        send(&target.client(), "POST", "/api/auth/register", Some(&user(&email.to_uppercase()))).await;
+        send(&target.client(), "POST", "/api/auth/register", Some(&registration(&email.to_uppercase())))
+            .await;
     assertions::problem(&again, 409, "duplicate_email");
 }
 
@@ -131,7 +133,20 @@ async fn a_change_with_another_version_in_if_match_is_rejected() {
         let body = Some(contact("Acme").to_string());
         fixture.inventory.send_with("PUT", &customer, &[("if-match", if_match)], body).await.unwrap()
     };
-    for other in ["\"2\"", "\"0\"", "W/\"1\"", "1", "\"one\"", "\"2\", \"3\"", ""] {
+    for other in [
+        "\"2\"",
+        "\"0\"",
+        "W/\"1\"",
+        "1",
+        "\"one\"",
+        "\"2\", \"3\"",
+        "",
+        "\"+1\"",
+        "\"01\"",
+        "\" 1\"",
+        "\"1",
+        "+1",
+    ] {
         assertions::problem(&put(other).await, 412, "version_mismatch");
     }
     let changed = put("\"1\"").await;
@@ -179,6 +194,56 @@ async fn a_change_with_another_version_in_if_match_is_rejected() {
     {
         assert_eq!(send(&fixture.inventory, "PUT", &stock, Some(&body)).await.status, status, "{body}");
     }
+}
+
+#[tokio::test]
+async fn an_item_in_use_is_not_deleted() {
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 2).await;
+    let path = format!("/api/items/{item}");
+    let assert_in_use = async |available: i64, allocated: i64, backordered: i64| {
+        let response = send(&fixture.finance, "DELETE", &path, None).await;
+        let problem = assertions::problem(&response, 409, "in_use");
+        let figures = ["available", "allocated", "backordered"].map(|name| problem[name].as_i64());
+        assert_eq!(figures, [available, allocated, backordered].map(Some), "{problem}");
+    };
+    assert_in_use(2, 0, 0).await;
+    let (first, second) =
+        (fixture.create_sales_order(&[(&item, 2)]).await, fixture.create_sales_order(&[(&item, 1)]).await);
+    for (order, stock_status) in [(&first, "allocated"), (&second, "backordered")] {
+        fixture.transition(order, "confirm").await;
+        fixture.wait_for_stock_status(order, stock_status).await;
+    }
+    assert_in_use(0, 2, 1).await;
+    for order in [&second, &first] {
+        fixture.transition(order, "cancel").await;
+        fixture.wait_for_stock_status(order, "released").await;
+    }
+    assert_in_use(2, 0, 0).await;
+    fixture.adjust(&item, -2).await;
+    assertions::success(&send(&fixture.finance, "DELETE", &path, None).await, 200);
+}
+
+#[tokio::test]
+async fn a_draft_of_a_deleted_party_is_not_confirmed_or_received() {
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 1).await;
+    let sale = fixture.create_sales_order(&[(&item, 1)]).await;
+    let purchase = fixture.create_purchase_order(&[(&item, 1)]).await;
+    for (party, order, transition, field) in [
+        (format!("/api/customers/{}", fixture.customer), &sale, "confirm", "customer_id"),
+        (format!("/api/vendors/{}", fixture.vendor), &purchase, "receive", "vendor_id"),
+    ] {
+        assertions::success(&send(&fixture.finance, "DELETE", &party, None).await, 200);
+        let response = send(&fixture.finance, "POST", &format!("{order}/{transition}"), None).await;
+        let problem = assertions::problem(&response, 409, "party_gone");
+        assert!(party.ends_with(problem[field].as_str().unwrap()), "{problem}");
+        assert_eq!(fixture.read(order).await["order"]["status"], "draft");
+        fixture.transition(order, "cancel").await;
+    }
+    assert_eq!(fixture.stock(&item).await, 1);
 }
 
 /// Fails every call to the table of contacts.

@@ -1,4 +1,5 @@
-//! Crashes: no event is lost and none is applied twice when processes are killed or responses of the database are lost.
+//! Crashes: no event is lost and none is applied twice when processes are killed or responses of the database
+//! are lost.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,13 +11,14 @@ use erp_local::platform::Platform;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::assertions;
-use crate::fixture::{Fixture, concurrently, random, send_until_accepted, unique};
+use crate::fixture::{Fixture, concurrently, location, random, send_until_accepted, unique};
 use crate::ledger::assert_balanced;
 use crate::target::Target;
 
 /// Number of processes that are killed.
 const KILLS: usize = 36;
-/// Maximum kills of a worker. A message becomes a dead letter after five receives, so these kills alone cause none.
+/// Maximum kills of a worker. A message becomes a dead letter after five receives, so these kills alone cause
+/// none.
 const MAX_KILLS_OF_WORKER: usize = 4;
 /// Maximum kills of another function.
 const MAX_KILLS_OF_OTHER: usize = 10;
@@ -91,7 +93,7 @@ async fn sell(fixture: &Fixture, sales: &[Vec<(String, i64)>]) -> Vec<String> {
         )
         .await;
         assertions::success(&created, 201);
-        let order = created.header("location").unwrap().to_owned();
+        let order = location(&fixture.inventory, &created);
         let confirmed =
             send_until_accepted(&fixture.inventory, &format!("{order}/confirm"), &unique(), None).await;
         assertions::success(&confirmed, 200);
@@ -153,7 +155,10 @@ async fn assert_consistent(
     fixture.wait_for_stock_status(&order, "allocated").await;
     let two_movements = |response: &Response| response.json()["meta"]["count"] == 2;
     let movements = format!("/api/items/{item}/movements");
-    let result = fixture.inventory.wait_for("two movements", &movements, crate::fixture::DEADLINE, two_movements).await;
+    let result = fixture
+        .inventory
+        .wait_for("two movements", &movements, crate::fixture::DEADLINE, two_movements)
+        .await;
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 

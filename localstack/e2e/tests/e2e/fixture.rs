@@ -7,6 +7,7 @@ use erp_client::{Client, Response};
 use erp_domain::Settings;
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
+use reqwest::Url;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -32,6 +33,11 @@ pub(crate) struct Fixture {
 /// Returns a unique word.
 pub(crate) fn unique() -> String {
     Uuid::now_v7().simple().to_string()
+}
+
+/// Returns a unique e-mail address.
+pub(crate) fn unique_email() -> String {
+    format!("{}@example.com", unique())
 }
 
 /// Returns a random number generator. Prints its seed; `ERP_SEED` sets it.
@@ -70,8 +76,8 @@ pub(crate) async fn send_bare(
     client.send_with(method, path, headers, None).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Sends a `POST` until it succeeds or is rejected: a request without a response, and one with 429 or 5xx, is retried
-/// with the same `Idempotency-Key`.
+/// Sends a `POST` until it succeeds or is rejected: a request without a response, and one with 429 or 5xx, is
+/// retried with the same `Idempotency-Key`.
 pub(crate) async fn send_until_accepted(
     client: &Client,
     path: &str,
@@ -100,7 +106,7 @@ pub(crate) async fn concurrently<T, F: Future>(
 
 /// Returns the body of a contact with this name.
 pub(crate) fn contact(name: &str) -> Value {
-    json!({"name": name, "email": format!("{}@example.com", unique()), "phone": "+1 555 0100", "address": "1 Main Street"})
+    json!({"name": name, "email": unique_email(), "phone": "+1 555 0100", "address": "1 Main Street"})
 }
 
 /// Returns the body of an item at this price.
@@ -222,10 +228,28 @@ pub(crate) async fn create(client: &Client, path: &str, body: &Value) -> Respons
     response
 }
 
+/// Returns the path of a created resource below the base URL: its `Location`, resolved against the URL of the
+/// request (RFC 3986, section 5.2).
+#[track_caller]
+pub(crate) fn location(client: &Client, created: &Response) -> String {
+    let (_, path) = created.request.split_once(' ').unwrap();
+    let request = Url::parse(&format!("{}{path}", client.base())).unwrap();
+    let location = created.header("location").unwrap_or_else(|| panic!("{path}: no Location"));
+    let url = request.join(location).unwrap();
+    let path = url.as_str().strip_prefix(client.base());
+    path.unwrap_or_else(|| panic!("{url} is not below {}", client.base())).to_owned()
+}
+
+/// Returns the body of the registration of an inventory manager.
+pub(crate) fn registration(email: &str) -> Value {
+    json!({"email": email, "password": "correct horse battery", "role": "inventory_manager"})
+}
+
 /// Registers a user with this role. Returns the e-mail address and a token.
 pub(crate) async fn register(client: &Client, role: &str) -> (String, String) {
-    let email = format!("{}@example.com", unique());
-    let body = json!({"email": email, "password": "correct horse battery", "role": role});
+    let email = unique_email();
+    let mut body = registration(&email);
+    body["role"] = json!(role);
     create(client, "/api/auth/register", &body).await;
     let token = log_in(client, &email).await;
     (email, token)

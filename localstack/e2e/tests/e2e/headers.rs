@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use erp_auth::access::RULES;
+use erp_client::Response;
 use uuid::Uuid;
 
 use crate::assertions;
-use crate::fixture::{Fixture, concurrently, contact, create, send, send_bare};
+use crate::fixture::{Fixture, concurrently, contact, create, location, send, send_bare};
 use crate::target::Target;
 
 #[tokio::test]
@@ -22,13 +23,9 @@ async fn every_response_has_a_unique_request_id() {
         (&target.client(), "GET", "/nowhere"),
         (&target.client(), "GET", "/health"),
     ] {
-        let response = send_bare(
-            client,
-            method,
-            path,
-            &[("origin", "https://shop.example"), ("x-request-id", "mine")],
-        )
-        .await;
+        let response =
+            send_bare(client, method, path, &[("origin", "https://shop.example"), ("x-request-id", "mine")])
+                .await;
         assertions::common(&response);
         let id = response.header("x-request-id").unwrap().to_owned();
         assert!(id != "mine" && seen.insert(id), "{method} {path}");
@@ -71,8 +68,14 @@ async fn preflight_requests_allow_every_route() {
     }
 }
 
+/// Returns the id of a created contact, item or order.
+fn id_of(created: &Response) -> String {
+    let data = created.data();
+    data["id"].as_str().or(data["order"]["id"].as_str()).unwrap().to_owned()
+}
+
 #[tokio::test]
-async fn a_created_resource_has_a_location() {
+async fn the_location_of_a_created_resource_resolves_to_it() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 0).await;
@@ -88,7 +91,8 @@ async fn a_created_resource_has_a_location() {
         let created = create(&fixture.inventory, path, &body).await;
         assertions::success(&created, 201);
         assert_eq!(created.header("etag"), Some("\"1\""), "{path}");
-        let location = created.header("location").unwrap_or_default().to_owned();
+        let location = location(&fixture.inventory, &created);
+        assert_eq!(location, format!("{path}/{}", id_of(&created)));
         let found = send(&fixture.inventory, "GET", &location, None).await;
         assert_eq!(assertions::success(&found, 200), created.data(), "{location}");
         assert_eq!(found.header("etag"), Some("\"1\""), "{location}");
@@ -120,6 +124,8 @@ async fn health_and_documentation_are_served() {
             page.status,
             page.text
         );
+        let policy = page.header("content-security-policy").unwrap_or_default();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
     }
     for asset in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
         let response = send(&client, "GET", &format!("/swagger/{asset}"), None).await;

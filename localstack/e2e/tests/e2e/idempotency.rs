@@ -1,15 +1,24 @@
 //! Requests with an `Idempotency-Key`.
 
+use std::time::{Duration, Instant};
+
 use erp_client::{Client, Response};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::assertions;
-use crate::fixture::{Fixture, contact, send_text, unique};
+use crate::fixture::{DEADLINE, Fixture, contact, location, registration, send_text, unique, unique_email};
 use crate::target::Target;
 
-async fn send_with_key(client: &Client, method: &str, path: &str, key: &str, body: Option<&Value>) -> Response {
-    let result = client.send_with(method, path, &[("idempotency-key", key)], body.map(Value::to_string)).await;
+async fn send_with_key(
+    client: &Client,
+    method: &str,
+    path: &str,
+    key: &str,
+    body: Option<&Value>,
+) -> Response {
+    let result =
+        client.send_with(method, path, &[("idempotency-key", key)], body.map(Value::to_string)).await;
     result.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -49,7 +58,8 @@ async fn a_repeated_request_has_one_effect_and_one_response() {
 
     // One after the other, and ten concurrently.
     let key = unique();
-    let create = async || send_with_key(&fixture.inventory, "POST", "/api/sales/orders", &key, Some(&sale)).await;
+    let create =
+        async || send_with_key(&fixture.inventory, "POST", "/api/sales/orders", &key, Some(&sale)).await;
     let sequential = [create().await, create().await];
     assert!(!replayed(&sequential[0]));
     assert_one_effect(&sequential, 201);
@@ -62,7 +72,7 @@ async fn a_repeated_request_has_one_effect_and_one_response() {
     assert_eq!(fixture.pages(&orders).await.len(), 2);
 
     for responses in [sequential.as_slice(), &concurrent] {
-        let order = responses[0].header("location").unwrap();
+        let order = &location(&fixture.inventory, &responses[0]);
         let (key, confirm) = (unique(), format!("{order}/confirm"));
         let confirmed =
             join_all((0..10).map(|_| send_with_key(&fixture.inventory, "POST", &confirm, &key, None))).await;
@@ -92,11 +102,12 @@ async fn a_repeated_request_has_one_effect_and_one_response() {
 #[tokio::test]
 async fn a_repeated_registration_is_no_duplicate() {
     let target = Target::shared();
-    let body = json!({"email": format!("{}@example.com", unique()), "password": "correct horse battery", "role": "inventory_manager"});
+    let body = registration(&unique_email());
     let key = unique();
     let client = target.client();
     let responses =
-        join_all((0..3).map(|_| send_with_key(&client, "POST", "/api/auth/register", &key, Some(&body)))).await;
+        join_all((0..3).map(|_| send_with_key(&client, "POST", "/api/auth/register", &key, Some(&body))))
+            .await;
     assert_one_effect(&responses, 201);
     let other = send_with_key(&client, "POST", "/api/auth/register", &unique(), Some(&body)).await;
     assertions::problem(&other, 409, "duplicate_email");
@@ -117,7 +128,8 @@ async fn a_key_belongs_to_its_caller_route_and_body() {
     assert!(other_route.status == 201 && !replayed(&other_route), "{}", other_route.text);
     let other_caller = send_with_key(&fixture.finance, "POST", "/api/customers", &key, Some(&body)).await;
     assertions::problem(&other_caller, 409, "duplicate_email");
-    let other_caller = send_with_key(&fixture.finance, "POST", "/api/vendors", &key, Some(&contact("Acme"))).await;
+    let other_caller =
+        send_with_key(&fixture.finance, "POST", "/api/vendors", &key, Some(&contact("Acme"))).await;
     assert!(other_caller.status == 201 && !replayed(&other_caller), "{}", other_caller.text);
 
     let again = send_with_key(&fixture.inventory, "POST", "/api/customers", &key, Some(&body)).await;
@@ -143,10 +155,38 @@ async fn a_rejection_does_not_bind_a_key() {
 
     // A corrected body may have the key of the invalid one.
     let key = unique();
-    let invalid = send_with_key(inventory, "POST", "/api/customers", &key, Some(&json!({"name": "Acme"}))).await;
+    let invalid =
+        send_with_key(inventory, "POST", "/api/customers", &key, Some(&json!({"name": "Acme"}))).await;
     assertions::validation_errors(&invalid, &["/email"]);
     let valid = send_with_key(inventory, "POST", "/api/customers", &key, Some(&contact("Acme"))).await;
     assertions::success(&valid, 201);
+}
+
+#[tokio::test]
+async fn a_lost_race_is_503_and_succeeds_with_the_same_key() {
+    const UPDATES: u64 = 60;
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let customer = format!("/api/customers/{}", fixture.customer);
+    let keys: Vec<_> = (0..UPDATES).map(|_| (unique(), contact("Acme"))).collect();
+    let put = async |(key, body): &(String, Value)| {
+        let start = Instant::now();
+        loop {
+            let response = send_with_key(&fixture.inventory, "PUT", &customer, key, Some(body)).await;
+            match response.status {
+                503 => drop(assertions::problem(&response, 503, "service_unavailable")),
+                _ => return response,
+            }
+            assert!(start.elapsed() < DEADLINE, "{}", response.text);
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(20..200))).await;
+        }
+    };
+    let mut versions = Vec::new();
+    for response in join_all(keys.iter().map(put)).await {
+        versions.push(assertions::success(&response, 200)["version"].as_u64().unwrap());
+    }
+    versions.sort_unstable();
+    assert_eq!(versions, (2..UPDATES + 2).collect::<Vec<_>>(), "every update took effect once");
 }
 
 #[tokio::test]
@@ -178,7 +218,8 @@ async fn a_key_has_1_to_255_visible_characters_and_is_given_once() {
             send_with_key(&fixture.inventory, "POST", "/api/customers", &bad, Some(&contact("Acme"))).await;
         assertions::validation_errors(&response, &["Idempotency-Key"]);
     }
-    let (headers, body) = ([("idempotency-key", "first"), ("idempotency-key", "last")], contact("Acme").to_string());
+    let (headers, body) =
+        ([("idempotency-key", "first"), ("idempotency-key", "last")], contact("Acme").to_string());
     let twice = send_text(&fixture.inventory, "POST", "/api/customers", &headers, &body).await;
     assertions::validation_errors(&twice, &["Idempotency-Key"]);
     // Keys differ by every character, and by letter case.
@@ -190,7 +231,8 @@ async fn a_key_has_1_to_255_visible_characters_and_is_given_once() {
         let response = send_with_key(&fixture.inventory, "POST", "/api/customers", good, Some(&body)).await;
         assertions::success(&response, 201);
         assert!(!replayed(&response), "{good}");
-        let again = send_with_key(&fixture.inventory, "POST", "/api/customers", good.trim(), Some(&body)).await;
+        let again =
+            send_with_key(&fixture.inventory, "POST", "/api/customers", good.trim(), Some(&body)).await;
         assert!(replayed(&again) && again.text == response.text, "{good}: {}", again.text);
     }
 }

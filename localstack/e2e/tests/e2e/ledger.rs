@@ -53,8 +53,8 @@ impl Outcome {
     }
 }
 
-/// Waits until all orders are settled, and asserts that stock, movements and orders add up. `received` is what
-/// adjustments and receipts added to each item. On a local platform no message may be left.
+/// Waits until all orders are settled, and asserts that stock, movements and orders add up. `received` is
+/// what adjustments and receipts added to each item. On a local platform no message may be left.
 pub(crate) async fn assert_balanced(
     target: &Target,
     fixture: &Fixture,
@@ -84,7 +84,9 @@ pub(crate) async fn settle(target: &Target, fixture: &Fixture, orders: &[String]
             concurrently(orders, async |order| Outcome::read(order, &fixture.read(order).await)).await;
         match outcomes.iter().find(|outcome| !outcome.is_settled()) {
             None => return outcomes,
-            Some(open) if target.platform().is_some() => panic!("the platform is idle, but not settled: {open:?}"),
+            Some(open) if target.platform().is_some() => {
+                panic!("the platform is idle, but not settled: {open:?}")
+            }
             Some(open) if start.elapsed() > DEADLINE => panic!("not within {DEADLINE:?}: {open:?}"),
             Some(_) => tokio::time::sleep(PAUSE).await,
         }
@@ -117,7 +119,7 @@ async fn balance(
         let allocated: i64 = allocated.filter_map(|outcome| outcome.demand.get(item)).sum();
         if stock < 0 || sum != stock || stock + allocated != *received {
             return Err(format!(
-                "{item}: received {received}, allocated {allocated}, stock {stock}, sum of movements {sum}: {movements:?}"
+                "{item}: received {received}, allocated {allocated}, stock {stock}, sum {sum}: {movements:?}"
             ));
         }
         check_movements(item, &movements, outcomes)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::assertions;
-use crate::fixture::{Fixture, send};
+use crate::fixture::{Fixture, contact, create, send};
 use crate::target::Target;
 
 const LISTS: [&str; 5] =
@@ -43,6 +43,37 @@ async fn an_invalid_query_names_its_parameters() {
     ] {
         let response = send(&fixture.inventory, "GET", &format!("/api/{query}"), None).await;
         assertions::validation_errors(&response, &[parameter]);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_belongs_to_its_list_and_filters() {
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 0).await;
+    fixture.create_item("1.00", 0).await;
+    for _ in 0..2 {
+        fixture.create_sales_order(&[(&item, 1)]).await;
+        fixture.create_purchase_order(&[(&item, 1)]).await;
+        create(&fixture.inventory, "/api/customers", &contact("Acme")).await;
+        create(&fixture.inventory, "/api/vendors", &contact("Globex")).await;
+    }
+    let get = async |path: &str| send(&fixture.inventory, "GET", path, None).await;
+    for list in LISTS {
+        let page = get(&format!("{list}?limit=1")).await;
+        let cursor = page.json()["meta"]["next_cursor"].as_str().unwrap().to_owned();
+        for other in LISTS {
+            let response = get(&format!("{other}?limit=1&cursor={cursor}")).await;
+            if other == list {
+                assertions::success(&response, 200);
+            } else {
+                assertions::validation_errors(&response, &["cursor"]);
+            }
+        }
+        if list.ends_with("/orders") {
+            let filtered = get(&format!("{list}?limit=1&status=draft&cursor={cursor}")).await;
+            assertions::validation_errors(&filtered, &["cursor"]);
+        }
     }
 }
 

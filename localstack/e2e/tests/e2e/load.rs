@@ -138,7 +138,8 @@ async fn the_oldest_backorder_is_fulfilled_first() {
     let orders = concurrently(0..30, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
     join_all(orders.iter().map(|order| fixture.transition(order, "confirm"))).await;
     let outcomes = assert_balanced(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
-    let backordered: Vec<_> = outcomes.iter().filter(|outcome| outcome.stock_status == "backordered").collect();
+    let backordered: Vec<_> =
+        outcomes.iter().filter(|outcome| outcome.stock_status == "backordered").collect();
     assert_eq!(backordered.len(), 29);
 
     // One more unit is allocated to the oldest back-order.
@@ -148,7 +149,8 @@ async fn the_oldest_backorder_is_fulfilled_first() {
         event.and_then(|event| event["time"].as_str()).unwrap_or_default().to_owned()
     };
     let since =
-        concurrently(backordered, async |outcome| (confirmed(&outcome.order).await, outcome.order.clone())).await;
+        concurrently(backordered, async |outcome| (confirmed(&outcome.order).await, outcome.order.clone()))
+            .await;
     let oldest = since.iter().map(|(time, _)| time.clone()).min().unwrap();
     fixture.adjust(&item, 1).await;
     let before: Vec<String> = since.iter().map(|(_, order)| order.clone()).collect();
@@ -161,7 +163,8 @@ async fn wait_until_one_is_fulfilled(target: &Target, fixture: &Fixture, orders:
     let start = Instant::now();
     loop {
         let outcomes = settle(target, fixture, orders).await;
-        let fulfilled: Vec<_> = outcomes.iter().filter(|outcome| outcome.stock_status == "allocated").collect();
+        let fulfilled: Vec<_> =
+            outcomes.iter().filter(|outcome| outcome.stock_status == "allocated").collect();
         match fulfilled.as_slice() {
             [one] => return one.order.clone(),
             [] if start.elapsed() < crate::fixture::DEADLINE => {

@@ -1,6 +1,6 @@
-//! End-to-end tests: every function as its real binary, behind the gateway, over the streams, topics and queues of the
-//! local platform. With `ERP_BASE_URL` set, the tests that need only HTTP run against that URL, and the others are skipped
-//! with a message.
+//! End-to-end tests: every function as its real binary, behind the gateway, over the streams, topics and
+//! queues of the local platform. With `ERP_BASE_URL` set, the tests that need only HTTP run against that URL,
+//! and the others are skipped with a message.
 //!
 //! ```text
 //! target      the platform under test: shared, or exclusive to a test
@@ -29,10 +29,10 @@ mod ledger;
 mod lists;
 mod load;
 mod operator;
-mod relay_outage;
 mod problems;
 #[cfg(unix)]
 mod program;
+mod relay_outage;
 mod restart;
 mod rotation;
 mod target;

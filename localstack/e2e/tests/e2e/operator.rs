@@ -110,7 +110,8 @@ async fn a_reconciliation_under_load_reports_no_mismatch() {
     let Some(platform) = target.platform_or_skip("the operator's program under load") else { return };
     let folder = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(&target).await;
-    // Half of the orders are allocated, half backordered; cancellations release stock, which fulfils some back-orders.
+    // Half of the orders are allocated, half backordered; cancellations release stock, which fulfils some
+    // back-orders.
     let item = fixture.create_item("1.00", 30).await;
     let orders = concurrently(0..60, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
     let busy = async {
@@ -131,7 +132,8 @@ async fn a_reconciliation_under_load_reports_no_mismatch() {
     let ((), in_flight) = tokio::join!(busy, reconciliations);
     assert!(in_flight > 0, "nothing was in flight, so the test shows nothing");
     assert_idle(platform).await;
-    let (text, code) = text_and_code(&erp(platform, folder.path(), "reconcile --minutes 0 --second-look 0").await);
+    let (text, code) =
+        text_and_code(&erp(platform, folder.path(), "reconcile --minutes 0 --second-look 0").await);
     assert!(code == Some(0) && text.contains("0 in flight"), "{text}");
 }
 

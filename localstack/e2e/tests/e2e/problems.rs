@@ -7,7 +7,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::assertions;
-use crate::fixture::{Fixture, concurrently, contact, create, send, send_bare, send_text, unique};
+use crate::fixture::{
+    Fixture, concurrently, contact, create, registration, send, send_bare, send_text, unique_email,
+};
 use crate::target::Target;
 
 const MIB: usize = 1024 * 1024;
@@ -121,6 +123,55 @@ async fn an_id_that_is_not_a_uuid_is_invalid() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_not_utf_8_is_invalid() {
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let with_id = RULES.iter().filter(|rule| rule.path.contains("{id}"));
+    concurrently(with_id, async |rule| {
+        for segment in ["%ff", "a%C3"] {
+            let path = rule.path.replace("{id}", segment);
+            let body = (rule.method == "PUT").then(|| json!({}));
+            let response = send(&fixture.finance, rule.method, &path, body.as_ref()).await;
+            assertions::validation_errors(&response, &["id"]);
+        }
+    })
+    .await;
+    let response = send(&target.client(), "GET", "/swagger/%FF", None).await;
+    assertions::validation_errors(&response, &["proxy"]);
+}
+
+#[tokio::test]
+async fn text_that_cannot_be_decoded_names_its_field() {
+    let target = Target::shared();
+    let fixture = Fixture::new(&target).await;
+    let item = fixture.create_item("1.00", 1).await;
+    let text = r"+1 555 0100 \ud83d";
+    let with = |body: &serde_json::Value, field: &str| {
+        let mut body = body.clone();
+        body[field] = json!("TEXT");
+        body.to_string().replace("TEXT", text)
+    };
+    let customer = format!("/api/customers/{}", fixture.customer);
+    let (item, stock) = (format!("/api/items/{item}"), format!("/api/items/{item}/stock"));
+    let (contact, goods, change) = (contact("Acme"), crate::fixture::item("1.00"), json!({"quantity": 1}));
+    for (method, path, body, fields) in [
+        ("POST", "/api/customers", &contact, ["name", "email", "phone", "address"].as_slice()),
+        ("PUT", &customer, &contact, &["name", "email", "phone", "address"]),
+        ("POST", "/api/vendors", &contact, &["name", "email", "phone", "address"]),
+        ("POST", "/api/items", &goods, &["name", "description", "sku"]),
+        ("PUT", &item, &goods, &["name", "description", "sku"]),
+        ("PUT", &stock, &change, &["reason"]),
+    ] {
+        for field in fields {
+            let response = send_text(&fixture.inventory, method, path, &[], &with(body, field)).await;
+            assertions::validation_errors(&response, &[&format!("/{field}")]);
+        }
+    }
+    let found = send(&fixture.inventory, "GET", &customer, None).await;
+    assert_eq!(found.text_at("/phone"), "+1 555 0100", "the stored text is unchanged");
+}
+
+#[tokio::test]
 async fn an_unsupported_method_is_rejected_with_the_supported_ones() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
@@ -137,10 +188,13 @@ async fn an_unsupported_method_is_rejected_with_the_supported_ones() {
         let unsupported =
             ["GET", "POST", "PUT", "DELETE", "PATCH"].into_iter().filter(|method| !methods.contains(method));
         for method in unsupported {
-            let response = send(&fixture.finance, method, &path, None).await;
-            assertions::problem(&response, 405, "method_not_allowed");
-            let allow = response.header("allow").unwrap_or_default().split(',').map(str::trim);
-            assert_eq!(allow.collect::<BTreeSet<_>>(), methods, "{method} {path}");
+            // Other headers do not matter, even if they are invalid.
+            for headers in [[].as_slice(), &[("idempotency-key", ""), ("if-match", "nonsense")]] {
+                let response = send_bare(&fixture.finance, method, &path, headers).await;
+                assertions::problem(&response, 405, "method_not_allowed");
+                let allow = response.header("allow").unwrap_or_default().split(',').map(str::trim);
+                assert_eq!(allow.collect::<BTreeSet<_>>(), methods, "{method} {path}");
+            }
         }
     })
     .await;
@@ -214,6 +268,9 @@ async fn a_body_of_another_type_than_json_is_rejected() {
     {
         assertions::success(&post(content_type).await, 201);
     }
+    let (body, gzip) = (contact("Acme").to_string(), [("content-encoding", "gzip")]);
+    let encoded = send_text(&fixture.inventory, "POST", "/api/customers", &gzip, &body).await;
+    assertions::problem(&encoded, 415, "unsupported_media_type");
     // A transition needs neither body nor content type; a body must be JSON.
     let item = fixture.create_item("1.00", 1).await;
     let order = fixture.create_sales_order(&[(&item, 1)]).await;
@@ -233,8 +290,8 @@ async fn a_body_of_another_type_than_json_is_rejected() {
 async fn failed_logins_reveal_nothing_and_are_throttled() {
     let target = Target::shared();
     let client = target.client();
-    let email = format!("{}@example.com", unique());
-    let body = json!({"email": email, "password": "correct horse battery", "role": "inventory_manager"});
+    let email = unique_email();
+    let body = registration(&email);
     let registered = create(&client, "/api/auth/register", &body).await;
     assert!(!registered.text.contains("correct horse"), "{}", registered.text);
 
@@ -242,11 +299,7 @@ async fn failed_logins_reveal_nothing_and_are_throttled() {
         send(&client, "POST", "/api/auth/login", Some(&json!({"email": email, "password": password}))).await
     };
     let wrong = assertions::problem(&log_in(&email, "wrong").await, 401, "invalid_credentials");
-    let unknown = assertions::problem(
-        &log_in(&format!("{}@example.com", unique()), "wrong").await,
-        401,
-        "invalid_credentials",
-    );
+    let unknown = assertions::problem(&log_in(&unique_email(), "wrong").await, 401, "invalid_credentials");
     for field in ["type", "title", "status", "detail", "instance", "code"] {
         assert_eq!(wrong[field], unknown[field], "{field}");
     }
@@ -267,13 +320,13 @@ async fn failed_logins_reveal_nothing_and_are_throttled() {
 async fn a_reset_token_is_valid_once() {
     let target = Target::shared();
     let client = target.client();
-    let email = format!("{}@example.com", unique());
-    let body = json!({"email": email, "password": "correct horse battery", "role": "inventory_manager"});
+    let email = unique_email();
+    let body = registration(&email);
     create(&client, "/api/auth/register", &body).await;
     let forgot = async |email: &str| {
         send(&client, "POST", "/api/auth/forgot-password", Some(&json!({"email": email}))).await
     };
-    let (known, unknown) = (forgot(&email).await, forgot(&format!("{}@example.com", unique())).await);
+    let (known, unknown) = (forgot(&email).await, forgot(&unique_email()).await);
     assertions::success(&known, 200);
     assertions::success(&unknown, 200);
     let keys = |response: &erp_client::Response| {

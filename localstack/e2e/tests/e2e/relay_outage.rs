@@ -1,7 +1,7 @@
 //! An outage of the relay of two days: longer than a table's stream keeps its records.
 //!
-//! The functions run in this process, over a real DynamoDB, because the test sets the clock. The streams are simulated: a
-//! record for every event row, deleted after a day as on AWS.
+//! The functions run in this process, over a real DynamoDB, because the test sets the clock. The streams are
+//! simulated: a record for every event row, deleted after a day as on AWS.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -89,7 +89,8 @@ impl Platform {
         let dependencies = AppDependencies { upstreams, clock: clock.clone(), ids: ids.clone(), currency };
         let sales = sales::config::build(sales_table.clone(), dependencies).into_router();
 
-        let topic = |context: &'static str| (context, format!("arn:aws:sns:us-east-1:000000000000:erp-{context}"));
+        let topic =
+            |context: &'static str| (context, format!("arn:aws:sns:us-east-1:000000000000:erp-{context}"));
         let client = aws_sdk_sns::Client::new(&sns.sdk_config());
         let topics = Topics { client, arns: ["sales", "inventory"].map(topic).into() };
         Self {
@@ -178,8 +179,8 @@ impl Platform {
         report.found
     }
 
-    /// Delivers the published events to the workers that subscribe to them, in random order and some of them twice, and
-    /// relays the events that the workers write, until there are no more.
+    /// Delivers the published events to the workers that subscribe to them, in random order and some of them
+    /// twice, and relays the events that the workers write, until there are no more.
     async fn settle(&self, random: &mut fastrand::Rng) {
         loop {
             let published = self.sns.take();
@@ -295,7 +296,11 @@ async fn no_event_is_lost_in_an_outage_of_the_relay_of_two_days() {
     platform.read_streams(usize::MAX).await;
     assert_eq!(platform.sns.len(), written + kept - kept / 2, "some events are published twice");
     platform.settle(&mut random).await;
-    assert_eq!((platform.sweep().await, platform.unpublished().await.len()), (0, 0), "everything is published");
+    assert_eq!(
+        (platform.sweep().await, platform.unpublished().await.len()),
+        (0, 0),
+        "everything is published"
+    );
 
     // The stock statuses of the orders, the stock and the movements are consistent.
     let mut allocated = 0;

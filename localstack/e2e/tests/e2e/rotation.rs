@@ -1,5 +1,5 @@
-//! Rotation of the signing key without logging users out: the steps of docs/runbook.md, each with a restart of the
-//! functions, as in a deployment.
+//! Rotation of the signing key without logging users out: the steps of docs/runbook.md, each with a restart
+//! of the functions, as in a deployment.
 
 use std::path::Path;
 

@@ -16,8 +16,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The platform that the running tests share. The last of them stops it.
 static SHARED: Mutex<Weak<LocalPlatform>> = Mutex::new(Weak::new());
-/// Platforms of a single test that may run at once. These tests mostly wait for time-outs; more of them would compete for
-/// processors.
+/// Platforms of a single test that may run at once. These tests mostly wait for time-outs; more of them would
+/// compete for processors.
 static SLOTS: Semaphore = Semaphore::const_new(2);
 
 /// A permit to run a platform of one's own; the number of permits is limited.
@@ -97,7 +97,8 @@ impl Target {
     }
 }
 
-/// Waits for a slot for a test that starts platforms itself. Returns `None` if the platform under test is remote.
+/// Waits for a slot for a test that starts platforms itself. Returns `None` if the platform under test is
+/// remote.
 pub(crate) async fn slot(test: &str) -> Option<Slot> {
     if remote_url().is_some() {
         eprintln!("skipped, because it needs more than HTTP: {test}");
@@ -162,12 +163,15 @@ impl Drop for LocalPlatform {
 
 /// Returns the issuer of tokens with the signing key of a platform.
 pub(crate) fn tokens(platform: &Platform) -> Tokens {
-    let [keys, issuer, audience] = ["JWT_KEYS", "JWT_ISSUER", "JWT_AUDIENCE"].map(|name| {
-        let value =
-            platform.deployment().functions.iter().find_map(|function| function.environment.get(name));
-        value.unwrap().clone()
-    });
+    let [keys, issuer, audience] =
+        ["JWT_KEYS", "JWT_ISSUER", "JWT_AUDIENCE"].map(|name| environment(platform, name));
     Tokens::new(Keyring::from_json(&keys).unwrap(), issuer, audience)
+}
+
+/// Returns the value of an environment variable that has the same value in all functions that have it.
+pub(crate) fn environment(platform: &Platform, name: &str) -> String {
+    let mut functions = platform.deployment().functions.iter();
+    functions.find_map(|function| function.environment.get(name)).unwrap().clone()
 }
 
 /// Returns the access key for the AWS endpoint of a platform.

@@ -1,5 +1,5 @@
-//! One request id connects the log lines of an order, from the request that confirmed it to the movement of the stock:
-//! the query of docs/runbook.md.
+//! One request id connects the log lines of an order, from the request that confirmed it to the movement of
+//! the stock: the query of docs/runbook.md.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -34,7 +34,9 @@ const METRICS: [(&str, &str); 5] = [
 /// Returns the JSON lines in the log of a function.
 fn lines(logs: &Path, function: &str) -> Vec<Value> {
     // The file does not exist before the first line.
-    let Ok(log) = std::fs::read_to_string(logs.join(format!("erp-{function}.log"))) else { return Vec::new() };
+    let Ok(log) = std::fs::read_to_string(logs.join(format!("erp-{function}.log"))) else {
+        return Vec::new();
+    };
     log.lines()
         .filter_map(|line| line.find('{').and_then(|at| serde_json::from_str(&line[at..]).ok()))
         .collect()

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::assertions;
-use crate::fixture::{Fixture, contact, create, send, send_text, unique};
+use crate::fixture::{Fixture, contact, create, location, send, send_text, unique};
 use crate::target::Target;
 
 /// Asserts that every amount in the text of a response has exactly two decimals.
@@ -93,7 +93,7 @@ async fn a_price_is_exact_or_rejected_and_never_rounded() {
         let response = send_text(&fixture.inventory, "POST", "/api/items", &[], &body(price)).await;
         assertions::success(&response, 201);
         assert!(response.text.contains(&format!("\"unit_price\":{shown},")), "{price}: {}", response.text);
-        let again = send(&fixture.inventory, "GET", response.header("location").unwrap(), None).await;
+        let again = send(&fixture.inventory, "GET", &location(&fixture.inventory, &response), None).await;
         assert!(again.text.contains(&format!("\"unit_price\":{shown},")), "{price}: {}", again.text);
     }
     for price in [
@@ -135,7 +135,7 @@ async fn totals_are_exact() {
         {"item_id": free, "quantity": 1, "unit_price": 0},
     ]});
     let created = create(&fixture.inventory, "/api/sales/orders", &order).await;
-    let order = created.header("location").unwrap().to_owned();
+    let order = location(&fixture.inventory, &created);
     let list = format!("/api/sales/orders?customer_id={}", fixture.customer);
     for path in [order.as_str(), &list] {
         let response = send(&fixture.inventory, "GET", path, None).await;
@@ -294,7 +294,7 @@ async fn texts_are_measured_in_characters_and_normalised() {
     // Stored trimmed and composed (NFC); nothing else changes.
     let odd = "  U\u{308}nï \"quoted\" \\ 'x' </script> {{7*7}} %s e\u{301} ";
     let created = create(&fixture.inventory, "/api/customers", &body_with("name", odd.to_owned())).await;
-    let found = send(&fixture.inventory, "GET", created.header("location").unwrap(), None).await;
+    let found = send(&fixture.inventory, "GET", &location(&fixture.inventory, &created), None).await;
     assert_eq!(found.text_at("/name"), "Ünï \"quoted\" \\ 'x' </script> {{7*7}} %s é");
     let lines = body_with("address", "1 Main Street\r\nSpringfield".to_owned());
     let created = create(&fixture.inventory, "/api/customers", &lines).await;

@@ -1,7 +1,7 @@
 //! The cost of a million of each operation on AWS, as the table in docs/runbook.md.
 //!
-//! The test sends a request of every route to the local platform, one at a time, and counts the billed usage until the
-//! platform is idle. Requests therefore do not share batches: the cost is an upper bound.
+//! The test sends a request of every route to the local platform, one at a time, and counts the billed usage
+//! until the platform is idle. Requests therefore do not share batches: the cost is an upper bound.
 //!
 //! ```text
 //! operations  the measured requests
@@ -22,8 +22,8 @@ use operations::{Operation, Preparation, PreparedRequest};
 use price::{Extra, dollars_per_million, queue_requests};
 use table::{Row, assert_table};
 
-/// Maximum measurements of an operation. A function that starts, or a scheduled event, changes a measurement; two equal
-/// ones in sequence are the result.
+/// Maximum measurements of an operation. A function that starts, or a scheduled event, changes a measurement;
+/// two equal ones in sequence are the result.
 const ATTEMPTS: usize = 8;
 
 /// Sends a request. Returns the usage until the platform is idle, and the bytes that functions logged.

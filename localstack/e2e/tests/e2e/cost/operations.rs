@@ -7,7 +7,10 @@ use erp_client::Client;
 use erp_local::platform::Platform;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, concurrently, contact, create, item, log_in, register, send, unique};
+use crate::fixture::{
+    Fixture, concurrently, contact, create, item, log_in, register, registration, send, unique, unique_email,
+};
+use crate::target::environment;
 
 /// Rows of each list: more than a page in every shard of the index, so that every shard reads a whole page.
 const LIST_ROWS: usize = 120;
@@ -92,8 +95,7 @@ impl Preparation {
     pub(super) async fn new(platform: &Platform) -> Self {
         let anonymous = Client::new(platform.base_url());
         let fixture = Fixture::with_client(&anonymous).await;
-        let functions = &platform.deployment().functions;
-        let services = functions.iter().find_map(|function| function.environment.get("SERVICE_CREDENTIALS"));
+        let services = environment(platform, "SERVICE_CREDENTIALS");
         let item = fixture.create_item("12.50", 0).await;
         concurrently(0..LIST_ROWS, async |_| {
             create(&fixture.inventory, "/api/customers", &contact("Acme")).await;
@@ -103,7 +105,7 @@ impl Preparation {
             fixture.create_purchase_order(&[(&item, 1)]).await;
         })
         .await;
-        Self { fixture, anonymous, services: serde_json::from_str(services.unwrap()).unwrap() }
+        Self { fixture, anonymous, services: serde_json::from_str(&services).unwrap() }
     }
 
     /// Creates the data of a request.
@@ -126,7 +128,7 @@ impl Preparation {
     async fn auth_body(&self, path: &str) -> Value {
         let password = "correct horse battery";
         if path == "/api/auth/register" {
-            return json!({"email": format!("{}@example.com", unique()), "password": password, "role": "inventory_manager"});
+            return registration(&unique_email());
         }
         if path == "/api/auth/service-token" {
             return json!({"service_name": "integration", "service_secret": self.services["integration"]});

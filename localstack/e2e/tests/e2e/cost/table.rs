@@ -9,7 +9,8 @@ use crate::target::workspace;
 
 const BEGIN: &str = "<!-- cost: written by `INSTA_UPDATE=always cargo test -p erp-e2e --test e2e cost` -->\n";
 const END: &str = "<!-- end of cost -->\n";
-/// Maximum relative difference of a cost. The size of the logs, which is part of the cost, varies between runs.
+/// Maximum relative difference of a cost. The size of the logs, which is part of the cost, varies between
+/// runs.
 const TOLERANCE: f64 = 0.1;
 
 /// The measured usage and cost of an operation.
