@@ -99,13 +99,41 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
             }
         }
     }
-    // The server rejects unknown fields; responses may gain fields.
     for (name, schema) in document.components.iter_mut().flat_map(|components| &mut components.schemas) {
-        if let (true, RefOr::T(Schema::Object(object))) = (name.ends_with("Request"), schema) {
-            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        if name.ends_with("Request") {
+            restrict_request(schema);
         }
     }
     document
+}
+
+/// A text of [`erp_domain::text::single_line`] with at least one visible character.
+const NON_BLANK_LINE: &str = r"^(\t|[^\p{Cc}\p{Cf}])*[^\s\p{Cc}\p{Cf}](\t|[^\p{Cc}\p{Cf}])*$";
+/// A text of [`erp_domain::text::single_line`]: up to 499 characters.
+const SINGLE_LINE: &str = r"^(\t|[^\p{Cc}\p{Cf}])*$";
+/// A text of [`erp_domain::text::multi_line`]: all texts from 500 characters.
+const MULTI_LINE: &str = r"^(\r?\n|\t|[^\p{Cc}\p{Cf}])*$";
+
+/// Documents what the server rejects in every request: unknown fields, and control and format characters in texts.
+/// Responses may gain fields.
+fn restrict_request(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Object) => {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            object.properties.values_mut().for_each(restrict_request);
+        }
+        RefOr::T(Schema::Object(text)) if text.format.is_none() && text.pattern.is_none() => {
+            let pattern = match (text.min_length, text.max_length) {
+                (_, None) => return,
+                (Some(1..), _) => NON_BLANK_LINE,
+                (_, Some(..500)) => SINGLE_LINE,
+                _ => MULTI_LINE,
+            };
+            text.pattern = Some(pattern.to_owned());
+        }
+        RefOr::T(Schema::OneOf(one_of)) => one_of.items.iter_mut().for_each(restrict_request),
+        _ => {}
+    }
 }
 
 fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<Access>) {
@@ -166,9 +194,7 @@ fn describe(operation: &mut Operation, method: &str, path: &str, access: Option<
 
 /// The schema of a body that may be absent. utoipa documents it as "null or the object", but `null` is rejected.
 fn without_null(schema: RefOr<Schema>) -> RefOr<Schema> {
-    let is_null = |item: &RefOr<Schema>| {
-        matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null))
-    };
+    let is_null = |item: &RefOr<Schema>| matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null));
     match schema {
         RefOr::T(Schema::OneOf(mut one_of)) if one_of.items.iter().any(is_null) => {
             one_of.items.retain(|item| !is_null(item));
