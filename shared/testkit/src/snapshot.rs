@@ -1,7 +1,8 @@
 //! Generated files that are committed at their own path, compared with what the code generates.
 //!
-//! Snapshots in tests use `insta`. It stores a snapshot with a header, so it cannot manage a file that is used as it is,
-//! such as the OpenAPI document. These files follow insta's variable: `INSTA_UPDATE=always cargo test` rewrites both.
+//! Snapshots in tests use `insta`. It stores a snapshot with a header, so it cannot manage a file that is
+//! used as it is, such as the OpenAPI document. These files follow insta's variable: `INSTA_UPDATE=always
+//! cargo test` rewrites both.
 
 use std::path::Path;
 

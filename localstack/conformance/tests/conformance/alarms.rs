@@ -1,4 +1,5 @@
-//! Alarms and the dashboard: every failure mode has an alarm, and every metric that is shown or watched exists.
+//! Alarms and the dashboard: every failure mode has an alarm, and every metric that is shown or watched
+//! exists.
 
 use std::collections::BTreeSet;
 

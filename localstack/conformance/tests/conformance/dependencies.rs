@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::assert_none;
 use crate::template::workspace;
 
-/// The floors, lowest first. A package may depend on packages of its own floor as listed below, and of lower floors.
+/// The floors, lowest first. A package may depend on packages of its own floor as listed below, and of lower
+/// floors.
 const FLOORS: [&str; 3] = ["shared", "functions", "localstack"];
 
 /// The libraries of `shared/`, each with the libraries that it may depend on.
@@ -25,7 +26,8 @@ const SHARED: [(&str, &[&str]); 8] = [
     ("erp-testkit", &["erp-auth", "erp-aws", "erp-domain", "erp-http"]),
 ];
 
-/// Contexts do not depend on one another. The operator reads the ledgers of these, and parses messages as they do.
+/// Contexts do not depend on one another. The operator reads the ledgers of these, and parses messages as
+/// they do.
 const BETWEEN_FUNCTIONS: [(&str, &[&str]); 1] = [("operator", &["inventory", "purchase", "sales"])];
 
 /// Packages, and prefixes of crates that must not be in their dependency tree.

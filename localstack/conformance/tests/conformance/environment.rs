@@ -1,5 +1,5 @@
-//! Environment variables: the template sets what a function needs to start, no more and no less. The tests start the real
-//! binaries.
+//! Environment variables: the template sets what a function needs to start, no more and no less. The tests
+//! start the real binaries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -94,9 +94,11 @@ const OPTIONAL: [(&str, &str); 2] = [
 /// Variables that Lambda itself sets in every environment.
 const SET_BY_LAMBDA: [&str; 1] = ["AWS_LAMBDA_FUNCTION_NAME"];
 
-/// Starts one process of each function at once. A process that has requested its first event is running afterwards.
+/// Starts one process of each function at once. A process that has requested its first event is running
+/// afterwards.
 async fn start(functions: &[Function], logs: &Path) -> Arc<Functions> {
-    // The database has no tables: a function starts all the same, because a failure to preconnect is only logged.
+    // The database has no tables: a function starts all the same, because a failure to preconnect is only
+    // logged.
     let endpoint = Dynamo::start().await.endpoint;
     let mut config = Config::new(logs);
     config.warm = true;
@@ -189,7 +191,8 @@ fn every_function_has_exactly_its_variables(template: &Template) -> Vec<String> 
     violations
 }
 
-/// The names of variables in string literals, by the folder of the code: `shared`, or a package in `functions/`.
+/// The names of variables in string literals, by the folder of the code: `shared`, or a package in
+/// `functions/`.
 #[derive(Default)]
 struct NamesInCode {
     all: BTreeMap<String, BTreeSet<&'static str>>,

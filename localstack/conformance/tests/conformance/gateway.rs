@@ -1,4 +1,5 @@
-//! API Gateway: throttling, access log, authorizer and CORS; and the secrets, which sign tokens among other things.
+//! API Gateway: throttling, access log, authorizer and CORS; and the secrets, which sign tokens among other
+//! things.
 
 use erp_auth::access::{Access, RULES};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! Responses of API Gateway itself have the shape (RFC 9457) and the headers of the responses of the services.
+//! Responses of API Gateway itself have the shape (RFC 9457) and the headers of the responses of the
+//! services.
 
 use erp_http::ProblemKind;
 use erp_http::app::{DEFAULT_HEADERS, EXPOSED_HEADERS};
@@ -15,8 +16,8 @@ pub(crate) mod checks {
     );
 }
 
-/// The response types that API Gateway can return in this API. Their default statuses differ from those of the services,
-/// so each sets its status.
+/// The response types that API Gateway can return in this API. Their default statuses differ from those of
+/// the services, so each sets its status.
 const TYPES: [&str; 13] = [
     "ACCESS_DENIED",
     "AUTHORIZER_CONFIGURATION_ERROR",

@@ -1,5 +1,5 @@
-//! The services that LocalStack starts (`localstack/compose.yaml`): those of the resources in the template, and those that
-//! a deployment uses.
+//! The services that LocalStack starts (`localstack/compose.yaml`): those of the resources in the template,
+//! and those that a deployment uses.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Conformance: everything that is named both in the code and elsewhere is compared, and a failure includes the remedy.
+//! Conformance: everything that is named both in the code and elsewhere is compared, and a failure includes
+//! the remedy.
 //!
 //! ```text
 //! template.yaml and the code

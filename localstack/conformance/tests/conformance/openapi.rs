@@ -1,4 +1,5 @@
-//! The OpenAPI document that the portal serves: the documents of all services, merged. It is as strict as the server.
+//! The OpenAPI document that the portal serves: the documents of all services, merged. It is as strict as the
+//! server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -222,7 +223,8 @@ fn every_operation_documents_its_errors() {
     }));
 }
 
-/// Returns the constraints that a schema lacks: every value that a client sends is bounded, as it is by the server.
+/// Returns the constraints that a schema lacks: every value that a client sends is bounded, as it is by the
+/// server.
 fn unbounded(document: &Value, schema: &Value, path: &str) -> Vec<String> {
     if let Some(reference) = schema["$ref"].as_str() {
         let target = document.pointer(reference.trim_start_matches('#')).unwrap();

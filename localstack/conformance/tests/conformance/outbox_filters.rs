@@ -1,5 +1,5 @@
-//! The filters between table streams and the relay: only rows with unpublished events pass. The rows are written by the
-//! stores and read back.
+//! The filters between table streams and the relay: only rows with unpublished events pass. The rows are
+//! written by the stores and read back.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

@@ -1,5 +1,6 @@
-//! The IAM permissions of the functions. The samples and the end-to-end tests run under these policies, so they are
-//! sufficient; the table here proves that there are no others, and documents the reason for each (least privilege).
+//! The IAM permissions of the functions. The samples and the end-to-end tests run under these policies, so
+//! they are sufficient; the table here proves that there are no others, and documents the reason for each
+//! (least privilege).
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,8 @@ const TOPICS: &[&str] = &[
     "erp-sales-events",
 ];
 
-/// A binary, an action, its resources, and the code that needs it. A transaction needs the permissions of its actions.
+/// A binary, an action, its resources, and the code that needs it. A transaction needs the permissions of its
+/// actions.
 const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
     (
         "auth-api",
@@ -215,7 +217,8 @@ const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
     ),
 ];
 
-/// The SDK operations that functions and the operator CLI call; the CLI runs with the permissions of its user.
+/// The SDK operations that functions and the operator CLI call; the CLI runs with the permissions of its
+/// user.
 const CALLS: [&str; 16] = [
     "batch_get_item",
     "batch_write_item",

@@ -1,4 +1,5 @@
-//! Queues and the functions they trigger: visibility time-outs, dead-letter queues, batch failures, and the policies.
+//! Queues and the functions they trigger: visibility time-outs, dead-letter queues, batch failures, and the
+//! policies.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

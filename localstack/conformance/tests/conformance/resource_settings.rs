@@ -1,5 +1,5 @@
-//! Settings of resources that no function depends on: encryption, retention, logs, traces, limits, names, gradual
-//! deployment, parameters and outputs.
+//! Settings of resources that no function depends on: encryption, retention, logs, traces, limits, names,
+//! gradual deployment, parameters and outputs.
 
 use std::collections::BTreeSet;
 
@@ -25,8 +25,8 @@ pub(crate) mod checks {
     );
 }
 
-/// The limits of a function where they differ from the global ones: memory in megabytes, time-out in seconds, reserved
-/// concurrency.
+/// The limits of a function where they differ from the global ones: memory in megabytes, time-out in seconds,
+/// reserved concurrency.
 #[derive(Debug)]
 struct Limits {
     memory: Option<u64>,
@@ -134,8 +134,9 @@ fn functions_have_their_global_settings(template: &Template) -> Vec<String> {
         .collect()
 }
 
-/// An alias depends on its deployment group, the group on the alarms, and an alarm on the resources that it refers to. If
-/// one of these depended on an alias, CloudFormation would reject the circular dependency, which linters do not find.
+/// An alias depends on its deployment group, the group on the alarms, and an alarm on the resources that it
+/// refers to. If one of these depended on an alias, CloudFormation would reject the circular dependency,
+/// which linters do not find.
 fn rollback_alarms_have_no_circular_dependency(template: &Template) -> Vec<String> {
     let alarms = template.document.pointer("/Globals/Function/DeploymentPreference/Alarms");
     let alarms = alarms.and_then(Value::as_array).into_iter().flatten();

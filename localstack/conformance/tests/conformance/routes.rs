@@ -1,5 +1,5 @@
-//! The routes of the API: in the template, in the access rules, and in the OpenAPI document of the service behind each
-//! route. A document comes from the router of its service, so a documented route is served.
+//! The routes of the API: in the template, in the access rules, and in the OpenAPI document of the service
+//! behind each route. A document comes from the router of its service, so a documented route is served.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;

@@ -52,8 +52,9 @@ fn the_runbook_explains_every_alarm(template: &Template) -> Vec<String> {
     missing.chain(outdated).collect()
 }
 
-/// SAM publishes a version when the text of the template changes. The value of a parameter is not in the text, so the
-/// alias would keep the old value. CloudFormation publishes a version when the resolved `VersionDescription` changes.
+/// SAM publishes a version when the text of the template changes. The value of a parameter is not in the
+/// text, so the alias would keep the old value. CloudFormation publishes a version when the resolved
+/// `VersionDescription` changes.
 fn every_parameter_of_a_function_is_in_its_version_description(template: &Template) -> Vec<String> {
     let parameters: BTreeSet<&str> = template.document["Parameters"]
         .as_object()

@@ -1,5 +1,5 @@
-//! AWS's Lambda runtime interface emulator (RIE) around the executable of one function. It is part of the SAM command
-//! line.
+//! AWS's Lambda runtime interface emulator (RIE) around the executable of one function. It is part of the SAM
+//! command line.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,8 +27,8 @@ pub(crate) struct RuntimeInterfaceEmulator {
 }
 
 impl RuntimeInterfaceEmulator {
-    /// Starts the program `emulator` with the `executable` of a function, whose environment is exactly `environment`. The
-    /// output of both goes to the file `log`.
+    /// Starts the program `emulator` with the `executable` of a function, whose environment is exactly
+    /// `environment`. The output of both goes to the file `log`.
     pub(crate) async fn start(
         emulator: &Path,
         executable: &Path,

@@ -1,5 +1,5 @@
-//! The variables for `sam local` (`localstack/sam-local/env.json`): those whose values come from resources, which do not
-//! exist under `sam local`. It reads all others from the template.
+//! The variables for `sam local` (`localstack/sam-local/env.json`): those whose values come from resources,
+//! which do not exist under `sam local`. It reads all others from the template.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ const HOSTS: (&str, &str) = ("host.docker.internal", "127.0.0.1");
 
 type Variables = BTreeMap<String, String>;
 
-/// Reads the file: the variables of all functions under `Parameters`, and those of each function under its logical id.
+/// Reads the file: the variables of all functions under `Parameters`, and those of each function under its
+/// logical id.
 fn file() -> BTreeMap<String, Variables> {
     let path = workspace().join("localstack/sam-local/env.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
@@ -28,8 +29,8 @@ fn refers_to_resource(template: &Template, value: &Value) -> bool {
     }
 }
 
-/// Returns the expected variables of a function, with the values that they have in the deployment. Secrets are those of
-/// the samples, so that the tokens in `events/` are valid.
+/// Returns the expected variables of a function, with the values that they have in the deployment. Secrets
+/// are those of the samples, so that the tokens in `events/` are valid.
 fn expected(template: &Template, function: &Resource) -> Variables {
     let written = function.property("/Environment/Variables").as_object();
     let names = written.into_iter().flatten().filter(|(_, value)| refers_to_resource(template, value));

@@ -1,7 +1,7 @@
 //! The data that the samples in `events/` refer to, with fixed ids.
 //!
-//! The stores write it into an embedded database, and its rows are copied from there. Event rows are not copied: the
-//! relay would publish them, and the functions would process them while the samples are sent.
+//! The stores write it into an embedded database, and its rows are copied from there. Event rows are not
+//! copied: the relay would publish them, and the functions would process them while the samples are sent.
 
 use contact::domain::{Contact, ContactDetails};
 use contact::store::ContactStore;

@@ -1,5 +1,5 @@
-//! The samples in `events/`: each is sent to its function - the real binary, with the permissions of the template, over
-//! real tables, queues and topics - and the outcome is compared with the expected one.
+//! The samples in `events/`: each is sent to its function - the real binary, with the permissions of the
+//! template, over real tables, queues and topics - and the outcome is compared with the expected one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -53,7 +53,8 @@ const fn problem(status: u16, code: &'static str) -> Expected {
 /// A batch of which every message or record was processed.
 const NO_FAILURES: Expected = Result("/batchItemFailures", "[]");
 
-/// The samples with their expected outcomes, in the order in which they are sent: some depend on earlier ones.
+/// The samples with their expected outcomes, in the order in which they are sent: some depend on earlier
+/// ones.
 const SAMPLES: &[(&str, Expected)] = &[
     ("auth-api.register", success(201, "User registered successfully")),
     ("auth-api.login", success(200, "Login successful")),
@@ -322,8 +323,8 @@ const USED_ELSEWHERE: &[(&str, &str, &str)] = &[
     ("reconcile", "lambda:InvokeFunction", "continuation of a long check; see functions/operator/tests"),
 ];
 
-/// Returns the permissions that the functions have and did not use: least privilege. A missing permission makes a sample
-/// fail.
+/// Returns the permissions that the functions have and did not use: least privilege. A missing permission
+/// makes a sample fail.
 fn unused_permissions(platform: &Platform) -> Vec<String> {
     let mut violations = Vec::new();
     for function in &platform.deployment().functions {
@@ -350,8 +351,8 @@ fn unused_permissions(platform: &Platform) -> Vec<String> {
     violations
 }
 
-/// Sends the samples to the artifacts of `sam build`, each function under AWS's emulator. Tables, queues, topics and the
-/// functions that are invoked by others run on the platform, from the same artifacts.
+/// Sends the samples to the artifacts of `sam build`, each function under AWS's emulator. Tables, queues,
+/// topics and the functions that are invoked by others run on the platform, from the same artifacts.
 #[tokio::test]
 #[ignore = "needs the artifacts of `sam build` and the emulator: .ci/emulate"]
 async fn every_packaged_artifact_returns_the_expected_responses_under_the_emulator() {

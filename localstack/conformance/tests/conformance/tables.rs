@@ -1,6 +1,7 @@
 //! The tables: keys, settings, and the indexes that the code writes and reads.
 //!
-//! Unit tests in `functions/sales` and `functions/purchase` compare the projections of the order indexes with the rows.
+//! Unit tests in `functions/sales` and `functions/purchase` compare the projections of the order indexes with
+//! the rows.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

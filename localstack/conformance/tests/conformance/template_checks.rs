@@ -1,5 +1,5 @@
-//! Checks of a template. A check is a function that returns the violations, so it runs on the committed template, as a
-//! test of the same name, and on every mutant of it (`template_mutations`).
+//! Checks of a template. A check is a function that returns the violations, so it runs on the committed
+//! template, as a test of the same name, and on every mutant of it (`template_mutations`).
 
 use crate::template::Template;
 

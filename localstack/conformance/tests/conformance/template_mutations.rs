@@ -1,6 +1,6 @@
-//! Mutation testing of the template and its checks: each key and each list element is removed in turn, and the emulator
-//! must reject the mutant or a check must fail. So the loss of a permission, variable, filter, setting, route or alarm is
-//! detected, and no check is ineffective.
+//! Mutation testing of the template and its checks: each key and each list element is removed in turn, and
+//! the emulator must reject the mutant or a check must fail. So the loss of a permission, variable, filter,
+//! setting, route or alarm is detected, and no check is ineffective.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -127,7 +127,8 @@ fn violations(template: &Template) -> impl Iterator<Item = String> {
     template_checks::all().flat_map(|check| check(template))
 }
 
-/// Returns whether the mutant without this node is killed: it is rejected, or has a violation that is not in `before`.
+/// Returns whether the mutant without this node is killed: it is rejected, or has a violation that is not in
+/// `before`.
 fn is_killed(yaml: &Yaml, before: &BTreeSet<String>, path: &NodePath) -> bool {
     let mut mutant = yaml.clone();
     path.remove_from(&mut mutant);
