@@ -311,7 +311,10 @@ fn other_body(command: &Command) -> Option<Command> {
 pub fn render(command: &Command) -> (&'static str, String, Option<Value>) {
     let parties = |kind: &PartyKind| format!("/api/{}s", kind.as_str());
     let orders = |kind: &OrderKind| format!("/api/{}/orders", kind.as_str());
-    let party = |form: &PartyForm| json!({"name": form.name, "email": form.email, "phone": form.phone, "address": form.address});
+    let party = |form: &PartyForm| {
+        let PartyForm { name, email, phone, address } = form;
+        json!({"name": name, "email": email, "phone": phone, "address": address})
+    };
     let item = |form: &ItemForm| {
         json!({
             "name": form.name, "description": form.description, "sku": form.sku,

@@ -118,7 +118,7 @@ impl Shard {
             }
             let now = simulation.clock.elapsed();
             let expired = pending.iter().take_while(|record| now - record.at > RETENTION).count();
-            simulation.count(|figures| figures.records_expired += expired as u64);
+            simulation.count(|figures| figures.expired += expired as u64);
             pending.drain(..expired);
             if pending.is_empty() {
                 continue;

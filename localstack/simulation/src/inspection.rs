@@ -81,9 +81,13 @@ fn check_orders(model: &Model, check: &mut Check<'_>) {
         };
         check("P2", agrees, format!("{kind} {id} is {}, its allocation is {allocation:?}", order.status));
         if *kind == "sales" {
-            let expected = state.unwrap_or("none");
-            let shown = &order.stock_status;
-            check("P2", shown == expected, format!("{id} has the stock status {shown}, expected {expected}"));
+            let expected = Some(state.unwrap_or("none"));
+            let shown = order.stock_status.as_deref();
+            check(
+                "P2",
+                shown == expected,
+                format!("{id} has the stock status {shown:?}, expected {expected:?}"),
+            );
         }
         // An order of a deleted item waits for ever.
         if let Some(allocation) = allocation.filter(|allocation| allocation.state == "backordered") {

@@ -192,7 +192,7 @@ fn order(row: Row<'_>) -> Order {
     Order {
         party: row.uuid("party_id"),
         status: row.text("status"),
-        stock_status: row.text("stock_status"),
+        stock_status: row.0["stock_status"]["S"].as_str().map(str::to_owned),
         version: row.version("version"),
         lines: row.list("lines").map(line).collect(),
         times: row.times(),

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
+use uuid::Uuid;
+
 use crate::Simulation;
 use crate::client::{Client, Shared};
 use crate::connector::Mutation;
@@ -148,10 +151,11 @@ impl Scenario {
             let body = match random_numbers.u32(..3) {
                 0 => format!("poison {number}"),
                 1 => format!("{{\"id\": {number}}}"),
-                _ => format!(
-                    "{{\"specversion\":\"1.0\",\"id\":\"{}\",\"source\":\"/erp/sales\",\"type\":\"sales.order.confirmed\",\"subject\":\"x\",\"time\":\"2026-01-01T00:00:00Z\",\"data\":{{\"n\":{number}}}}}",
-                    uuid::Uuid::nil()
-                ),
+                _ => json!({
+                    "specversion": "1.0", "id": Uuid::nil(), "source": "/erp/sales", "subject": "x",
+                    "type": "sales.order.confirmed", "time": "2026-01-01T00:00:00Z", "data": {"n": number},
+                })
+                .to_string(),
             };
             // Confirmations go to the stock queue, so an unreadable one belongs there.
             let queues = simulation.broker().queues.len();

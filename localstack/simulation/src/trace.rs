@@ -26,7 +26,7 @@ pub struct Counts {
     /// Records delivered to the relay.
     pub records: u64,
     /// Records that expired in a stream.
-    pub records_expired: u64,
+    pub expired: u64,
     /// Redriven dead letters.
     pub redriven: u64,
     /// Events that the sweep found.
@@ -36,14 +36,13 @@ pub struct Counts {
 impl Counts {
     /// Adds the counters of another simulation.
     pub fn add(&mut self, other: &Self) {
-        let Self { calls, faults, crashes, time_outs, deliveries, records, records_expired, redriven, swept } =
-            other;
+        let Self { calls, faults, crashes, time_outs, deliveries, records, expired, redriven, swept } = other;
         self.calls += calls;
         self.crashes += crashes;
         self.time_outs += time_outs;
         self.deliveries += deliveries;
         self.records += records;
-        self.records_expired += records_expired;
+        self.expired += expired;
         self.redriven += redriven;
         self.swept += swept;
         add_up(&mut self.faults, faults);

@@ -41,7 +41,7 @@ fn a_relay_that_was_stopped_for_two_days_loses_nothing() {
     let scenario = Scenario { relay_is_stopped: true, ..Scenario::of(7, STEPS) };
     let outcome = scenario.run(false);
     assert_eq!(outcome.violations, Vec::<String>::new());
-    assert!(outcome.counts.records_expired > 0 && outcome.counts.swept > 0, "{:?}", outcome.counts);
+    assert!(outcome.counts.expired > 0 && outcome.counts.swept > 0, "{:?}", outcome.counts);
 }
 
 #[test]

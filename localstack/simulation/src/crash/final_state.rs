@@ -44,7 +44,7 @@ pub(super) fn of(model: &Model) -> Vec<String> {
         history.sort_unstable();
         let (status, stock, version) = (&order.status, &order.stock_status, order.version);
         lines.push(format!(
-            "{kind} {status}, stock {stock}, version {version}, {of:?}, {allocation:?}, {history:?}"
+            "{kind} {status}, stock {stock:?}, version {version}, {of:?}, {allocation:?}, {history:?}"
         ));
     }
     for (email, user) in &model.users {

@@ -136,9 +136,8 @@ impl Model {
     /// Checks that the commit contains the event: no change without its event.
     pub(super) fn require_event(&mut self, facts: &[Fact], expected: &str, entity: impl Display) {
         let entity = entity.to_string();
-        let contains = facts.iter().any(
-            |fact| matches!(fact, Fact::Event { kind, subject, .. } if kind == expected && *subject == entity),
-        );
+        let is_expected = |fact: &Fact| matches!(fact, Fact::Event { kind, subject, .. } if kind == expected && *subject == entity);
+        let contains = facts.iter().any(is_expected);
         self.check("P2", contains, || format!("{entity} changed without the event {expected}"));
     }
 

@@ -40,7 +40,8 @@ impl Model {
         let status = match (&request.command, old) {
             (Command::CreateOrder(of, party, lines), None) if *of == kind => {
                 self.check_party_and_lines((from, moment), kind, *party, lines, &new)?;
-                if new.version != 1 || new.status != "draft" || new.stock_status != "none" {
+                let stock_status = (kind == OrderKind::Sales).then_some("none");
+                if new.version != 1 || new.status != "draft" || new.stock_status.as_deref() != stock_status {
                     return Err("a new order is not a draft".to_owned());
                 }
                 201
@@ -92,7 +93,7 @@ impl Model {
         let is_confirmation = transition == Transition::Confirm;
         let expected = Order {
             status: status.to_owned(),
-            stock_status: if is_confirmation { "pending" } else { &old.stock_status }.to_owned(),
+            stock_status: if is_confirmation { Some("pending".to_owned()) } else { old.stock_status.clone() },
             version: old.version + 1,
             times: Times { updated_at: new.times.updated_at.clone(), ..old.times.clone() },
             ..old.clone()
@@ -281,11 +282,13 @@ impl Model {
                     let allocations = self.allocations.get(id).into_iter();
                     let states = allocations.flat_map(|allocation| allocation.during(0, moment).flatten());
                     let states: Vec<String> = states.map(|allocation| allocation.state.clone()).collect();
-                    let position = |word: &str| states.iter().position(|state| state == word);
+                    let position = |status: &Option<String>| {
+                        states.iter().position(|state| Some(state) == status.as_ref())
+                    };
                     let newer = position(&new.stock_status) > position(&old.stock_status);
                     self.check("P2", newer, || {
                         let (old, new) = (&old.stock_status, &new.stock_status);
-                        format!("{id} changed from {old} to {new}, decisions {states:?}")
+                        format!("{id} changed from {old:?} to {new:?}, decisions {states:?}")
                     });
                 }
                 Fact::History(..) | Fact::Other => {}

@@ -252,7 +252,7 @@ impl Model {
         let shown = &data["order"]["stock_status"];
         let states =
             self.orders.get(&(kind.as_str(), *id)).into_iter().flat_map(|order| order.during(from, to));
-        let was_current = states.flatten().any(|order| *shown == order.stock_status);
+        let was_current = states.flatten().any(|order| shown.as_str() == order.stock_status.as_deref());
         let mut with_current_status = data.clone();
         with_current_status["order"]["stock_status"] = expected["order"]["stock_status"].clone();
         was_current && with_current_status == *expected

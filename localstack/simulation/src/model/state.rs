@@ -72,8 +72,8 @@ pub struct Order {
     pub party: Uuid,
     /// The status.
     pub status: String,
-    /// The stock status.
-    pub stock_status: String,
+    /// The stock status of a sales order.
+    pub stock_status: Option<String>,
     /// Version, from 1; counts changes by clients.
     pub version: u64,
     /// The lines.
@@ -156,7 +156,8 @@ impl Party {
     pub fn show(&self, id: Uuid) -> Value {
         let PartyForm { name, email, phone, address } = &self.form;
         json!({
-            "id": id, "name": name, "email": email, "phone": phone, "address": address, "version": self.version,
+            "id": id, "name": name, "email": email, "phone": phone, "address": address,
+            "version": self.version,
             "created_at": self.times.created_at, "updated_at": self.times.updated_at,
         })
     }
@@ -193,8 +194,8 @@ impl Order {
             PartyKind::Customer => shown["customer_id"] = json!(self.party),
             PartyKind::Vendor => shown["vendor_id"] = json!(self.party),
         }
-        if kind == OrderKind::Sales {
-            shown["stock_status"] = json!(self.stock_status);
+        if let Some(stock_status) = &self.stock_status {
+            shown["stock_status"] = json!(stock_status);
         }
         shown
     }

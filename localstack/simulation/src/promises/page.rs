@@ -67,7 +67,7 @@ fn scenarios(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
         ("timed-out invocations", figures.counts.time_outs),
         (
             "stream records that expired while the relay was stopped for 48 hours",
-            figures.counts.records_expired,
+            figures.counts.expired,
         ),
         ("events published by the sweep", figures.counts.swept),
         ("redriven dead letters", figures.counts.redriven),
