@@ -27,7 +27,7 @@ struct Credential {
     caller: Option<Caller>,
 }
 
-/// How the platform decides on a request.
+/// The decision of the platform on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
     Unauthorized,

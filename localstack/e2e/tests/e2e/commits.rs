@@ -13,7 +13,7 @@ use crate::assertions;
 use crate::fixture::{Fixture, contact, create, registration, send, unique, unique_email};
 use crate::target::Target;
 
-/// When a transaction that stores a response fails.
+/// The moment at which a transaction that stores a response fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
     /// Before it is committed.

@@ -303,5 +303,5 @@ async fn an_outage_of_a_dependency_is_503_until_it_recovers() {
     let orders =
         send(&fixture.inventory, "GET", &format!("/api/sales/orders?customer_id={}", fixture.customer), None)
             .await;
-    assert_eq!(orders.json()["meta"]["count"], Value::from(1), "what was refused has no effect");
+    assert_eq!(orders.json()["meta"]["count"], Value::from(1), "rejected requests have no effect");
 }

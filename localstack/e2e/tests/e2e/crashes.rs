@@ -17,7 +17,7 @@ use crate::target::Target;
 
 /// Number of processes that are killed.
 const KILLS: usize = 36;
-/// Maximum kills of a worker. A message becomes a dead letter after five receives, so these kills alone cause
+/// Maximum kills of a worker. A message becomes a dead letter after ten receives, so these kills alone cause
 /// none.
 const MAX_KILLS_OF_WORKER: usize = 4;
 /// Maximum kills of another function.

@@ -96,9 +96,9 @@ async fn dead_letters_are_listed_with_the_fields_of_their_events() {
     messages::release(&queues.sqs, &queue, &found).await.unwrap();
     assert_eq!(queues.depth("erp-stock-queue-dlq"), (3, 0), "visible after the release");
     assert_eq!(found.len(), 3);
-    for (letter, (body, kind)) in found.iter().zip(bodies) {
-        assert_eq!((letter.body.as_str(), letter.kind.as_deref()), (body, kind));
-        assert!(letter.sent_at.is_some() && letter.receives > 0);
+    for (message, (body, kind)) in found.iter().zip(bodies) {
+        assert_eq!((message.body.as_str(), message.kind.as_deref()), (body, kind));
+        assert!(message.sent_at.is_some() && message.receives > 0);
     }
 }
 
@@ -110,10 +110,10 @@ async fn a_redriven_message_is_in_its_source_queue_with_its_attributes() {
     queues.send_dead_letter("erp-stock-queue", "nonsense").await;
     let queue = queues.dead_letter_queue("erp-stock-queue-dlq").await;
     let selection = Selection { ids: vec![event.id.to_string()], kind: None };
-    let letter = messages::receive(&queues.sqs, &queue, &selection).await.unwrap().remove(0);
+    let message = messages::receive(&queues.sqs, &queue, &selection).await.unwrap().remove(0);
     assert_eq!(queues.depth("erp-stock-queue-dlq"), (1, 1), "the other message is visible");
 
-    messages::redrive(&queues.sqs, &queue, &letter).await.unwrap();
+    messages::redrive(&queues.sqs, &queue, &message).await.unwrap();
     assert_eq!(queues.depth("erp-stock-queue-dlq"), (1, 0));
     let receive = queues.sqs.receive_message().queue_url(queues.queue_url("erp-stock-queue"));
     let back = receive.message_attribute_names("All").send().await.unwrap().messages.unwrap().remove(0);

@@ -39,7 +39,7 @@ impl Outcome {
     }
 
     /// Returns whether inventory has made its decision.
-    fn is_settled(&self) -> bool {
+    fn is_decided(&self) -> bool {
         match self.status.as_str() {
             "draft" => self.stock_status == "none",
             "confirmed" | "paid" => matches!(self.stock_status.as_str(), "allocated" | "backordered"),
@@ -53,7 +53,7 @@ impl Outcome {
     }
 }
 
-/// Waits until all orders are settled, and asserts that stock, movements and orders add up. `received` is
+/// Waits until inventory has decided on all orders, and asserts that stock, movements and orders add up. `received` is
 /// what adjustments and receipts added to each item. On a local platform no message may be left.
 pub(crate) async fn assert_balanced(
     target: &Target,
@@ -63,7 +63,7 @@ pub(crate) async fn assert_balanced(
 ) -> Vec<Outcome> {
     let start = Instant::now();
     loop {
-        let outcomes = settle(target, fixture, orders).await;
+        let outcomes = wait_for_decisions(target, fixture, orders).await;
         match balance(fixture, received, &outcomes).await {
             Ok(()) => return outcomes,
             // A local platform is idle here. On a remote one, events may still be in flight.
@@ -74,7 +74,11 @@ pub(crate) async fn assert_balanced(
 }
 
 /// Waits until the platform is idle and inventory has decided on every order.
-pub(crate) async fn settle(target: &Target, fixture: &Fixture, orders: &[String]) -> Vec<Outcome> {
+pub(crate) async fn wait_for_decisions(
+    target: &Target,
+    fixture: &Fixture,
+    orders: &[String],
+) -> Vec<Outcome> {
     if let Some(platform) = target.platform() {
         assert_idle(platform).await;
     }
@@ -82,10 +86,10 @@ pub(crate) async fn settle(target: &Target, fixture: &Fixture, orders: &[String]
     loop {
         let outcomes =
             concurrently(orders, async |order| Outcome::read(order, &fixture.read(order).await)).await;
-        match outcomes.iter().find(|outcome| !outcome.is_settled()) {
+        match outcomes.iter().find(|outcome| !outcome.is_decided()) {
             None => return outcomes,
             Some(open) if target.platform().is_some() => {
-                panic!("the platform is idle, but not settled: {open:?}")
+                panic!("the platform is idle, but an order has no decision: {open:?}")
             }
             Some(open) if start.elapsed() > DEADLINE => panic!("not within {DEADLINE:?}: {open:?}"),
             Some(_) => tokio::time::sleep(PAUSE).await,

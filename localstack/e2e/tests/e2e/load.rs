@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::assertions;
 use crate::fixture::{Fixture, concurrently, random, send, send_until_accepted, unique};
-use crate::ledger::{assert_balanced, settle};
+use crate::ledger::{assert_balanced, wait_for_decisions};
 use crate::target::Target;
 
 const SALES: usize = 60;
@@ -112,7 +112,7 @@ async fn sell_the_last_unit(buyers: usize) {
     let movements = fixture.pages(&format!("/api/items/{item}/movements")).await;
     let changes: Vec<_> = movements.iter().map(|movement| movement["change"].as_i64()).collect();
     assert_eq!(changes, [Some(-1), Some(1)], "one receipt, one sale");
-    eprintln!("{buyers} orders settled within {:?}", start.elapsed());
+    eprintln!("{buyers} orders allocated or back-ordered within {:?}", start.elapsed());
 }
 
 /// Raises the limit of open files: both ends of a thousand connections are in this process.
@@ -120,10 +120,10 @@ fn raise_open_file_limit() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        // macOS does not accept more, whatever maximum it reports.
-        const ENOUGH: u64 = 10_240;
+        // macOS does not accept more, regardless of the maximum that it reports.
+        const NEEDED: u64 = 10_240;
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-        let needed = maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH));
+        let needed = maximum.map_or(NEEDED, |maximum| maximum.min(NEEDED));
         if current.is_some_and(|current| current < needed) {
             setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum }).unwrap();
         }
@@ -162,7 +162,7 @@ async fn the_oldest_backorder_is_fulfilled_first() {
 async fn wait_until_one_is_fulfilled(target: &Target, fixture: &Fixture, orders: &[String]) -> String {
     let start = Instant::now();
     loop {
-        let outcomes = settle(target, fixture, orders).await;
+        let outcomes = wait_for_decisions(target, fixture, orders).await;
         let fulfilled: Vec<_> =
             outcomes.iter().filter(|outcome| outcome.stock_status == "allocated").collect();
         match fulfilled.as_slice() {

@@ -181,7 +181,7 @@ impl Platform {
 
     /// Delivers the published events to the workers that subscribe to them, in random order and some of them
     /// twice, and relays the events that the workers write, until there are no more.
-    async fn settle(&self, random: &mut fastrand::Rng) {
+    async fn drain(&self, random: &mut fastrand::Rng) {
         loop {
             let published = self.sns.take();
             let mut events: Vec<Event> =
@@ -249,13 +249,13 @@ async fn no_event_is_lost_in_an_outage_of_the_relay_of_two_days() {
     assert_eq!(ApiRequest::finance("PUT", &path).json(&adjust).send(&platform.inventory).await.status, 200);
     platform.write_streams().await;
     platform.read_streams(usize::MAX).await;
-    platform.settle(&mut random).await;
+    platform.drain(&mut random).await;
 
     // One order is allocated before the outage and cancelled during it.
     let early = platform.confirm(7).await;
     platform.write_streams().await;
     platform.read_streams(usize::MAX).await;
-    platform.settle(&mut random).await;
+    platform.drain(&mut random).await;
     assert_eq!(platform.get(&platform.inventory, &path).await["quantity"], STOCK - 7);
 
     // The outage: an order per hour, more than the stock; every fifth is cancelled later.
@@ -295,7 +295,7 @@ async fn no_event_is_lost_in_an_outage_of_the_relay_of_two_days() {
     assert_eq!(platform.sweep().await, written - kept / 2);
     platform.read_streams(usize::MAX).await;
     assert_eq!(platform.sns.len(), written + kept - kept / 2, "some events are published twice");
-    platform.settle(&mut random).await;
+    platform.drain(&mut random).await;
     assert_eq!(
         (platform.sweep().await, platform.unpublished().await.len()),
         (0, 0),

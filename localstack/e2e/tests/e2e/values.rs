@@ -123,7 +123,7 @@ async fn a_price_is_exact_or_rejected_and_never_rounded() {
 async fn totals_are_exact() {
     let target = Target::shared();
     let fixture = Fixture::new(&target).await;
-    let (dime, free, dear) = (
+    let (dime, free, expensive) = (
         fixture.create_item("0.1", 0).await,
         fixture.create_item("0", 0).await,
         fixture.create_item("9999999999999.99", 0).await,
@@ -147,16 +147,20 @@ async fn totals_are_exact() {
     assert_eq!(subtotals, ["0.30", "0.00", "0.49", "0.00"], "in the order of the lines");
 
     // An amount beyond the limit is rejected: first per line, then the total.
-    let over = fixture.sales_order_request(&[(&dear, 2), (&dime, 1), (&dear, 1_000_000_000)]);
+    let over = fixture.sales_order_request(&[(&expensive, 2), (&dime, 1), (&expensive, 1_000_000_000)]);
     let response = send(&fixture.inventory, "POST", "/api/sales/orders", Some(&over)).await;
     assertions::validation_errors(&response, &["/items/0/quantity", "/items/2/quantity"]);
-    let over = fixture.sales_order_request(&[(&dear, 1), (&dime, 1)]);
+    let over = fixture.sales_order_request(&[(&expensive, 1), (&dime, 1)]);
     assertions::validation_errors(
         &send(&fixture.inventory, "POST", "/api/sales/orders", Some(&over)).await,
         &["/items"],
     );
-    create(&fixture.inventory, "/api/sales/orders", &fixture.sales_order_request(&[(&dear, 1), (&free, 1)]))
-        .await;
+    create(
+        &fixture.inventory,
+        "/api/sales/orders",
+        &fixture.sales_order_request(&[(&expensive, 1), (&free, 1)]),
+    )
+    .await;
 }
 
 #[tokio::test]

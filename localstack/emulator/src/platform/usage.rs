@@ -46,7 +46,7 @@ pub struct Used {
     /// SNS publish requests, one for each 64 KiB.
     pub published: u64,
     /// Calls that failed. DynamoDB bills failed conditional writes as well, which the units here do not include.
-    pub refused: u64,
+    pub failed: u64,
 }
 
 /// The counters, which are active between `begin` and `end`.
@@ -187,7 +187,7 @@ async fn forward(router: Router, request: Request) -> Response {
 
 fn called(used: &mut Used, caller: &str, call: &str, status: StatusCode) {
     *used.calls.entry((caller.to_owned(), call.to_owned())).or_default() += 1;
-    used.refused += u64::from(!status.is_success());
+    used.failed += u64::from(!status.is_success());
 }
 
 /// The request with `ReturnConsumedCapacity`; none when it consumes nothing or is not a JSON object.

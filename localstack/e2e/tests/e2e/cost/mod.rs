@@ -55,7 +55,7 @@ fn logged(platform: &Platform) -> f64 {
 
 fn row(platform: &Platform, name: String, used: &Used, extra: &Extra) -> Row {
     assert_eq!(
-        used.refused, 0,
+        used.failed, 0,
         "failed calls are billed, and the units of failed writes are not counted: {used:?}"
     );
     Row {

@@ -46,7 +46,7 @@ pub(super) fn queue_requests(used: &Used) -> u64 {
     used.messages + 2 * batches + calls
 }
 
-/// What a measurement used besides [`Used`].
+/// Usage of a measurement that is not in [`Used`].
 pub(super) struct Extra {
     /// Requests to the API.
     pub(super) requests: f64,
