@@ -107,12 +107,12 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
     document
 }
 
-/// A text of [`erp_domain::text::single_line`] with at least one visible character.
-const NON_BLANK_LINE: &str = r"^(\t|[^\p{Cc}\p{Cf}])*[^\s\p{Cc}\p{Cf}](\t|[^\p{Cc}\p{Cf}])*$";
-/// A text of [`erp_domain::text::single_line`]: up to 499 characters.
-const SINGLE_LINE: &str = r"^(\t|[^\p{Cc}\p{Cf}])*$";
-/// A text of [`erp_domain::text::multi_line`]: all texts from 500 characters.
-const MULTI_LINE: &str = r"^(\r?\n|\t|[^\p{Cc}\p{Cf}])*$";
+/// Members of a character class: control and format characters of the Basic Multilingual Plane. Not as `\p{C}`, which
+/// few libraries for regular expressions know.
+const INVISIBLE: &str = concat!(
+    r"\u0000-\u001f\u007f-\u009f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e",
+    r"\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb",
+);
 
 /// Documents what the server rejects in every request: unknown fields, and control and format characters in texts.
 /// Responses may gain fields.
@@ -123,13 +123,14 @@ fn restrict_request(schema: &mut RefOr<Schema>) {
             object.properties.values_mut().for_each(restrict_request);
         }
         RefOr::T(Schema::Object(text)) if text.format.is_none() && text.pattern.is_none() => {
-            let pattern = match (text.min_length, text.max_length) {
-                (_, None) => return,
-                (Some(1..), _) => NON_BLANK_LINE,
-                (_, Some(..500)) => SINGLE_LINE,
-                _ => MULTI_LINE,
+            let character = format!(r"(\t|[^{INVISIBLE}])*");
+            text.pattern = match (text.min_length, text.max_length) {
+                (_, None) => None,
+                (Some(1..), _) => Some(format!(r"^{character}[^\s{INVISIBLE}]{character}$")),
+                // Shorter texts are of one line, others of several.
+                (_, Some(..500)) => Some(format!("^{character}$")),
+                _ => Some(format!(r"^(\r?\n|\t|[^{INVISIBLE}])*$")),
             };
-            text.pattern = Some(pattern.to_owned());
         }
         RefOr::T(Schema::OneOf(one_of)) => one_of.items.iter_mut().for_each(restrict_request),
         _ => {}
