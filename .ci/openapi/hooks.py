@@ -1,4 +1,5 @@
-"""Hooks of schemathesis: most generated ids become ids of records that exist, so that requests reach the use cases."""
+"""Hooks of schemathesis: most generated ids become ids of records that exist, so that requests reach the use cases, and
+amounts get two decimals."""
 
 import json
 import os
@@ -19,21 +20,28 @@ def existing(kind, generated):
     return generated if number % 4 == 0 else RECORDS[kind][number % len(RECORDS[kind])]
 
 
-def replace_ids(value):
-    """Replaces the ids in the fields of a body."""
+def replace_field(name, value):
+    """Replaces the value of a field of a body."""
+    if name in FIELDS:
+        return existing(FIELDS[name], value)
+    if name == "unit_price" and isinstance(value, float):
+        # The schema cannot limit the decimals of a number: `multipleOf` compares binary fractions.
+        return round(value, 2)
+    return replace_fields(value)
+
+
+def replace_fields(value):
+    """Replaces the values of the fields of a body."""
     if isinstance(value, list):
-        return [replace_ids(element) for element in value]
+        return [replace_fields(element) for element in value]
     if isinstance(value, dict):
-        return {
-            name: existing(FIELDS[name], inner) if name in FIELDS else replace_ids(inner)
-            for name, inner in value.items()
-        }
+        return {name: replace_field(name, inner) for name, inner in value.items()}
     return value
 
 
 @schemathesis.hook
 def map_body(context, body):
-    return replace_ids(body)
+    return replace_fields(body)
 
 
 @schemathesis.hook

@@ -100,7 +100,9 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         }
     }
     for (name, schema) in document.components.iter_mut().flat_map(|components| &mut components.schemas) {
-        if name.ends_with("Request") {
+        let is_text =
+            matches!(schema, RefOr::T(Schema::Object(text)) if text.schema_type == Type::String.into());
+        if is_text || name.ends_with("Request") {
             restrict_request(schema);
         }
     }
