@@ -42,7 +42,10 @@ pub fn resolve(step: &Step, model: &Model, reset_tokens: &[String]) -> Option<Co
         Verb::ListParties => Command::ListParties(contact, limit),
         Verb::CreateItem => Command::CreateItem(item_form(b, c)),
         Verb::UpdateItem => Command::UpdateItem(item(model, b)?, item_form(c, d)),
-        Verb::DeleteItem => Command::DeleteItem(item(model, b)?),
+        Verb::DeleteItem => {
+            let unused = if c.is_multiple_of(2) { unused_item(model, b) } else { None };
+            Command::DeleteItem(unused.or_else(|| item(model, b))?)
+        }
         Verb::GetItem => Command::GetItem(item(model, b)?),
         Verb::ListItems => Command::ListItems(limit),
         Verb::GetStock => Command::GetStock(item(model, b)?),
@@ -153,6 +156,21 @@ fn item(model: &Model, draws: u32) -> Option<Uuid> {
         model.items.iter().partition(|(_, item)| item.now().is_some());
     let ids = |list: Vec<(&Uuid, _)>| list.into_iter().map(|(id, _)| *id).collect::<Vec<_>>();
     if draws.is_multiple_of(25) { pick(&ids(deleted), draws / 25) } else { pick(&ids(existing), draws) }
+}
+
+/// Picks an item that can be deleted.
+fn unused_item(model: &Model, draws: u32) -> Option<Uuid> {
+    let mut items: Vec<Uuid> = model
+        .stock
+        .iter()
+        .filter_map(|(id, stock)| {
+            let is_empty = stock.now().is_some_and(|stock| stock.quantity == 0);
+            is_empty.then_some(*id)
+        })
+        .collect();
+    let allocations: Vec<_> = model.allocations.values().filter_map(|allocation| allocation.now()).collect();
+    items.retain(|id| !allocations.iter().any(|allocation| allocation.uses(*id)));
+    pick(&items, draws)
 }
 
 /// Picks an order, mostly one of the newest in a status.

@@ -259,6 +259,20 @@ impl Mutation for StockWithoutMovement {
     }
 }
 
+/// Allocations do not change the counter of allocated quantities in the stock row.
+pub(super) struct NotCounted;
+
+impl Mutation for NotCounted {
+    fn calls(&self, mut call: Call) -> Vec<Call> {
+        for action in actions(&mut call) {
+            if action.row() == "ITEM/STOCK" && action.value(":allocated").is_some() {
+                action.body["ExpressionAttributeValues"][":allocated"] = json!({"N": "0"});
+            }
+        }
+        vec![call]
+    }
+}
+
 /// Back-ordered orders are not put into the back-order queue.
 pub(super) struct NotQueued;
 
