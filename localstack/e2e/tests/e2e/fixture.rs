@@ -91,9 +91,15 @@ pub(crate) async fn send_until_accepted(
         match result {
             Ok(response) if response.status < 500 && response.status != 429 => return response,
             other if start.elapsed() > DEADLINE => panic!("not within {DEADLINE:?}: {other:?}"),
-            Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(fastrand::u64(20..200))).await,
+            other => tokio::time::sleep(retry_after(other.ok().as_ref())).await,
         }
     }
+}
+
+/// Returns the pause before a retry: `Retry-After`, or 100 ms without it, with a jitter of one half.
+pub(crate) fn retry_after(response: Option<&Response>) -> Duration {
+    let seconds = response.and_then(|response| response.header("retry-after")?.parse().ok());
+    Duration::from_secs_f64(seconds.unwrap_or(0.1) * (0.5 + fastrand::f64()))
 }
 
 /// Runs `act` for every item, [`CONCURRENCY`] at a time. Returns the results in the order of completion.

@@ -1,13 +1,15 @@
 //! Requests with an `Idempotency-Key`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use erp_client::{Client, Response};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::assertions;
-use crate::fixture::{DEADLINE, Fixture, contact, location, registration, send_text, unique, unique_email};
+use crate::fixture::{
+    DEADLINE, Fixture, contact, location, registration, retry_after, send_text, unique, unique_email,
+};
 use crate::target::Target;
 
 async fn send_with_key(
@@ -178,7 +180,7 @@ async fn a_lost_race_is_503_and_succeeds_with_the_same_key() {
                 _ => return response,
             }
             assert!(start.elapsed() < DEADLINE, "{}", response.text);
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(20..200))).await;
+            tokio::time::sleep(retry_after(Some(&response))).await;
         }
     };
     let mut versions = Vec::new();

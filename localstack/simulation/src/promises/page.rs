@@ -65,10 +65,7 @@ fn scenarios(page: &mut String, evidence: &Evidence) -> std::fmt::Result {
     let others = [
         ("crashed invocations", figures.counts.crashes),
         ("timed-out invocations", figures.counts.time_outs),
-        (
-            "stream records that expired while the relay was stopped for 48 hours",
-            figures.counts.expired,
-        ),
+        ("stream records that expired while the relay was stopped for 48 hours", figures.counts.expired),
         ("events published by the sweep", figures.counts.swept),
         ("redriven dead letters", figures.counts.redriven),
     ];
