@@ -344,7 +344,9 @@ mod tests {
         assert_eq!(rules.clone().count(), paths.len());
         for rule in rules {
             assert_eq!(rule.access, Access::Public);
-            assert_eq!(paths[rule.path]["post"]["security"], serde_json::json!([]), "{}", rule.path);
+            // A token is optional at most.
+            let security = &paths[rule.path]["post"]["security"];
+            assert!(*security == serde_json::json!([]) || security[0] == serde_json::json!({}), "{security}");
         }
         for reference in document.to_string().split("\"$ref\":\"").skip(1) {
             let pointer = reference.split('"').next().unwrap().trim_start_matches('#');
