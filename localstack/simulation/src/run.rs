@@ -51,13 +51,13 @@ pub struct Run {
     pub first_seed: u64,
     /// Steps of each scenario.
     pub steps: usize,
-    /// When to stop.
+    /// The limit.
     pub until: Until,
     /// Concurrent simulations.
     pub threads: usize,
 }
 
-/// When a run stops.
+/// The limit of a run.
 #[derive(Debug, Clone, Copy)]
 pub enum Until {
     /// After this number of order operations.

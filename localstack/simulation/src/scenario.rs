@@ -33,7 +33,7 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// Number of poison messages.
     pub poison: usize,
-    /// Whether relay and sweep are stopped for two days, longer than the retention of streams.
+    /// Stops relay and sweep for two days, longer than the retention of streams.
     pub relay_is_stopped: bool,
     /// An injected bug, for negative controls.
     pub mutation: Option<Arc<dyn Mutation>>,

@@ -51,7 +51,7 @@ pub struct Settings {
     pub mutation: Option<Arc<dyn Mutation>>,
     /// Receives every commit.
     pub observer: Option<Box<dyn CommitObserver>>,
-    /// Whether every call is recorded as text.
+    /// Records every call as text.
     pub verbose: bool,
 }
 
@@ -83,7 +83,7 @@ pub struct Simulation {
     pub clock: VirtualClock,
     /// Signs and verifies access tokens.
     pub tokens: Tokens,
-    /// Whether the relay is stopped.
+    /// Set while the relay is stopped.
     pub relay_is_off: AtomicBool,
     pub(crate) scheduler: Scheduler,
     pub(crate) environments: Environments,

@@ -119,13 +119,13 @@ pub struct Step {
     pub key: Key,
     /// `If-Match`: none, the current version, or another.
     pub version: Option<bool>,
-    /// Whether the request bypasses the gateway.
+    /// Bypasses the gateway.
     pub bypass_gateway: bool,
     /// Milliseconds before the request.
     pub pause: u64,
     /// Random numbers that select targets and values.
     pub draws: [u32; 6],
-    /// Whether the request is sent twice concurrently.
+    /// Sends the request twice concurrently.
     pub duplicate: bool,
     /// Concurrent operations of other clients on the same target.
     pub concurrent: Vec<Self>,

@@ -16,7 +16,7 @@ pub struct Operation {
     pub preparation: Vec<Make>,
     /// The operation to crash.
     pub command: Make,
-    /// Whether the stream record expires, so that the sweep is what crashes.
+    /// Lets the stream record expire, so that the sweep publishes the event, and crashes.
     pub by_sweep: bool,
 }
 

@@ -148,9 +148,9 @@ struct Effect {
 /// The state of the model.
 #[derive(Default)]
 pub struct Model {
-    /// Whether registration is open.
+    /// Set if registration is open.
     pub open_registration: bool,
-    /// Whether faults are injected: only then may a response be a 5xx.
+    /// Set while faults are injected: only then may a response be a 5xx.
     pub faults: bool,
     /// Violations of promises.
     pub violations: Vec<String>,
