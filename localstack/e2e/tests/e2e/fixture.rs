@@ -77,8 +77,19 @@ pub(crate) async fn send_bare(
 }
 
 /// Sends a `POST` until it succeeds or is rejected: a request without a response, and one with 429 or 5xx, is
-/// retried with the same `Idempotency-Key`.
+/// retried with the same `Idempotency-Key`, until [`DEADLINE`].
 pub(crate) async fn send_until_accepted(
+    client: &Client,
+    path: &str,
+    key: &str,
+    body: Option<&Value>,
+) -> Response {
+    send_until_accepted_within(DEADLINE, client, path, key, body).await
+}
+
+/// As [`send_until_accepted`], with another deadline.
+pub(crate) async fn send_until_accepted_within(
+    deadline: Duration,
     client: &Client,
     path: &str,
     key: &str,
@@ -90,7 +101,7 @@ pub(crate) async fn send_until_accepted(
             client.send_with("POST", path, &[("idempotency-key", key)], body.map(Value::to_string)).await;
         match result {
             Ok(response) if response.status < 500 && response.status != 429 => return response,
-            other if start.elapsed() > DEADLINE => panic!("not within {DEADLINE:?}: {other:?}"),
+            other if start.elapsed() > deadline => panic!("not within {deadline:?}: {other:?}"),
             other => tokio::time::sleep(retry_after(other.ok().as_ref())).await,
         }
     }

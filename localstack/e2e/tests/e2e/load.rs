@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::assertions;
-use crate::fixture::{Fixture, concurrently, random, send, send_until_accepted, unique};
+use crate::fixture::{DEADLINE, Fixture, concurrently, random, send, send_until_accepted_within, unique};
 use crate::ledger::{assert_balanced, wait_for_decisions};
 use crate::target::Target;
 
@@ -16,6 +16,8 @@ const SALES: usize = 60;
 const CANCELLATIONS: usize = 15;
 const RECEIPTS: usize = 8;
 const ADJUSTMENTS: usize = 6;
+/// Time limit of the confirmation of the last unit, per buyer, on a machine under load.
+const PER_BUYER: Duration = Duration::from_millis(400);
 
 #[tokio::test]
 async fn concurrent_sales_receipts_and_cancellations_add_up() {
@@ -95,15 +97,20 @@ async fn sell_the_last_unit(buyers: usize) {
     let item = fixture.create_item("1.00", 1).await;
     let orders = concurrently(0..buyers, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
 
+    let deadline = DEADLINE.max(PER_BUYER * u32::try_from(buyers).unwrap());
     // All requests are sent before the first response. Those with 429 or 5xx are retried with the same key.
     let start = Instant::now();
     let confirmed = join_all(orders.iter().map(async |order| {
-        send_until_accepted(&fixture.inventory, &format!("{order}/confirm"), &unique(), None).await
+        let confirm = format!("{order}/confirm");
+        send_until_accepted_within(deadline, &fixture.inventory, &confirm, &unique(), None).await
     }));
     for response in confirmed.await {
         assertions::success(&response, 200);
     }
     eprintln!("{buyers} confirmations completed within {:?}", start.elapsed());
+    if let Some(platform) = target.platform() {
+        platform.wait_until_idle(deadline).await.unwrap_or_else(|busy| panic!("{busy}"));
+    }
 
     let outcomes = assert_balanced(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
     let count = |status: &str| outcomes.iter().filter(|outcome| outcome.stock_status == status).count();
@@ -167,9 +174,7 @@ async fn wait_until_one_is_fulfilled(target: &Target, fixture: &Fixture, orders:
             outcomes.iter().filter(|outcome| outcome.stock_status == "allocated").collect();
         match fulfilled.as_slice() {
             [one] => return one.order.clone(),
-            [] if start.elapsed() < crate::fixture::DEADLINE => {
-                tokio::time::sleep(Duration::from_millis(100)).await
-            }
+            [] if start.elapsed() < DEADLINE => tokio::time::sleep(Duration::from_millis(100)).await,
             other => panic!("{other:?}"),
         }
     }
