@@ -253,7 +253,11 @@ pub(crate) fn location(client: &Client, created: &Response) -> String {
     let request = Url::parse(&format!("{}{path}", client.base())).unwrap();
     let location = created.header("location").unwrap_or_else(|| panic!("{path}: no Location"));
     let url = request.join(location).unwrap();
-    let path = url.as_str().strip_prefix(client.base());
+    let base = Url::parse(client.base()).unwrap();
+    // The URL of an API in MiniStack has a prefix that requests do not contain; the stage comes after it.
+    let stage = base.path().rsplit('/').next().filter(|_| base.path().starts_with("/_aws/"));
+    let below_stage = stage.and_then(|stage| url.path().strip_prefix(&format!("/{stage}")));
+    let path = url.as_str().strip_prefix(client.base()).or(below_stage);
     path.unwrap_or_else(|| panic!("{url} is not below {}", client.base())).to_owned()
 }
 

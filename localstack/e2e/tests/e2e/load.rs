@@ -98,13 +98,19 @@ async fn sell_the_last_unit(buyers: usize) {
     let orders = concurrently(0..buyers, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
 
     let deadline = DEADLINE.max(PER_BUYER * u32::try_from(buyers).unwrap());
-    // All requests are sent before the first response. Those with 429 or 5xx are retried with the same key.
+    // Requests with 429 or 5xx are retried with the same key.
     let start = Instant::now();
-    let confirmed = join_all(orders.iter().map(async |order| {
+    let confirm = async |order: &String| {
         let confirm = format!("{order}/confirm");
         send_until_accepted_within(deadline, &fixture.inventory, &confirm, &unique(), None).await
-    }));
-    for response in confirmed.await {
+    };
+    let confirmed = match target.platform() {
+        // All requests are sent before the first response.
+        Some(_) => join_all(orders.iter().map(confirm)).await,
+        // Another emulator runs fewer functions at once than the requests and their queries need.
+        None => concurrently(&orders, confirm).await,
+    };
+    for response in confirmed {
         assertions::success(&response, 200);
     }
     eprintln!("{buyers} confirmations completed within {:?}", start.elapsed());
@@ -143,7 +149,7 @@ async fn the_oldest_backorder_is_fulfilled_first() {
     let fixture = Fixture::new(&target).await;
     let item = fixture.create_item("1.00", 1).await;
     let orders = concurrently(0..30, async |_| fixture.create_sales_order(&[(&item, 1)]).await).await;
-    join_all(orders.iter().map(|order| fixture.transition(order, "confirm"))).await;
+    concurrently(&orders, async |order| fixture.transition(order, "confirm").await).await;
     let outcomes = assert_balanced(&target, &fixture, &BTreeMap::from([(item.clone(), 1)]), &orders).await;
     let backordered: Vec<_> =
         outcomes.iter().filter(|outcome| outcome.stock_status == "backordered").collect();
