@@ -1,10 +1,9 @@
 //! Read-only access to every row of the inventory table, for reconciliation. Quantities are plain numbers here, so that
 //! invalid ones can be reported.
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use erp_aws::table::{Row, read};
+use erp_aws::table::{Row, Scanned, read};
 use erp_aws::transaction::text;
-use erp_aws::{Key, ScanCursor, StoreError, Table, error_chain};
+use erp_aws::{Key, ScanCursor, StoreError, Table};
 use erp_domain::{ItemId, OrderId, Timestamp};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -39,13 +38,6 @@ pub enum LedgerEntry {
     },
     /// The allocation of an order.
     Allocation(Allocation),
-    /// A row of one of these kinds that cannot be decoded.
-    Unreadable {
-        /// Partition key and sort key.
-        key: String,
-        /// The decoding error.
-        reason: String,
-    },
 }
 
 /// The stock of an item, as it is stored.
@@ -87,9 +79,6 @@ pub struct Balance {
 pub struct LedgerReader {
     table: Table,
 }
-
-/// A page of entries, and the cursor to continue at if there are more.
-type Entries = (Vec<LedgerEntry>, Option<ScanCursor>);
 
 /// A row that may be unreadable: it must not keep the others from being checked.
 #[derive(Debug, Deserialize)]
@@ -150,19 +139,14 @@ fn entry(row: Row) -> Result<LedgerEntry, StoreError> {
     ) -> Result<LedgerEntry, StoreError> {
         read(row).map(entry)
     }
-    let key = Key::of(&row)?;
-    let decoded = match key.sk.as_str() {
+    match Key::of(&row)?.sk.as_str() {
         "ITEM" => row_as::<ItemIdRow>(row, |row| LedgerEntry::Item(row.id)),
         "STOCK" => row_as(row, LedgerEntry::Stock),
         "ALLOCATION" => row_as::<AllocationRow>(row, |row| LedgerEntry::Allocation(row.allocation.value)),
         _ => {
             row_as::<ChangeRow>(row, |row| LedgerEntry::Movement { item_id: row.item_id, change: row.change })
         }
-    };
-    Ok(decoded.unwrap_or_else(|error| LedgerEntry::Unreadable {
-        key: format!("{} / {}", key.pk, key.sk),
-        reason: error_chain(error.into_cause().as_ref()),
-    }))
+    }
 }
 
 impl LedgerReader {
@@ -176,33 +160,25 @@ impl LedgerReader {
     ///
     /// # Errors
     /// If the table is unavailable.
-    pub async fn entries(&self, after: Option<&ScanCursor>) -> Result<Entries, StoreError> {
+    pub async fn entries(&self, after: Option<&ScanCursor>) -> Result<Scanned<LedgerEntry>, StoreError> {
         let values = [
             (":item", text("ITEM")),
             (":stock", text("STOCK")),
             (":allocation", text("ALLOCATION")),
             (":movement", text(keys::MOVEMENT_PREFIX)),
         ];
-        self.scan(LEDGER, &values, after).await
+        self.table.scan(LEDGER, &values, after, entry).await
     }
 
     /// Reads a page of the allocations, as [`LedgerReader::entries`].
     ///
     /// # Errors
     /// If the table is unavailable.
-    pub async fn allocation_entries(&self, after: Option<&ScanCursor>) -> Result<Entries, StoreError> {
-        self.scan(ALLOCATIONS, &[(":allocation", text("ALLOCATION"))], after).await
-    }
-
-    async fn scan(
+    pub async fn allocation_entries(
         &self,
-        filter: &str,
-        values: &[(&str, AttributeValue)],
         after: Option<&ScanCursor>,
-    ) -> Result<Entries, StoreError> {
-        let (rows, next) = self.table.scan(filter, values, after.map(Key::from).as_ref()).await?;
-        let entries = rows.into_iter().map(entry).collect::<Result<_, _>>()?;
-        Ok((entries, next.map(ScanCursor::from)))
+    ) -> Result<Scanned<LedgerEntry>, StoreError> {
+        self.table.scan(ALLOCATIONS, &[(":allocation", text("ALLOCATION"))], after, entry).await
     }
 
     /// Reads the balance of an item at one moment: the stock did not change while its movements were read. `None` if it

@@ -1,8 +1,8 @@
 //! The read model of the reconciliation: every order of the table, read-only.
 
-use erp_aws::table::{Row, read};
+use erp_aws::table::{Scanned, read};
 use erp_aws::transaction::text;
-use erp_aws::{Key, ScanCursor, StoreError, Table, error_chain};
+use erp_aws::{Key, ScanCursor, StoreError, Table};
 use erp_domain::{Demand, OrderId, Timestamp};
 use serde::Deserialize;
 
@@ -28,20 +28,6 @@ pub struct OrderRecord {
     pub demand: Demand,
     /// When a client last changed the order.
     pub updated_at: Timestamp,
-}
-
-/// A row of an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LedgerEntry {
-    /// A valid row.
-    Order(OrderRecord),
-    /// A row that cannot be decoded.
-    Unreadable {
-        /// Partition and sort key.
-        key: String,
-        /// The decoding error.
-        reason: String,
-    },
 }
 
 /// Read-only access to every order of the sales table.
@@ -86,14 +72,10 @@ impl OrderReader {
     ///
     /// # Errors
     /// If the table is unavailable.
-    pub async fn page(
-        &self,
-        after: Option<&ScanCursor>,
-    ) -> Result<(Vec<LedgerEntry>, Option<ScanCursor>), StoreError> {
+    pub async fn page(&self, after: Option<&ScanCursor>) -> Result<Scanned<OrderRecord>, StoreError> {
         let values = [(":order", text("ORDER"))];
-        let (rows, next) = self.table.scan(ORDERS, &values, after.map(Key::from).as_ref()).await?;
-        let entries = rows.into_iter().map(entry).collect::<Result<_, _>>()?;
-        Ok((entries, next.map(ScanCursor::from)))
+        let decode = |row| read::<OrderRow>(row).and_then(OrderRecord::try_from);
+        self.table.scan(ORDERS, &values, after, decode).await
     }
 
     /// Reads orders by id, strongly consistent. Orders that do not exist are left out; a row that cannot be
@@ -110,15 +92,4 @@ impl OrderReader {
         };
         Ok(rows.into_iter().map(record).collect())
     }
-}
-
-fn entry(row: Row) -> Result<LedgerEntry, StoreError> {
-    let key = Key::of(&row)?;
-    Ok(match read::<OrderRow>(row).and_then(OrderRecord::try_from) {
-        Ok(record) => LedgerEntry::Order(record),
-        Err(error) => LedgerEntry::Unreadable {
-            key: format!("{} / {}", key.pk, key.sk),
-            reason: error_chain(error.into_cause().as_ref()),
-        },
-    })
 }

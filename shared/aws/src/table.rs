@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::StoreError;
 use crate::retry::backoff;
 use crate::sdk_error::sdk_error_message;
-use crate::store::ScanCursor;
+use crate::store::{ScanCursor, error_chain};
 
 /// The attributes of a row.
 pub type Row = HashMap<String, AttributeValue>;
@@ -23,8 +23,17 @@ pub const ABSENT: &str = "attribute_not_exists(pk)";
 /// Condition: the row exists.
 pub const EXISTS: &str = "attribute_exists(pk)";
 
-/// Rows, and the key to continue after if there may be more.
-pub type RowsAndNext = (Vec<Row>, Option<Key>);
+/// A row that cannot be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Partition key and sort key.
+    pub key: String,
+    /// The decoding error.
+    pub reason: String,
+}
+
+/// The rows of a page of a scan, and the cursor of the next page if there may be one.
+pub type Scanned<T> = (Vec<Result<T, Unreadable>>, Option<ScanCursor>);
 
 /// A primary key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -164,31 +173,40 @@ impl Table {
         Ok(rows)
     }
 
-    /// Scans a page of the whole table after the key `after`; `filter` is an expression with its values, such as
-    /// `#sk = :sk`. Rows of one partition are contiguous, sorted by sort key. The reads are eventually consistent, which
-    /// halves their cost: a suspicious row must be read again.
+    /// Scans a page of the whole table after a cursor, and decodes its rows; `filter` is an expression with its values,
+    /// such as `#sk = :sk`. Rows of one partition are contiguous, sorted by sort key. The reads are eventually consistent,
+    /// which halves their cost: a suspicious row must be read again.
     ///
     /// # Errors
     /// If the table is unavailable.
-    pub async fn scan(
+    pub async fn scan<T>(
         &self,
         filter: &str,
         values: &[(&str, AttributeValue)],
-        after: Option<&Key>,
-    ) -> Result<RowsAndNext, StoreError> {
+        after: Option<&ScanCursor>,
+        decode: impl Fn(Row) -> Result<T, StoreError>,
+    ) -> Result<Scanned<T>, StoreError> {
         let mut scan = self
             .client
             .scan()
             .table_name(&self.name)
             .filter_expression(filter)
             .set_expression_attribute_names(crate::transaction::names(&[filter]))
-            .set_exclusive_start_key(after.map(Key::attributes));
+            .set_exclusive_start_key(after.map(|cursor| Key::from(cursor).attributes()));
         for (name, value) in values {
             scan = scan.expression_attribute_values(*name, value.clone());
         }
         let page = scan.send().await.map_err(unavailable)?;
-        let more = page.last_evaluated_key.as_ref().map(Key::of).transpose()?;
-        Ok((page.items.unwrap_or_default(), more))
+        let next = page.last_evaluated_key.as_ref().map(Key::of).transpose()?;
+        let decoded = |row: Row| {
+            let Key { pk, sk } = Key::of(&row)?;
+            Ok(decode(row).map_err(|error| Unreadable {
+                key: format!("{pk} / {sk}"),
+                reason: error_chain(error.into_cause().as_ref()),
+            }))
+        };
+        let rows = page.items.unwrap_or_default().into_iter().map(decoded);
+        Ok((rows.collect::<Result<_, StoreError>>()?, next.map(ScanCursor::from)))
     }
 
     /// Writes rows without a condition, not atomically and in no order: only for rows that are idempotent, with keys and

@@ -28,16 +28,6 @@ impl<R> ServiceError<R> {
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unavailable(cause.into())
     }
-
-    /// Converts the rejection.
-    pub fn map_rejected<S>(self, convert: impl FnOnce(R) -> S) -> ServiceError<S> {
-        match self {
-            Self::Rejected(rejection) => ServiceError::Rejected(convert(rejection)),
-            Self::Contended => ServiceError::Contended,
-            Self::KeyReused => ServiceError::KeyReused,
-            Self::Unavailable(cause) => ServiceError::Unavailable(cause),
-        }
-    }
 }
 
 impl<R> From<StoreError> for ServiceError<R> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use erp_aws::table::Unreadable;
 use erp_aws::{ScanCursor, StoreError};
 use erp_domain::{Demand, ItemId};
 use inventory::domain::Movement;
@@ -80,16 +81,16 @@ impl Reconciliation<'_> {
         let mut allocations = Vec::new();
         for entry in entries {
             let complete = match entry {
-                LedgerEntry::Item(item_id) => self.sums.add(item_id, BalanceRow::Item),
-                LedgerEntry::Stock(stock) => self.sums.add(stock.item_id, BalanceRow::Stock(stock)),
-                LedgerEntry::Movement { item_id, change } => {
+                Ok(LedgerEntry::Item(item_id)) => self.sums.add(item_id, BalanceRow::Item),
+                Ok(LedgerEntry::Stock(stock)) => self.sums.add(stock.item_id, BalanceRow::Stock(stock)),
+                Ok(LedgerEntry::Movement { item_id, change }) => {
                     self.sums.add(item_id, BalanceRow::Movement(change))
                 }
-                LedgerEntry::Allocation(allocation) => {
+                Ok(LedgerEntry::Allocation(allocation)) => {
                     allocations.push(allocation);
                     None
                 }
-                LedgerEntry::Unreadable { key, reason } => {
+                Err(Unreadable { key, reason }) => {
                     self.report.add(FindingKind::Unreadable, key, reason);
                     None
                 }
@@ -143,11 +144,8 @@ impl Reconciliation<'_> {
     ) -> Result<Option<ScanCursor>, StoreError> {
         let (entries, next) = self.ledger.inventory.allocation_entries(after).await?;
         let movements = entries.iter().filter_map(|entry| match entry {
-            LedgerEntry::Allocation(allocation) => Some(allocation.movements()),
-            LedgerEntry::Item(_)
-            | LedgerEntry::Stock(_)
-            | LedgerEntry::Movement { .. }
-            | LedgerEntry::Unreadable { .. } => None,
+            Ok(LedgerEntry::Allocation(allocation)) => Some(allocation.movements()),
+            Ok(LedgerEntry::Item(_) | LedgerEntry::Stock(_) | LedgerEntry::Movement { .. }) | Err(_) => None,
         });
         let expected: Vec<Movement> =
             movements.flatten().filter(|movement| self.pending.contains_key(&movement.item_id)).collect();

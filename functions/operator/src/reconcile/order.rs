@@ -1,5 +1,6 @@
 //! Sales and purchase orders behind one type.
 
+use erp_aws::table::Scanned;
 use erp_aws::{ScanCursor, StoreError};
 use erp_domain::{Demand, OrderId, Timestamp};
 use inventory::domain::AllocationState;
@@ -35,12 +36,6 @@ pub enum Order {
     Sales(sales::ledger::OrderRecord),
     /// A purchase order.
     Purchase(purchase::ledger::OrderRecord),
-}
-
-/// A row of an order.
-pub(super) enum Entry {
-    Order(Order),
-    Unreadable { key: String, reason: String },
 }
 
 impl Order {
@@ -87,31 +82,19 @@ impl Order {
 
 impl Ledger {
     /// Reads a page of the orders of a kind, eventually consistent.
-    pub(super) async fn order_entries(
+    pub(super) async fn order_page(
         &self,
         kind: OrderKind,
         after: Option<&ScanCursor>,
-    ) -> Result<(Vec<Entry>, Option<ScanCursor>), StoreError> {
+    ) -> Result<Scanned<Order>, StoreError> {
         Ok(match kind {
             OrderKind::Sales => {
-                let (entries, next) = self.sales.page(after).await?;
-                let entry = |entry| match entry {
-                    sales::ledger::LedgerEntry::Order(order) => Entry::Order(Order::Sales(order)),
-                    sales::ledger::LedgerEntry::Unreadable { key, reason } => {
-                        Entry::Unreadable { key, reason }
-                    }
-                };
-                (entries.into_iter().map(entry).collect(), next)
+                let (rows, next) = self.sales.page(after).await?;
+                (rows.into_iter().map(|row| row.map(Order::Sales)).collect(), next)
             }
             OrderKind::Purchase => {
-                let (entries, next) = self.purchase.page(after).await?;
-                let entry = |entry| match entry {
-                    purchase::ledger::LedgerEntry::Order(order) => Entry::Order(Order::Purchase(order)),
-                    purchase::ledger::LedgerEntry::Unreadable { key, reason } => {
-                        Entry::Unreadable { key, reason }
-                    }
-                };
-                (entries.into_iter().map(entry).collect(), next)
+                let (rows, next) = self.purchase.page(after).await?;
+                (rows.into_iter().map(|row| row.map(Order::Purchase)).collect(), next)
             }
         })
     }

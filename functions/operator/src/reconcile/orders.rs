@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use erp_aws::table::Unreadable;
 use erp_aws::{ScanCursor, StoreError};
 use erp_domain::{ItemId, OrderId, Quantity};
 use inventory::domain::{Allocation, AllocationState};
 
 use super::Reconciliation;
 use super::finding::FindingKind;
-use super::order::{Entry, Order, OrderKind, describe_demand};
+use super::order::{Order, OrderKind, describe_demand};
 use super::rules::{Discrepancy, check_allocation, check_order};
 
 /// Rows read at once.
@@ -23,12 +24,12 @@ impl Reconciliation<'_> {
         kind: OrderKind,
         after: Option<&ScanCursor>,
     ) -> Result<Option<ScanCursor>, StoreError> {
-        let (entries, next) = self.ledger.order_entries(kind, after).await?;
+        let (rows, next) = self.ledger.order_page(kind, after).await?;
         let mut orders: Vec<Order> = Vec::new();
-        for entry in entries {
-            match entry {
-                Entry::Order(order) => orders.push(order),
-                Entry::Unreadable { key, reason } => {
+        for row in rows {
+            match row {
+                Ok(order) => orders.push(order),
+                Err(Unreadable { key, reason }) => {
                     self.report.add(FindingKind::Unreadable, format!("{kind} {key}"), reason);
                 }
             }
