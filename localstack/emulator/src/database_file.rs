@@ -129,6 +129,33 @@ fn has_header(path: &Path) -> Result<bool, DatabaseFileError> {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// Creates files that no program of this package may open, each with the reason in the error.
+    pub(crate) fn unrelated_files(folder: &Path) -> [(PathBuf, &'static str); 3] {
+        let [garbage, short, foreign] = ["garbage", "short", "foreign"].map(|name| folder.join(name));
+        std::fs::write(&garbage, "garbage\n".repeat(1_000)).unwrap();
+        std::fs::write(&short, "x").unwrap();
+        Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE songs (title)").unwrap();
+        [
+            (garbage, "is not an SQLite database"),
+            (short, "is not an SQLite database"),
+            (foreign, "of another program (tables: songs)"),
+        ]
+    }
+
+    /// Asserts that the error of opening a file is one line with its path, the reason and the remedy, and that the file
+    /// still has its content.
+    pub(crate) fn assert_refused(path: &Path, content: &[u8], error: &str, reason: &str, remedy: &str) {
+        assert!(error.contains(path.to_str().unwrap()) && error.contains(reason), "{error}");
+        assert!(error.contains(remedy) && error.contains("--data"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert_eq!(std::fs::read(path).unwrap(), content, "{}", path.display());
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::arn;
+use crate::database_file::testing::{assert_refused, unrelated_files};
 use crate::deployment::{Function, Statement};
 
 const TABLE: &str = "erp-things";
@@ -277,35 +278,17 @@ async fn an_expired_item_is_deleted() {
 #[tokio::test]
 async fn a_file_that_is_not_a_database_of_dynoxide_is_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
-    let sqlite = |name: &str, sql: &str| {
-        let path = folder.path().join(name);
-        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-        path
-    };
-    let garbage = folder.path().join("garbage");
-    std::fs::write(&garbage, "garbage\n".repeat(1_000)).unwrap();
-    let short = folder.path().join("short");
-    std::fs::write(&short, "x").unwrap();
     let newer = folder.path().join("newer");
     Database::new(&newer.to_string_lossy()).unwrap();
     rusqlite::Connection::open(&newer)
         .unwrap()
         .execute_batch("UPDATE _config SET value = '999' WHERE key = 'schema_version'")
         .unwrap();
-    for (path, reason) in [
-        (garbage, "is not an SQLite database"),
-        (short, "is not an SQLite database"),
-        (sqlite("foreign", "CREATE TABLE songs (title)"), "of another program (tables: songs)"),
-        (newer, "999"),
-    ] {
+    for (path, reason) in unrelated_files(folder.path()).into_iter().chain([(newer, "999")]) {
         let before = std::fs::read(&path).unwrap();
         let started = DynamoDb::start(&path, &[table(&[])], Arc::new(Iam::for_tests(&[]))).await;
         let Err(error) = started else { panic!("{} was opened", path.display()) };
-        let message = error.to_string();
-        assert!(message.contains(path.to_str().unwrap()) && message.contains(reason), "{message}");
-        assert!(message.contains("move it away") && message.contains("--data"), "{message}");
-        assert_eq!(message.lines().count(), 1, "{message}");
-        assert_eq!(std::fs::read(&path).unwrap(), before, "{}", path.display());
+        assert_refused(&path, &before, &error.to_string(), reason, "move it away");
     }
 }
 

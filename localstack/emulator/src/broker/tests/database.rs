@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::broker::BrokerError;
+use crate::database_file::testing::{assert_refused, unrelated_files};
 
 fn open(path: &std::path::Path) -> Result<Arc<Broker>, BrokerError> {
     Broker::open(Some(path), String::new())
@@ -10,32 +11,20 @@ fn open(path: &std::path::Path) -> Result<Arc<Broker>, BrokerError> {
 #[test]
 fn a_file_that_is_not_a_database_of_the_broker_is_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
-    let sqlite = |name: &str, sql: &str| {
-        let path = folder.path().join(name);
-        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-        path
-    };
-    let garbage = folder.path().join("garbage");
-    std::fs::write(&garbage, "garbage\n".repeat(1_000)).unwrap();
-    let short = folder.path().join("short");
-    std::fs::write(&short, "x").unwrap();
     let newer = folder.path().join("newer");
     drop(open(&newer).unwrap());
     rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 7).unwrap();
-    for (path, reason) in [
-        (garbage, "is not an SQLite database"),
-        (short, "is not an SQLite database"),
-        (sqlite("foreign", "CREATE TABLE songs (title)"), "of another program (tables: songs)"),
-        (sqlite("numbered", "CREATE TABLE songs (title); PRAGMA user_version = 1"), "of another program"),
-        (newer, "has schema version 7; this program reads version 1"),
-    ] {
+    let numbered = folder.path().join("numbered");
+    rusqlite::Connection::open(&numbered)
+        .unwrap()
+        .execute_batch("CREATE TABLE songs (title); PRAGMA user_version = 1")
+        .unwrap();
+    let databases =
+        [(numbered, "of another program"), (newer, "has schema version 7; this program reads version 1")];
+    for (path, reason) in unrelated_files(folder.path()).into_iter().chain(databases) {
         let before = std::fs::read(&path).unwrap();
         let Err(error) = open(&path) else { panic!("{} was opened", path.display()) };
-        let message = error.to_string();
-        assert!(message.contains(path.to_str().unwrap()) && message.contains(reason), "{message}");
-        assert!(message.contains("nothing was written") && message.contains("--data"), "{message}");
-        assert_eq!(message.lines().count(), 1, "{message}");
-        assert_eq!(std::fs::read(&path).unwrap(), before, "{}", path.display());
+        assert_refused(&path, &before, &error.to_string(), reason, "nothing was written");
     }
 }
 
