@@ -14,8 +14,8 @@ use erp_service::SaveError;
 use erp_testkit::dynamo::rows;
 use erp_testkit::request::user;
 use erp_testkit::{ApiRequest, ApiResponse, Dynamo, TestClock};
-use purchase::config::AppDependencies;
 use purchase::domain::{PurchaseOrder, PurchaseStatus, Transition};
+use purchase::service::PurchaseOrders;
 use purchase::store::PurchaseStore;
 use serde_json::{Value, json};
 use strum::VariantArray;
@@ -36,14 +36,16 @@ impl TestService {
     async fn start() -> Self {
         let table = Dynamo::start().await.table("purchase", &["list", "status", "party", "outbox"]).await;
         let (upstreams, clock) = (Arc::new(FakeUpstreams::default()), Arc::new(TestClock::default()));
-        let dependencies = AppDependencies {
+        let store = PurchaseStore::new(table.clone());
+        let orders = PurchaseOrders {
+            store: store.clone(),
             upstreams: upstreams.clone(),
             clock: clock.clone(),
             ids: Arc::new(RandomIds),
             currency: "EUR".parse().unwrap(),
         };
-        let router = purchase::config::build(table.clone(), dependencies).into_router();
-        Self { upstreams, clock, store: PurchaseStore::new(table.clone()), table, router }
+        let router = purchase::config::build(orders).into_router();
+        Self { upstreams, clock, store, table, router }
     }
 
     fn party(&self, kind: PartyKind) -> PartyId {

@@ -24,8 +24,11 @@ use erp_orders::LambdaUpstreams;
 use fastrand::Rng;
 use inventory::service::Allocations;
 use inventory::store::InventoryStore;
+use purchase::service::PurchaseOrders;
+use purchase::store::PurchaseStore;
 use relay::sweep::{Sweep, SweepReport};
 use relay::topics::Topics;
+use sales::service::SalesOrders;
 use sales::store::SalesStore;
 use serde_json::{Value, json};
 
@@ -152,11 +155,7 @@ impl Environments {
         let sns = aws_sdk_sns::config::Builder::from(&sdk).retry_partition(partition);
         let sns = aws_sdk_sns::Client::from_conf(sns.build());
         let table = || Table::new(dynamodb.clone(), settings.required("TABLE_NAME").unwrap());
-        let upstreams = || {
-            let contact = clients::function(&settings, &sdk, "CONTACT_QUERY_FUNCTION").unwrap();
-            let inventory = clients::function(&settings, &sdk, "INVENTORY_QUERY_FUNCTION").unwrap();
-            Arc::new(LambdaUpstreams { contact, inventory })
-        };
+        let upstreams = || Arc::new(LambdaUpstreams::from_settings(&settings, &sdk).unwrap());
         let currency = || settings.parse("CURRENCY").unwrap();
         let relay = || {
             let arn =
@@ -183,17 +182,15 @@ impl Environments {
                 Handler::InventoryWorker(Allocations { store: InventoryStore::new(table()), clock, ids })
             }
             Function::SalesApi => {
-                let upstreams = upstreams();
-                let dependencies =
-                    sales::config::AppDependencies { upstreams, clock, ids, currency: currency() };
-                Handler::Api(sales::config::build(table(), dependencies).into_router())
+                let (store, upstreams) = (SalesStore::new(table()), upstreams());
+                let orders = SalesOrders { store, upstreams, clock, ids, currency: currency() };
+                Handler::Api(sales::config::build(orders).into_router())
             }
             Function::SalesWorker => Handler::SalesWorker(SalesStore::new(table())),
             Function::PurchaseApi => {
-                let upstreams = upstreams();
-                let dependencies =
-                    purchase::config::AppDependencies { upstreams, clock, ids, currency: currency() };
-                Handler::Api(purchase::config::build(table(), dependencies).into_router())
+                let (store, upstreams) = (PurchaseStore::new(table()), upstreams());
+                let orders = PurchaseOrders { store, upstreams, clock, ids, currency: currency() };
+                Handler::Api(purchase::config::build(orders).into_router())
             }
             Function::Relay => Handler::Relay(relay()),
             Function::RelaySweep => {

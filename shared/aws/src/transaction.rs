@@ -6,8 +6,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-    Update,
+    AttributeValue, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use backon::BackoffBuilder;
 use serde::Serialize;
@@ -160,24 +159,6 @@ impl<L: Clone> Transaction<L> {
             .build()
             .map_err(StoreError::new)?;
         self.actions.push((label, TransactWriteItem::builder().delete(delete).build()));
-        Ok(())
-    }
-
-    /// Adds a condition on a row that is not written.
-    ///
-    /// # Errors
-    /// As [`Transaction::update`].
-    pub fn check(&mut self, label: L, table: &Table, change: Change) -> Result<(), StoreError> {
-        let check = ConditionCheck::builder()
-            .table_name(&table.name)
-            .set_key(Some(change.key.attributes()))
-            .condition_expression(change.condition)
-            .set_expression_attribute_names(names(&[change.condition]))
-            .set_expression_attribute_values(value_map(change.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .map_err(StoreError::new)?;
-        self.actions.push((label, TransactWriteItem::builder().condition_check(check).build()));
         Ok(())
     }
 

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
+use erp_aws::clients;
 use erp_aws::function_client::{FunctionClient, InvokeError};
 use erp_contracts::query::{ItemSnapshot, ItemsQuery, ItemsQueryResponse, PartyQuery, PartyQueryResponse};
-use erp_domain::{ItemId, PartyId, PartyKind};
+use erp_domain::{ItemId, PartyId, PartyKind, SettingError, Settings};
 
 /// Price and stock of the items that exist.
 pub type ItemSnapshots = BTreeMap<ItemId, ItemSnapshot>;
@@ -26,6 +28,19 @@ pub struct LambdaUpstreams {
     pub contact: FunctionClient,
     /// The function `inventory-query`.
     pub inventory: FunctionClient,
+}
+
+impl LambdaUpstreams {
+    /// Reads `CONTACT_QUERY_FUNCTION` and `INVENTORY_QUERY_FUNCTION`.
+    ///
+    /// # Errors
+    /// If a setting is missing.
+    pub fn from_settings(settings: &Settings<'_>, sdk: &SdkConfig) -> Result<Self, SettingError> {
+        Ok(Self {
+            contact: clients::function(settings, sdk, "CONTACT_QUERY_FUNCTION")?,
+            inventory: clients::function(settings, sdk, "INVENTORY_QUERY_FUNCTION")?,
+        })
+    }
 }
 
 #[async_trait]

@@ -44,6 +44,11 @@ impl PurchaseStore {
         Self { table }
     }
 
+    /// Returns the table, in which changes are committed.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Loads an order with its lines, strongly consistent.
     ///
     /// # Errors

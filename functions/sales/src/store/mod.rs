@@ -55,6 +55,11 @@ impl SalesStore {
         Self { table }
     }
 
+    /// Returns the table, in which changes are committed.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Loads an order with its lines, strongly consistent.
     ///
     /// # Errors

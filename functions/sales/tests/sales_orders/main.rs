@@ -22,7 +22,7 @@ use erp_domain::{Id, Ids, ItemId, Money, PartyId, PartyKind};
 use erp_orders::Upstreams;
 use erp_orders::upstream::testing::FakeUpstreams;
 use erp_testkit::{ApiRequest, ApiResponse, Dynamo, TestClock};
-use sales::config::AppDependencies;
+use sales::service::SalesOrders;
 use sales::store::SalesStore;
 use serde_json::{Value, json};
 
@@ -132,8 +132,8 @@ impl TestService {
 /// Builds the service over a table and upstreams.
 fn router(table: Table, upstreams: Arc<dyn Upstreams>, clock: Arc<TestClock>) -> axum::Router {
     let currency = "USD".parse().unwrap();
-    let dependencies = AppDependencies { upstreams, clock, ids: Arc::new(RandomIds), currency };
-    sales::config::build(table, dependencies).into_router()
+    let (store, ids) = (SalesStore::new(table), Arc::new(RandomIds));
+    sales::config::build(SalesOrders { store, upstreams, clock, ids, currency }).into_router()
 }
 
 /// Returns the id of an order.

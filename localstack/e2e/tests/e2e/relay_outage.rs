@@ -20,7 +20,7 @@ use inventory::store::InventoryStore;
 use relay::Relay;
 use relay::sweep::Sweep;
 use relay::topics::Topics;
-use sales::config::AppDependencies;
+use sales::service::SalesOrders;
 use sales::store::SalesStore;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -86,8 +86,10 @@ impl Platform {
         upstreams.add_item(item, Money::from_minor(100).unwrap(), STOCK);
         let sales_table = dynamo.table("sales", &["list", "status", "party", "outbox"]).await;
         let currency: Currency = "USD".parse().unwrap();
-        let dependencies = AppDependencies { upstreams, clock: clock.clone(), ids: ids.clone(), currency };
-        let sales = sales::config::build(sales_table.clone(), dependencies).into_router();
+        let orders = SalesStore::new(sales_table.clone());
+        let store = orders.clone();
+        let service = SalesOrders { store, upstreams, clock: clock.clone(), ids: ids.clone(), currency };
+        let sales = sales::config::build(service).into_router();
 
         let topic =
             |context: &'static str| (context, format!("arn:aws:sns:us-east-1:000000000000:erp-{context}"));
@@ -96,7 +98,7 @@ impl Platform {
         Self {
             worker: Allocations { store: stock, clock: clock.clone(), ids },
             relay: Relay { topics, dynamodb: dynamo.client.clone() },
-            orders: SalesStore::new(sales_table.clone()),
+            orders,
             tables: [sales_table, inventory_table],
             streams: Mutex::default(),
             recorded: Mutex::default(),
