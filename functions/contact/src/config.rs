@@ -13,18 +13,12 @@ use crate::service::Contacts;
 use crate::store::ContactStore;
 
 /// Opens the store and connects to its table.
-///
-/// # Errors
-/// If a setting is missing.
 pub async fn store() -> Result<ContactStore, SettingError> {
     let sdk = clients::sdk_config().await;
     Ok(ContactStore::new(clients::table(&Settings::from_env(), &sdk).await?))
 }
 
 /// Builds the service from the environment.
-///
-/// # Errors
-/// If a setting is missing.
 pub async fn app() -> Result<App, SettingError> {
     Ok(build(store().await?, Arc::new(SystemClock), Arc::new(RandomIds)))
 }
@@ -33,7 +27,7 @@ pub async fn app() -> Result<App, SettingError> {
 pub fn build(store: ContactStore, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> App {
     // Bodies contain no secret, so the fingerprints of requests need no pepper.
     let committer = Committer::new(store.table().clone(), clock.clone(), Arc::new([]));
-    let contacts = Contacts::new(store, clock.clone(), ids);
+    let contacts = Contacts { store, clock: clock.clone(), ids };
     let (routes, _) = api::router(Api { contacts, committer }).split_for_parts();
     App::new(routes, clock)
 }

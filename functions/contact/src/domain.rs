@@ -1,8 +1,9 @@
 //! The contact and its rules.
 
 use erp_contracts::data::ContactChanged;
-use erp_domain::text::{multi_line, single_line};
-use erp_domain::{EmailAddress, PartyId, PartyKind, Timestamp, ValidationError};
+use erp_domain::{EmailAddress, PartyId, PartyKind, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The reasons to reject a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,82 +16,71 @@ pub enum ContactError {
     VersionMismatch(u64),
 }
 
-/// The data of a contact that clients edit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The editable data of a customer or vendor. An update replaces all of it.
+#[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
+#[schema(as = ContactRequest)]
 pub struct ContactDetails {
-    /// The name, see [`ContactDetails::parse_name`].
+    /// One line of text.
+    #[schema(example = "Acme Ltd", min_length = 1, max_length = 255)]
     pub name: String,
-    /// The e-mail address, unique among the contacts of a kind.
+    /// Unique among the customers, or among the vendors. Letter case does not count.
     pub email: EmailAddress,
-    /// The phone number, see [`ContactDetails::parse_phone`].
+    /// One line of text, empty by default.
+    #[schema(value_type = Option<String>, example = "+1 555 0100", max_length = 50)]
     pub phone: String,
-    /// The postal address, see [`ContactDetails::parse_address`].
+    /// Lines of text, empty by default.
+    #[schema(value_type = Option<String>, example = "1 Main Street\nSpringfield", max_length = 500)]
     pub address: String,
 }
 
-impl ContactDetails {
-    /// Normalises a name: one line of 1 to 255 characters.
-    ///
-    /// # Errors
-    /// As [`single_line`].
-    pub fn parse_name(text: &str) -> Result<String, ValidationError> {
-        single_line(text, 1, 255)
-    }
-
-    /// Normalises a phone number: one line of 0 to 50 characters, in any format.
-    ///
-    /// # Errors
-    /// As [`single_line`].
-    pub fn parse_phone(text: &str) -> Result<String, ValidationError> {
-        single_line(text, 0, 50)
-    }
-
-    /// Normalises a postal address: lines of 0 to 500 characters in all.
-    ///
-    /// # Errors
-    /// As [`multi_line`].
-    pub fn parse_address(text: &str) -> Result<String, ValidationError> {
-        multi_line(text, 0, 500)
-    }
+/// A customer or vendor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContactData {
+    pub(crate) id: PartyId,
+    pub(crate) name: String,
+    pub(crate) email: EmailAddress,
+    pub(crate) phone: String,
+    pub(crate) address: String,
+    pub(crate) version: u64,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
 }
 
-/// A customer or vendor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A customer or vendor. Only its own methods change its data. Serialised without its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Contact {
-    id: PartyId,
+    #[serde(skip)]
     kind: PartyKind,
-    details: ContactDetails,
-    version: u64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
+    #[serde(flatten)]
+    data: ContactData,
 }
 
 impl Contact {
     /// Creates a contact at version 1.
     pub fn create(id: PartyId, kind: PartyKind, details: ContactDetails, now: Timestamp) -> Self {
-        Self { id, kind, details, version: 1, created_at: now, updated_at: now }
+        let ContactDetails { name, email, phone, address } = details;
+        let (version, created_at, updated_at) = (1, now, now);
+        Self::restore(kind, ContactData { id, name, email, phone, address, version, created_at, updated_at })
     }
 
-    /// Rebuilds a contact from its stored state.
-    pub(crate) fn restore(
-        id: PartyId,
-        kind: PartyKind,
-        details: ContactDetails,
-        version: u64,
-        [created_at, updated_at]: [Timestamp; 2],
-    ) -> Self {
-        Self { id, kind, details, version, created_at, updated_at }
+    /// Rebuilds a contact from its stored data.
+    pub(crate) fn restore(kind: PartyKind, data: ContactData) -> Self {
+        Self { kind, data }
     }
 
     /// Returns the next version of the contact, with other details.
     #[must_use]
     pub fn update(&self, details: ContactDetails, now: Timestamp) -> Self {
-        Self { details, version: self.version + 1, updated_at: now.max(self.updated_at), ..self.clone() }
+        let ContactDetails { name, email, phone, address } = details;
+        let ContactData { id, version, created_at, updated_at, .. } = self.data;
+        let (version, updated_at) = (version + 1, now.max(updated_at));
+        let data = ContactData { id, name, email, phone, address, version, created_at, updated_at };
+        Self::restore(self.kind, data)
     }
 
     /// Returns the id.
     pub fn id(&self) -> PartyId {
-        self.id
+        self.data.id
     }
 
     /// Returns whether it is a customer or a vendor.
@@ -98,30 +88,20 @@ impl Contact {
         self.kind
     }
 
-    /// Returns the data that clients edit.
-    pub fn details(&self) -> &ContactDetails {
-        &self.details
-    }
-
     /// Returns the version: 1 when created, incremented by every update.
     pub fn version(&self) -> u64 {
-        self.version
+        self.data.version
     }
 
-    /// Returns the time of creation.
-    pub fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    /// Returns the time of the last update.
-    pub fn updated_at(&self) -> Timestamp {
-        self.updated_at
+    /// Returns the data without the kind.
+    pub(crate) fn data(&self) -> &ContactData {
+        &self.data
     }
 }
 
 impl From<&Contact> for ContactChanged {
     fn from(contact: &Contact) -> Self {
-        let ContactDetails { name, email, .. } = contact.details.clone();
-        Self { id: contact.id, name, email, version: contact.version }
+        let ContactData { id, name, email, version, .. } = contact.data.clone();
+        Self { id, name, email, version }
     }
 }

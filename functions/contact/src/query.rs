@@ -7,9 +7,6 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use crate::store::ContactStore;
 
 /// Responds to queries in Lambda until the environment ends.
-///
-/// # Errors
-/// If the runtime fails.
 pub async fn run(store: ContactStore) -> Result<(), lambda_runtime::Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<PartyQuery>| {
         respond(&store, event.payload).await.map_err(lambda_runtime::Error::from)
@@ -17,10 +14,7 @@ pub async fn run(store: ContactStore) -> Result<(), lambda_runtime::Error> {
     .await
 }
 
-/// Looks up a contact.
-///
-/// # Errors
-/// If the table is unavailable; the caller must not take that for "does not exist".
+/// Looks up a contact. The caller must not take an error for "does not exist".
 pub async fn respond(store: &ContactStore, query: PartyQuery) -> Result<PartyQueryResponse, StoreError> {
     let contact = store.find(query.kind, query.id).await?;
     Ok(PartyQueryResponse { exists: contact.is_some() })

@@ -2,34 +2,28 @@
 
 use std::sync::Arc;
 
-use erp_aws::{Page, PageRequest, StoreError};
 use erp_contracts::data::ContactChanged;
 use erp_contracts::{Cause, Event, EventError, EventKind};
 use erp_domain::{Clock, Ids, PartyId, PartyKind, Timestamp};
-use erp_service::{Change, Precondition, ServiceError};
+use erp_service::{Precondition, ServiceError};
 
 use crate::domain::{Contact, ContactDetails, ContactError};
-use crate::store::ContactStore;
+use crate::store::{ContactChange, ContactStore};
 
-/// A change of a contact that is not saved yet.
-pub type ContactChange = Change<Contact, ContactError>;
-/// The error of a use case.
-pub type Error = ServiceError<ContactError>;
+type Error = ServiceError<ContactError>;
 
 /// The use cases of customers and vendors.
 #[derive(Clone)]
 pub struct Contacts {
-    store: ContactStore,
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn Ids>,
+    /// The contact table.
+    pub store: ContactStore,
+    /// The source of times.
+    pub clock: Arc<dyn Clock>,
+    /// The source of ids.
+    pub ids: Arc<dyn Ids>,
 }
 
 impl Contacts {
-    /// Creates the use cases over a store.
-    pub fn new(store: ContactStore, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
-        Self { store, clock, ids }
-    }
-
     /// Returns one contact.
     ///
     /// # Errors
@@ -37,14 +31,6 @@ impl Contacts {
     pub async fn get(&self, kind: PartyKind, id: PartyId) -> Result<Contact, Error> {
         let contact = self.store.find(kind, id).await?;
         contact.ok_or(ServiceError::Rejected(ContactError::NotFound(kind)))
-    }
-
-    /// Returns a page of the contacts of a kind, newest first.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
-    pub async fn list(&self, kind: PartyKind, page: PageRequest) -> Result<Page<Contact>, StoreError> {
-        self.store.list(kind, page).await
     }
 
     /// Creates a contact.
@@ -59,11 +45,8 @@ impl Contacts {
     ) -> Result<ContactChange, Error> {
         let now = self.clock.now();
         let contact = Contact::create(self.ids.make(), kind, details, now);
-        let event_kind = match kind {
-            PartyKind::Customer => EventKind::CustomerCreated,
-            PartyKind::Vendor => EventKind::VendorCreated,
-        };
-        Ok(self.store.insert(&contact, &self.event(event_kind, &contact, now, cause)?)?)
+        let kinds = [EventKind::CustomerCreated, EventKind::VendorCreated];
+        Ok(self.store.insert(&contact, &self.event(kinds, &contact, now, cause)?)?)
     }
 
     /// Replaces the details of a contact.
@@ -82,11 +65,8 @@ impl Contacts {
         let old = self.load_expected(kind, id, precondition).await?;
         let now = self.clock.now();
         let new = old.update(details, now);
-        let event_kind = match kind {
-            PartyKind::Customer => EventKind::CustomerUpdated,
-            PartyKind::Vendor => EventKind::VendorUpdated,
-        };
-        Ok(self.store.replace(&old, &new, &self.event(event_kind, &new, now, cause)?)?)
+        let kinds = [EventKind::CustomerUpdated, EventKind::VendorUpdated];
+        Ok(self.store.replace(&old, &new, &self.event(kinds, &new, now, cause)?)?)
     }
 
     /// Deletes a contact. Its e-mail address can be used again; orders keep their reference to it.
@@ -101,11 +81,8 @@ impl Contacts {
         cause: &Cause,
     ) -> Result<ContactChange, Error> {
         let contact = self.load_expected(kind, id, precondition).await?;
-        let event_kind = match kind {
-            PartyKind::Customer => EventKind::CustomerDeleted,
-            PartyKind::Vendor => EventKind::VendorDeleted,
-        };
-        let event = self.event(event_kind, &contact, self.clock.now(), cause)?;
+        let kinds = [EventKind::CustomerDeleted, EventKind::VendorDeleted];
+        let event = self.event(kinds, &contact, self.clock.now(), cause)?;
         Ok(self.store.delete(&contact, &event)?)
     }
 
@@ -122,13 +99,18 @@ impl Contacts {
         }
     }
 
+    /// Creates the event of a change: the first kind for a customer, the second for a vendor.
     fn event(
         &self,
-        kind: EventKind,
+        [customer, vendor]: [EventKind; 2],
         contact: &Contact,
         now: Timestamp,
         cause: &Cause,
     ) -> Result<Event, EventError> {
+        let kind = match contact.kind() {
+            PartyKind::Customer => customer,
+            PartyKind::Vendor => vendor,
+        };
         Event::new(self.ids.next(), kind, contact.id(), now, cause, &ContactChanged::from(contact))
     }
 }

@@ -21,11 +21,8 @@ pub(super) fn email(kind: PartyKind, email: &EmailAddress) -> Key {
 }
 
 /// Returns the name of the list of the contacts of a kind, in the index `list`.
-pub(super) fn list(kind: PartyKind) -> &'static str {
-    match kind {
-        PartyKind::Customer => "CUSTOMERS",
-        PartyKind::Vendor => "VENDORS",
-    }
+pub(super) fn list(kind: PartyKind) -> String {
+    format!("{}S", prefix(kind))
 }
 
 #[cfg(test)]
@@ -41,7 +38,7 @@ mod tests {
             ("whether an e-mail address is taken", email(PartyKind::Vendor, &address)),
             (
                 "contacts, newest first (index list)",
-                Key::new(erp_aws::list::shard(list(PartyKind::Customer), id.uuid()), id.to_string()),
+                Key::new(erp_aws::list::shard(&list(PartyKind::Customer), id.uuid()), id.to_string()),
             ),
         ];
         let table: String =

@@ -6,7 +6,7 @@ mod row;
 use erp_aws::list::List;
 use erp_aws::table::ABSENT;
 use erp_aws::transaction::{number, text};
-use erp_aws::{Change as RowChange, Key, Page, PageRequest, StoreError, Table, Transaction};
+use erp_aws::{Change as RowChange, Page, PageRequest, StoreError, Table, Transaction};
 use erp_contracts::Event;
 use erp_domain::{PartyId, PartyKind};
 use erp_service::{Change, OnFailure};
@@ -18,6 +18,9 @@ use row::{ContactRow, EmailGuardRow};
 const SAME_VERSION: &str = "#version = :version";
 /// The e-mail address belongs to this contact.
 const HELD_BY: &str = "#id = :id";
+
+/// A change of a contact that is not saved yet.
+pub type ContactChange = Change<Contact, ContactError>;
 
 type Actions = Transaction<OnFailure<ContactError>>;
 
@@ -39,32 +42,19 @@ impl ContactStore {
     }
 
     /// Reads a contact, strongly consistent.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn find(&self, kind: PartyKind, id: PartyId) -> Result<Option<Contact>, StoreError> {
         let row: Option<ContactRow> = self.table.get(&keys::contact(kind, id)).await?;
-        Ok(row.map(|row| row.into_contact(kind)))
+        Ok(row.map(|row| Contact::restore(kind, row.data)))
     }
 
     /// Reads a page of the contacts of a kind, newest first.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn list(&self, kind: PartyKind, page: PageRequest) -> Result<Page<Contact>, StoreError> {
-        let list = List::sharded(&self.table, "list", keys::list(kind));
-        list.page::<ContactRow>(page).await?.try_map(|row| Ok(row.into_contact(kind)))
+        let list = List::sharded(&self.table, "list", &keys::list(kind));
+        list.page::<ContactRow>(page).await?.try_map(|row| Ok(Contact::restore(kind, row.data)))
     }
 
     /// Inserts a new contact. Rejected with [`ContactError::EmailTaken`] if another has its e-mail address.
-    ///
-    /// # Errors
-    /// If a row cannot be serialised.
-    pub fn insert(
-        &self,
-        contact: &Contact,
-        event: &Event,
-    ) -> Result<Change<Contact, ContactError>, StoreError> {
+    pub fn insert(&self, contact: &Contact, event: &Event) -> Result<ContactChange, StoreError> {
         let mut actions = Actions::new();
         actions.put(OnFailure::Bug, &self.table, &ContactRow::from(contact), ABSENT)?;
         self.take_email(&mut actions, contact)?;
@@ -73,20 +63,12 @@ impl ContactStore {
 
     /// Replaces `old` by `new`. Stale if `old` is no longer the current version; rejected with
     /// [`ContactError::EmailTaken`] if another contact has the new e-mail address.
-    ///
-    /// # Errors
-    /// As [`ContactStore::insert`].
-    pub fn replace(
-        &self,
-        old: &Contact,
-        new: &Contact,
-        event: &Event,
-    ) -> Result<Change<Contact, ContactError>, StoreError> {
+    pub fn replace(&self, old: &Contact, new: &Contact, event: &Event) -> Result<ContactChange, StoreError> {
         let mut actions = Actions::new();
         let values = vec![(":version", number(old.version()))];
         let row = ContactRow::from(new);
         actions.put_with(OnFailure::Stale, &self.table, &row, SAME_VERSION, values)?;
-        if old.details().email != new.details().email {
+        if old.data().email != new.data().email {
             self.take_email(&mut actions, new)?;
             self.free_email(&mut actions, old)?;
         }
@@ -94,14 +76,7 @@ impl ContactStore {
     }
 
     /// Deletes a contact and frees its e-mail address. Stale if it is no longer the current version.
-    ///
-    /// # Errors
-    /// As [`ContactStore::insert`].
-    pub fn delete(
-        &self,
-        contact: &Contact,
-        event: &Event,
-    ) -> Result<Change<Contact, ContactError>, StoreError> {
+    pub fn delete(&self, contact: &Contact, event: &Event) -> Result<ContactChange, StoreError> {
         let mut actions = Actions::new();
         let delete = RowChange {
             key: keys::contact(contact.kind(), contact.id()),
@@ -115,15 +90,15 @@ impl ContactStore {
     }
 
     fn take_email(&self, actions: &mut Actions, contact: &Contact) -> Result<(), StoreError> {
-        let Key { pk, sk } = keys::email(contact.kind(), &contact.details().email);
-        let guard = EmailGuardRow { pk, sk, id: contact.id() };
+        let key = keys::email(contact.kind(), &contact.data().email);
+        let guard = EmailGuardRow { key, id: contact.id() };
         let taken = ContactError::EmailTaken(contact.kind());
         actions.put(OnFailure::Rejected(taken), &self.table, &guard, ABSENT)
     }
 
     fn free_email(&self, actions: &mut Actions, contact: &Contact) -> Result<(), StoreError> {
         let delete = RowChange {
-            key: keys::email(contact.kind(), &contact.details().email),
+            key: keys::email(contact.kind(), &contact.data().email),
             update: String::new(),
             condition: HELD_BY,
             values: vec![(":id", text(contact.id()))],
@@ -136,7 +111,7 @@ impl ContactStore {
         contact: &Contact,
         actions: Actions,
         event: &Event,
-    ) -> Result<Change<Contact, ContactError>, StoreError> {
+    ) -> Result<ContactChange, StoreError> {
         let partition = keys::contact(contact.kind(), contact.id()).pk;
         Change::new(contact.clone(), actions).with_event(&self.table, &partition, event)
     }
