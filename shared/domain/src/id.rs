@@ -1,24 +1,29 @@
 //! Typed identifiers.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use crate::ValidationError;
 
 /// Marks the id of an item.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Item {}
 /// Marks the id of a sales or purchase order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Order {}
 /// Marks the id of an order line.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Line {}
 /// Marks the id of a customer or vendor.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Party {}
 /// Marks the id of a user.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum User {}
 
 /// The id of an item.
@@ -35,7 +40,9 @@ pub type UserId = Id<User>;
 /// The UUID of a `T`. Ids made by the platform have version 7 (RFC 9562), so they sort by creation time.
 ///
 /// Parsing accepts a UUID of any version: an id that does not exist is a 404, not a 400.
-pub struct Id<T>(Uuid, PhantomData<fn() -> T>);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent, bound = "")]
+pub struct Id<T>(#[serde(with = "uuid::serde::hyphenated")] Uuid, PhantomData<fn() -> T>);
 
 impl<T> Id<T> {
     /// Wraps a UUID.
@@ -54,40 +61,11 @@ impl<T> FromStr for Id<T> {
 
     /// Parses the hyphenated form only, in any letter case.
     fn from_str(text: &str) -> Result<Self, ValidationError> {
-        if text.len() != 36 {
-            return Err(ValidationError::new("must be a UUID"));
-        }
-        Uuid::parse_str(text).map(Self::new).map_err(|_| ValidationError::new("must be a UUID"))
+        let id: Hyphenated = text.parse().map_err(|_| ValidationError::new("must be a UUID"))?;
+        Ok(Self::new(id.into_uuid()))
     }
 }
 
-impl<T> Clone for Id<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<T> Copy for Id<T> {}
-impl<T> PartialEq for Id<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-impl<T> Eq for Id<T> {}
-impl<T> PartialOrd for Id<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl<T> Ord for Id<T> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.cmp(&other.0)
-    }
-}
-impl<T> Hash for Id<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
 impl<T> fmt::Debug for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -96,17 +74,6 @@ impl<T> fmt::Debug for Id<T> {
 impl<T> fmt::Display for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
-    }
-}
-impl<T> Serialize for Id<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-impl<'de, T> Deserialize<'de> for Id<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

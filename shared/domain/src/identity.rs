@@ -1,7 +1,6 @@
 //! Roles, and the caller of a request.
 
 use serde::{Deserialize, Serialize};
-use strum::VariantArray;
 
 use crate::{EmailAddress, UserId, ValidationError};
 
@@ -16,12 +15,13 @@ use crate::{EmailAddress, UserId, ValidationError};
     Serialize,
     Deserialize,
     strum::Display,
+    strum::EnumString,
     strum::IntoStaticStr,
     strum::VariantArray,
 )]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
+#[strum(serialize_all = "snake_case", parse_err_ty = ValidationError, parse_err_fn = not_a_role)]
 pub enum Role {
     /// Manages contacts, items, stock and orders.
     InventoryManager,
@@ -36,12 +36,8 @@ impl Role {
     }
 }
 
-impl std::str::FromStr for Role {
-    type Err = ValidationError;
-    fn from_str(text: &str) -> Result<Self, ValidationError> {
-        let role = Self::VARIANTS.iter().copied().find(|role| role.as_str() == text);
-        role.ok_or_else(|| ValidationError::new("must be inventory_manager or finance_manager"))
-    }
+fn not_a_role(_: &str) -> ValidationError {
+    ValidationError::new("must be inventory_manager or finance_manager")
 }
 
 /// The authenticated caller of a request, as the access token identifies it.

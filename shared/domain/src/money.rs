@@ -23,10 +23,7 @@ impl Money {
     /// 9,999,999,999,999.99: fifteen digits, which a double holds exactly.
     pub const MAX: Self = Self(999_999_999_999_999);
 
-    /// Creates an amount from minor units.
-    ///
-    /// # Errors
-    /// When it is negative or above [`Money::MAX`].
+    /// Creates an amount from minor units: 0 to [`Money::MAX`].
     pub fn from_minor(minor: i64) -> Result<Self, ValidationError> {
         if minor < 0 {
             return Err(ValidationError::new("must not be negative"));
@@ -42,10 +39,7 @@ impl Money {
         self.0
     }
 
-    /// Parses a decimal such as `12`, `12.3` or `12.34`.
-    ///
-    /// # Errors
-    /// When there is a sign, an exponent, a third decimal, anything else that is not a digit, or too much.
+    /// Parses a decimal such as `12`, `12.3` or `12.34`: no sign, no exponent, at most two decimals.
     pub fn parse(text: &str) -> Result<Self, ValidationError> {
         if let Some(rest) = text.strip_prefix('-') {
             return Err(match Self::parse(rest) {
@@ -53,25 +47,18 @@ impl Money {
                 Err(reason) => reason,
             });
         }
-        let (whole, fraction) = match text.split_once('.') {
-            Some((_, "")) => return Err(Self::not_an_amount()),
-            Some(parts) => parts,
-            None => (text, ""),
-        };
-        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || !digits(whole) || !digits(fraction) {
-            return Err(Self::not_an_amount());
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) {
+            return Err(ValidationError::new(
+                "must be an amount such as 12.34: digits with at most two decimals, no exponent",
+            ));
         }
         if fraction.len() > 2 {
             return Err(ValidationError::new("must have at most two decimals"));
         }
-        let too_much = || ValidationError::new(format!("must not be more than {}", Self::MAX));
-        let minor: i64 = format!("{whole}{fraction:0<2}").parse().map_err(|_| too_much())?;
-        Self::from_minor(minor)
-    }
-
-    fn not_an_amount() -> ValidationError {
-        ValidationError::new("must be an amount such as 12.34: digits with at most two decimals, no exponent")
+        // Digits that do not fit are more than the maximum.
+        Self::from_minor(format!("{whole}{fraction:0<2}").parse().unwrap_or(i64::MAX))
     }
 
     /// Adds, or returns `None` if the sum exceeds [`Money::MAX`].

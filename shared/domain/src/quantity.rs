@@ -12,25 +12,19 @@ use crate::{ItemId, ValidationError};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(value_type = i64, minimum = 1, example = 20))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "i64")]
+#[serde(try_from = "i64")]
 pub struct Quantity(i64);
 
 impl Quantity {
     /// The largest quantity of an order line.
     pub const MAX_LINE: i64 = 1_000_000_000;
 
-    /// Creates a quantity.
-    ///
-    /// # Errors
-    /// If it is less than 1.
+    /// Creates a quantity of at least 1.
     pub fn new(quantity: i64) -> Result<Self, ValidationError> {
         if quantity < 1 { Err(ValidationError::new("must be at least 1")) } else { Ok(Self(quantity)) }
     }
 
     /// Creates the quantity of an order line: 1 to [`Quantity::MAX_LINE`].
-    ///
-    /// # Errors
-    /// If it is outside that range.
     pub fn of_line(quantity: i64) -> Result<Self, ValidationError> {
         if quantity > Self::MAX_LINE {
             return Err(ValidationError::new(format!("must not be more than {}", Self::MAX_LINE)));
@@ -56,11 +50,6 @@ impl TryFrom<i64> for Quantity {
         Self::new(quantity)
     }
 }
-impl From<Quantity> for i64 {
-    fn from(quantity: Quantity) -> i64 {
-        quantity.0
-    }
-}
 
 /// The quantity of each item that an order moves; lines of the same item are summed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,16 +57,6 @@ impl From<Quantity> for i64 {
 pub struct Demand(BTreeMap<ItemId, Quantity>);
 
 impl Demand {
-    /// Returns the number of distinct items.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Returns whether there is no item.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Returns the items, sorted by id.
     pub fn items(&self) -> impl Iterator<Item = ItemId> + '_ {
         self.0.keys().copied()
@@ -111,7 +90,7 @@ impl FromIterator<(ItemId, Quantity)> for Demand {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(value_type = i64, minimum = 0, example = 50))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "i64")]
+#[serde(try_from = "i64")]
 pub struct StockLevel(i64);
 
 impl StockLevel {
@@ -120,18 +99,12 @@ impl StockLevel {
     /// No stock.
     pub const ZERO: Self = Self(0);
 
-    /// Creates a level.
-    ///
-    /// # Errors
-    /// If it is negative.
+    /// Creates a level of at least 0.
     pub fn new(quantity: i64) -> Result<Self, ValidationError> {
         if quantity < 0 { Err(ValidationError::new("must not be negative")) } else { Ok(Self(quantity)) }
     }
 
-    /// Creates a level that a client entered.
-    ///
-    /// # Errors
-    /// If it is negative or above [`StockLevel::MAX`].
+    /// Creates a level that a client entered: 0 to [`StockLevel::MAX`].
     pub fn entered(quantity: i64) -> Result<Self, ValidationError> {
         if quantity > Self::MAX {
             return Err(ValidationError::new(format!("must not be more than {}", Self::MAX)));
@@ -167,22 +140,14 @@ impl TryFrom<i64> for StockLevel {
         Self::new(quantity)
     }
 }
-impl From<StockLevel> for i64 {
-    fn from(level: StockLevel) -> i64 {
-        level.0
-    }
-}
 
 /// A change of stock, positive or negative, never zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "i64")]
+#[serde(try_from = "i64")]
 pub struct StockChange(i64);
 
 impl StockChange {
-    /// Creates a change that a client entered.
-    ///
-    /// # Errors
-    /// If it is zero, or its absolute value exceeds [`StockLevel::MAX`].
+    /// Creates a change that a client entered: up to [`StockLevel::MAX`] in either direction, not 0.
     pub fn new(change: i64) -> Result<Self, ValidationError> {
         if change == 0 {
             return Err(ValidationError::new("must not be 0"));
@@ -203,11 +168,6 @@ impl TryFrom<i64> for StockChange {
     type Error = ValidationError;
     fn try_from(change: i64) -> Result<Self, ValidationError> {
         Self::new(change)
-    }
-}
-impl From<StockChange> for i64 {
-    fn from(change: StockChange) -> i64 {
-        change.0
     }
 }
 

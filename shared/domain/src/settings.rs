@@ -19,11 +19,10 @@ pub enum SettingError {
     },
 }
 
-/// Returns the value of a variable, if it is set.
-type Source<'a> = dyn Fn(&str) -> Option<String> + 'a;
-
 /// Reads settings from a source of named text values.
 pub struct Settings<'a>(Box<Source<'a>>);
+
+type Source<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 impl Settings<'static> {
     /// Reads from the environment of the process.
@@ -44,19 +43,12 @@ impl<'a> Settings<'a> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
-    /// Returns the value of a variable that must be set.
-    ///
-    /// # Errors
-    /// [`SettingError::Missing`] if it is not set or empty.
+    /// Returns the value of a variable that must be set and not empty.
     pub fn required(&self, name: &'static str) -> Result<String, SettingError> {
         self.optional(name).ok_or(SettingError::Missing(name))
     }
 
-    /// Parses the value of a variable that must be set.
-    ///
-    /// # Errors
-    /// [`SettingError::Missing`], or [`SettingError::Invalid`] if `parse` fails. The error of `parse` must not quote a
-    /// secret.
+    /// Parses the value of a variable that must be set. The error of `parse` must not quote a secret.
     pub fn parsed<T, E: Display>(
         &self,
         name: &'static str,
@@ -67,17 +59,11 @@ impl<'a> Settings<'a> {
     }
 
     /// Parses the value of a variable that must be set by its `FromStr`.
-    ///
-    /// # Errors
-    /// As [`Settings::parsed`].
     pub fn parse<T: FromStr<Err: Display>>(&self, name: &'static str) -> Result<T, SettingError> {
         self.parsed(name, str::parse)
     }
 
     /// Returns the comma-separated values of a variable that must contain at least one; surrounding space is removed.
-    ///
-    /// # Errors
-    /// [`SettingError::Missing`] if there is no value.
     pub fn list(&self, name: &'static str) -> Result<Vec<String>, SettingError> {
         let text = self.required(name)?;
         let values = text.split(',').map(str::trim).filter(|value| !value.is_empty());

@@ -8,19 +8,13 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use crate::ValidationError;
 
-/// Normalises one line of text: NFC, surrounding white space removed, `min` to `max` characters.
-///
-/// # Errors
-/// If the length is out of range, or the text contains control characters, line breaks included, or format characters
-/// (zero-width, bidirectional).
+/// Normalises one line of text: NFC, surrounding white space removed, `min` to `max` characters. Control characters,
+/// line breaks included, and format characters (zero-width, bidirectional) are errors.
 pub fn single_line(text: &str, min: usize, max: usize) -> Result<String, ValidationError> {
     bounded(&text.nfc().collect::<String>(), min, max, |c| c == '\t')
 }
 
 /// Normalises text of several lines: as [`single_line`], with line breaks allowed and CR LF converted to LF.
-///
-/// # Errors
-/// As [`single_line`], but for line breaks.
 pub fn multi_line(text: &str, min: usize, max: usize) -> Result<String, ValidationError> {
     let text: String = text.replace("\r\n", "\n").nfc().collect();
     bounded(&text, min, max, |c| c == '\t' || c == '\n')
@@ -74,14 +68,11 @@ fn is_blank(c: char) -> bool {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(format = Email, max_length = 254, example = "ann@example.com"))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct EmailAddress(String);
 
 impl EmailAddress {
-    /// Parses and normalises an address.
-    ///
-    /// # Errors
-    /// If it is empty, longer than 254 characters, or not an e-mail address.
+    /// Parses and normalises an address of at most 254 characters.
     pub fn parse(text: &str) -> Result<Self, ValidationError> {
         let invalid = || ValidationError::new("must be an e-mail address");
         let text = single_line(text, 1, 1000)?;
@@ -122,11 +113,6 @@ impl TryFrom<String> for EmailAddress {
         Self::parse(&text)
     }
 }
-impl From<EmailAddress> for String {
-    fn from(email: EmailAddress) -> String {
-        email.0
-    }
-}
 impl fmt::Display for EmailAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -138,14 +124,11 @@ impl fmt::Display for EmailAddress {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100, example = "LAP-14-32"))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct Sku(String);
 
 impl Sku {
-    /// Parses and normalises a SKU.
-    ///
-    /// # Errors
-    /// As [`single_line`], for 1 to 100 characters.
+    /// Parses and normalises a SKU; as [`single_line`].
     pub fn parse(text: &str) -> Result<Self, ValidationError> {
         // Upper-casing can change the normal form and the length ("ß" becomes "SS"): normalise and check afterwards.
         let folded: String = single_line(text, 1, 100)?.nfkc().collect::<String>().to_uppercase();
@@ -163,11 +146,6 @@ impl TryFrom<String> for Sku {
     type Error = ValidationError;
     fn try_from(text: String) -> Result<Self, ValidationError> {
         Self::parse(&text)
-    }
-}
-impl From<Sku> for String {
-    fn from(sku: Sku) -> String {
-        sku.0
     }
 }
 impl fmt::Display for Sku {
@@ -210,7 +188,7 @@ mod tests {
             ("ann@bu\u{308}cher.example", "ann@xn--bcher-kva.example"),
             ("ann@ｅxample.com", "ann@example.com"),
         ] {
-            assert_eq!(EmailAddress::parse(text).map(String::from).as_deref(), Ok(email), "{text}");
+            assert_eq!(EmailAddress::parse(text).as_ref().map(EmailAddress::as_str), Ok(email), "{text}");
         }
         let long = format!("{}@example.com", "a".repeat(65));
         let too_long = format!("{}@{}.example", "a".repeat(64), ["b".repeat(60).as_str(); 4].join("."));
