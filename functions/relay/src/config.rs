@@ -26,9 +26,6 @@ pub const TOPICS: [(&str, &str); 5] = [
 ];
 
 /// Creates the relay from the environment.
-///
-/// # Errors
-/// If a setting is missing.
 pub async fn relay() -> Result<Relay, SettingError> {
     let settings = Settings::from_env();
     let arn = |(context, variable)| Ok((context, settings.required(variable)?));
@@ -39,9 +36,6 @@ pub async fn relay() -> Result<Relay, SettingError> {
 }
 
 /// Creates the sweep from the environment.
-///
-/// # Errors
-/// If a setting is missing.
 pub async fn sweep() -> Result<Sweep, SettingError> {
     let relay = relay().await?;
     let names = Settings::from_env().list("SWEEP_TABLES")?;

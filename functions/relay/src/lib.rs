@@ -25,10 +25,11 @@ use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_sdk_dynamodb::Client;
 use erp_aws::metric::{self, Metric};
+use erp_aws::table::Unreadable;
 use futures_util::future::join_all;
 use lambda_runtime::{LambdaEvent, service_fn};
 
-use row::{OutboxRow, RowError};
+use row::OutboxRow;
 use topics::{Outcome, Topics};
 
 /// Publishes unpublished rows.
@@ -41,9 +42,6 @@ pub struct Relay {
 }
 
 /// Runs the relay in Lambda until the environment ends.
-///
-/// # Errors
-/// If the runtime fails.
 pub async fn run(relay: Relay) -> Result<(), lambda_runtime::Error> {
     let relay = &relay;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<StreamEvent>| {
@@ -60,11 +58,10 @@ impl Relay {
         let mut rows = Vec::new();
         for record in batch.records {
             match OutboxRow::from_record(record) {
-                Ok(row) => rows.push(row),
-                Err(RowError::NothingToPublish) => {}
+                Ok(row) => rows.extend(row),
                 // A retry would fail again and block the stream. The row stays in the index, and the sweep
                 // logs it.
-                Err(error) => tracing::error!(%error, "outbox row is unreadable"),
+                Err(Unreadable { key, reason }) => tracing::error!(key, reason, "outbox row is unreadable"),
             }
         }
         let mut response = DynamoDbEventResponse::default();

@@ -12,9 +12,6 @@ const SAME_EVENTS: &str = "outbox_sk = :seen";
 
 /// Removes a row from the index, unless it has a further event by now: the stream record of that event
 /// delivers the row again.
-///
-/// # Errors
-/// If the table is unavailable.
 pub async fn remove_published(client: &Client, row: &OutboxRow) -> Result<(), StoreError> {
     let result = client
         .update_item()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use erp_aws::metric::{self, Metric};
 use erp_aws::outbox::{self, outbox_partitions};
+use erp_aws::table::Unreadable;
 use erp_aws::{StoreError, Table};
 use erp_domain::{Clock, Timestamp};
 use serde::Serialize;
@@ -38,10 +39,7 @@ pub struct SweepReport {
 }
 
 impl Sweep {
-    /// Sweeps every table once.
-    ///
-    /// # Errors
-    /// If a table is unavailable. Rows published until then stay published.
+    /// Sweeps every table once. After an error, the rows published until then stay published.
     pub async fn run(&self) -> Result<SweepReport, StoreError> {
         let before = self.clock.now().plus_seconds(-MIN_AGE_SECONDS);
         let mut report = SweepReport { found: 0, unreadable: 0, complete: true };
@@ -74,9 +72,9 @@ impl Sweep {
             for row in page {
                 match OutboxRow::from_index(&table.name, row) {
                     Ok(row) => rows.push(row),
-                    Err(error) => {
+                    Err(Unreadable { key, reason }) => {
                         report.unreadable += 1;
-                        tracing::error!(table = table.name, %error, "outbox row is unreadable");
+                        tracing::error!(table = table.name, key, reason, "outbox row is unreadable");
                     }
                 }
             }

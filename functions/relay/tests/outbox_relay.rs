@@ -206,7 +206,7 @@ async fn a_row_that_got_another_event_meanwhile_stays_in_the_outbox() {
     let fixture = Fixture::start().await;
     fixture.write("a").await;
     let mut records = fixture.records().await;
-    let mut row = OutboxRow::from_record(records.records.remove(0)).unwrap();
+    let mut row = OutboxRow::from_record(records.records.remove(0)).unwrap().unwrap();
     row.outbox_sk = uuid::Uuid::nil().to_string();
     remove_published(&fixture.table.client, &row).await.unwrap();
     assert_eq!(fixture.records().await.records.len(), 1, "the later event is not published yet");
