@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
-use erp_domain::identity::Role;
+use erp_domain::EmailAddress;
 use erp_domain::text::single_line;
-use erp_domain::{EmailAddress, Timestamp, UserId};
 use erp_http::{
     FieldError, Fields, FromBody, JsonRequest, OptionalCaller, Problem, ProblemKind, Reply, RequestInfo,
     openapi, reply,
@@ -18,35 +18,17 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::domain::{AuthError, NewPassword, NewUser, ResetTokens, Secret, SourceNetwork, User};
-use crate::registration_auth::{self, RegistrationAuth};
+use crate::domain::{AuthError, NewPassword, NewUser, Secret, SourceNetwork, User};
+use crate::registration_auth;
 use crate::service::{Auth, IssuedToken};
 use crate::service_credentials::MAX_NAME_CHARACTERS;
 
-/// A user to be registered.
-#[derive(ToSchema)]
-struct RegisterRequest {
-    /// Unique among users.
-    email: EmailAddress,
-    /// In NFC, and not a common password.
-    #[schema(example = "correct horse battery")]
-    password: NewPassword,
-    role: Role,
-}
-
-impl FromBody for RegisterRequest {
+impl FromBody for NewUser {
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
         let email = fields.text("email", EmailAddress::parse);
         let password = fields.text("password", NewPassword::parse);
         let role = fields.text("role", str::parse);
         Some(Self { email: email?, password: password?, role: role? })
-    }
-}
-
-impl From<RegisterRequest> for NewUser {
-    fn from(request: RegisterRequest) -> Self {
-        let RegisterRequest { email, password, role } = request;
-        Self { email, password, role }
     }
 }
 
@@ -112,30 +94,10 @@ impl FromBody for ServiceTokenRequest {
     }
 }
 
-/// A user.
-#[derive(Serialize, ToSchema)]
-struct UserData {
-    id: UserId,
-    email: EmailAddress,
-    role: Role,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-impl From<&User> for UserData {
-    fn from(user: &User) -> Self {
-        let User { id, email, role, created_at, updated_at } = user.clone();
-        Self { id, email, role, created_at, updated_at }
-    }
-}
-
-impl UserData {
-    /// Renders a registered user. There is no route of a single user, and so no `Location` and no `ETag`.
-    fn registered(user: &User) -> Result<StoredResponse, serde_json::Error> {
-        let data = Self::from(user);
-        let response = reply::created("User registered successfully", &data, 1, String::new())?;
-        Ok(StoredResponse { location: None, etag: None, ..response })
-    }
+/// Renders a registered user. There is no route of a single user, and so no `Location` and no `ETag`.
+fn registered(user: &User) -> Result<StoredResponse, serde_json::Error> {
+    let response = reply::created("User registered successfully", user, 1, String::new())?;
+    Ok(StoredResponse { location: None, etag: None, ..response })
 }
 
 /// An access token and its user.
@@ -147,7 +109,7 @@ struct LoginData {
     /// Lifetime in seconds.
     #[schema(example = 86400)]
     expires_in: i64,
-    user: UserData,
+    user: User,
 }
 
 /// The reset token, if the deployment exposes it.
@@ -173,31 +135,28 @@ struct ServiceTokenData {
 
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
-        match error {
+        let (kind, detail) = match error {
             AuthError::EmailTaken => {
-                Self::new(ProblemKind::DuplicateEmail, "Another user has this e-mail address.")
-                    .at("/email", "is taken")
-            }
-            AuthError::NotLoggedIn => {
-                Self::new(ProblemKind::Unauthorized, "A valid bearer token is required.")
-            }
-            AuthError::NotAllowed => {
-                Self::new(ProblemKind::Forbidden, "Only a finance manager may register users.")
-            }
-            AuthError::WrongPassword => {
-                Self::new(ProblemKind::InvalidCredentials, "The e-mail address or the password is wrong.")
-            }
-            AuthError::WrongServiceSecret => {
-                Self::new(ProblemKind::InvalidCredentials, "The service name or the service secret is wrong.")
+                let detail = "Another user has this e-mail address.";
+                return Self::new(ProblemKind::DuplicateEmail, detail).at("/email", "is taken");
             }
             AuthError::TooManyAttempts(seconds) => {
-                Self::new(ProblemKind::TooManyRequests, "Too many failed attempts: try again later.")
-                    .retry_after(seconds)
+                let detail = "Too many failed attempts: try again later.";
+                return Self::new(ProblemKind::TooManyRequests, detail).retry_after(seconds);
             }
             AuthError::ResetToken => {
-                Self::invalid(vec![FieldError::body("/reset_token", "is invalid, expired or used")])
+                return Self::invalid(vec![FieldError::body("/reset_token", "is invalid, expired or used")]);
             }
-        }
+            AuthError::NotLoggedIn => (ProblemKind::Unauthorized, "A valid bearer token is required."),
+            AuthError::NotAllowed => (ProblemKind::Forbidden, "Only a finance manager may register users."),
+            AuthError::WrongPassword => {
+                (ProblemKind::InvalidCredentials, "The e-mail address or the password is wrong.")
+            }
+            AuthError::WrongServiceSecret => {
+                (ProblemKind::InvalidCredentials, "The service name or the service secret is wrong.")
+            }
+        };
+        Self::new(kind, detail)
     }
 }
 
@@ -208,33 +167,24 @@ pub struct Api {
     pub auth: Arc<Auth>,
     /// Commits changes.
     pub committer: Committer,
-    /// Whether responses contain reset tokens.
-    pub reset_tokens: ResetTokens,
 }
 
 /// Returns the OpenAPI document of the routes.
 pub fn document() -> OpenApi {
-    let routes = registration_route().merge(other_routes());
-    OpenApiRouter::with_openapi(openapi::base()).merge(routes).into_openapi()
+    other_routes().routes(routes!(register)).into_openapi()
 }
 
-/// Returns the router. `registration_auth` authenticates users who register others, where registration is closed.
-pub fn router(api: Api, registration_auth: Option<RegistrationAuth>) -> OpenApiRouter {
-    let registration = match registration_auth {
-        Some(auth) => registration_route().layer(from_fn_with_state(auth, registration_auth::layer)),
-        None => registration_route(),
-    };
-    OpenApiRouter::with_openapi(openapi::base()).merge(registration).merge(other_routes()).with_state(api)
-}
-
-fn registration_route() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(register))
+/// Returns the routes.
+pub fn router(api: Api) -> Router {
+    let authenticate = from_fn_with_state(api.auth.clone(), registration_auth::layer);
+    let registration = OpenApiRouter::new().routes(routes!(register)).layer(authenticate);
+    other_routes().merge(registration).with_state(api).split_for_parts().0
 }
 
 /// Login, forgot-password and service-token honour no `Idempotency-Key`: repeating them does no harm, and their
 /// responses contain tokens, which are not stored.
 fn other_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(login))
         .routes(routes!(forgot_password))
         .routes(routes!(reset_password))
@@ -249,8 +199,8 @@ fn source_network(info: &RequestInfo) -> SourceNetwork {
 ///
 /// Where registration is closed, the first user becomes a finance manager, whatever role is requested; after that the
 /// token of a finance manager is required.
-#[utoipa::path(post, path = "/api/auth/register", tag = "auth", request_body = RegisterRequest, responses(
-    (status = 201, body = UserData),
+#[utoipa::path(post, path = "/api/auth/register", tag = "auth", request_body = NewUser, responses(
+    (status = 201, body = User),
     (status = 401, description = "unauthorized, where registration is closed", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
     (status = 403, description = "forbidden, where registration is closed", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
 ))]
@@ -259,9 +209,9 @@ async fn register(
     OptionalCaller(caller): OptionalCaller,
     request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let new = request.read::<RegisterRequest>()?.into();
+    let new = request.read::<NewUser>()?;
     let decide = || api.auth.register(&new, caller.as_ref(), &request.write.cause);
-    Ok(api.committer.commit(&request.write, decide, UserData::registered).await?.into())
+    Ok(api.committer.commit(&request.write, decide, registered).await?.into())
 }
 
 /// Log in.
@@ -276,7 +226,6 @@ async fn login(State(api): State<Api>, info: RequestInfo, request: JsonRequest) 
     let LoginRequest { email, password } = request.read()?;
     let (IssuedToken { token, expires_in }, user) =
         api.auth.login(&email, password, &source_network(&info)).await?;
-    let user = UserData::from(&user);
     let data = LoginData { access_token: token, token_type: "Bearer", expires_in, user };
     Ok(reply::ok("Login successful", &data)?.into())
 }
@@ -291,11 +240,7 @@ async fn forgot_password(
     request: JsonRequest,
 ) -> Result<Reply, Problem> {
     let ForgotPasswordRequest { email } = request.read()?;
-    let token = api.auth.forgot_password(&email, &source_network(&info), &request.write.cause).await?;
-    let reset_token = match api.reset_tokens {
-        ResetTokens::Expose => Some(token),
-        ResetTokens::Hide => None,
-    };
+    let reset_token = api.auth.forgot_password(&email, &source_network(&info), &request.write.cause).await?;
     Ok(reply::ok("Password reset requested successfully", &ForgotPasswordData { reset_token })?.into())
 }
 

@@ -1,14 +1,4 @@
-//! Settings, and the service built from them.
-//!
-//! ```text
-//! TABLE_NAME           the auth table
-//! JWT_KEYS             {"kid", "key", "previous_kid", "previous_key"}
-//! JWT_ISSUER           `iss` of tokens
-//! JWT_AUDIENCE         `aud` of tokens
-//! REGISTRATION         open or closed
-//! RESET_TOKENS         expose or hide
-//! SERVICE_CREDENTIALS  JSON object of service names and secrets
-//! ```
+//! Settings and construction; README.md lists the variables.
 
 use std::sync::Arc;
 
@@ -24,9 +14,7 @@ use sha2::Sha256;
 
 use crate::api::{self, Api};
 use crate::domain::{Pseudonyms, Registration, ResetTokens};
-use crate::password::Passwords;
 use crate::randomness::{OsRandomness, Randomness};
-use crate::registration_auth::RegistrationAuth;
 use crate::service::Auth;
 use crate::service_credentials::ServiceCredentials;
 use crate::store::AuthStore;
@@ -51,9 +39,6 @@ pub struct Config {
 
 impl Config {
     /// Reads the settings.
-    ///
-    /// # Errors
-    /// If one is missing or invalid.
     pub fn read(settings: &Settings<'_>) -> Result<Self, SettingError> {
         let tokens = Tokens::from_settings(settings)?;
         // Keys of their own, derived from the signing keys: access to table and log does not suffice to guess what was
@@ -63,8 +48,16 @@ impl Config {
         let pseudonyms = derive("erp/auth/log-pseudonym")?;
         Ok(Self {
             tokens,
-            registration: settings.parse("REGISTRATION")?,
-            reset_tokens: settings.parse("RESET_TOKENS")?,
+            registration: settings.parsed("REGISTRATION", |text| match text {
+                "open" => Ok(Registration::Open),
+                "closed" => Ok(Registration::Closed),
+                _ => Err("must be open or closed"),
+            })?,
+            reset_tokens: settings.parsed("RESET_TOKENS", |text| match text {
+                "expose" => Ok(ResetTokens::Expose),
+                "hide" => Ok(ResetTokens::Hide),
+                _ => Err("must be expose or hide"),
+            })?,
             services: settings.parsed("SERVICE_CREDENTIALS", ServiceCredentials::from_json)?,
             pepper: derive("erp/auth/idempotency-fingerprint")?,
             pseudonyms: settings.parsed("JWT_KEYS", |_| Pseudonyms::new(&pseudonyms))?,
@@ -90,9 +83,6 @@ pub struct Dependencies {
 }
 
 /// Builds the service from the environment.
-///
-/// # Errors
-/// If a setting is missing or invalid.
 pub async fn app() -> Result<App, SettingError> {
     let settings = Settings::from_env();
     let config = Config::read(&settings)?;
@@ -103,24 +93,21 @@ pub async fn app() -> Result<App, SettingError> {
 
 /// Builds the service over a store.
 pub fn build(config: Config, store: AuthStore, dependencies: Dependencies) -> App {
+    let Config { tokens, registration, reset_tokens, services, pepper, pseudonyms } = config;
     let Dependencies { clock, ids, randomness } = dependencies;
-    let committer = Committer::new(store.table().clone(), clock.clone(), config.pepper);
-    let registration_auth = RegistrationAuth { tokens: config.tokens.clone(), clock: clock.clone() };
-    let auth = Auth {
-        throttle: Throttle { store: store.clone(), clock: clock.clone(), pseudonyms: config.pseudonyms },
+    let committer = Committer::new(store.table().clone(), clock.clone(), pepper);
+    let auth = Arc::new(Auth {
+        throttle: Throttle { store: store.clone(), clock: clock.clone(), pseudonyms },
         store,
-        passwords: Passwords::new(randomness.clone()),
-        tokens: config.tokens,
-        services: config.services,
-        registration: config.registration,
+        tokens,
+        services,
+        registration,
+        reset_tokens,
         clock: clock.clone(),
         ids,
         randomness,
-    };
-    let api = Api { auth: Arc::new(auth), committer, reset_tokens: config.reset_tokens };
-    let closed = config.registration == Registration::Closed;
-    let (routes, _) = api::router(api, closed.then_some(registration_auth)).split_for_parts();
-    App::new(routes, clock)
+    });
+    App::new(api::router(Api { auth, committer }), clock)
 }
 
 #[cfg(test)]

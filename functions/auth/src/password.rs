@@ -3,14 +3,13 @@
 //!
 //! A hash takes tens of milliseconds of processor time by design, so it is computed off the thread that serves requests.
 
-use std::sync::Arc;
-
 use argon2::password_hash::{self, phc};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
-use tokio::task::{JoinError, spawn_blocking};
+use erp_service::ServiceError;
+use tokio::task::spawn_blocking;
 
-use crate::domain::{NewPassword, Secret};
-use crate::randomness::{Randomness, RandomnessError};
+use crate::domain::{AuthError, NewPassword, Secret};
+use crate::randomness::Randomness;
 
 /// 19 MiB, two passes, one lane. Invalid parameters do not compile.
 const PARAMS: Params = match Params::new(19 * 1024, 2, 1, None) {
@@ -22,64 +21,35 @@ const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const SALT_BYTES: usize = 16;
 
-/// Hashes and verifies passwords.
-#[derive(Clone)]
-pub struct Passwords {
-    randomness: Arc<dyn Randomness>,
+/// Hashes a password. Returns a PHC string, which names algorithm, parameters and salt.
+pub async fn hash(
+    password: NewPassword,
+    randomness: &dyn Randomness,
+) -> Result<Secret, ServiceError<AuthError>> {
+    let mut salt = [0; SALT_BYTES];
+    randomness.fill(&mut salt).map_err(ServiceError::unavailable)?;
+    let hash = move || argon2().hash_password_with_salt(password.expose().as_bytes(), &salt);
+    let hashed: Result<phc::PasswordHash, _> =
+        spawn_blocking(hash).await.map_err(ServiceError::unavailable)?;
+    Ok(Secret::new(hashed.map_err(failed)?.to_string()))
 }
 
-/// A password could not be hashed or verified.
-#[derive(Debug, thiserror::Error)]
-pub enum PasswordError {
-    /// Argon2 failed.
-    #[error("Argon2: {0}")]
-    Hash(password_hash::Error),
-    /// A stored hash cannot be parsed.
-    #[error("a stored hash of a password cannot be parsed: {0}")]
-    StoredHash(phc::Error),
-    /// There is no salt.
-    #[error(transparent)]
-    Salt(#[from] RandomnessError),
-    /// The hashing thread panicked.
-    #[error(transparent)]
-    Thread(#[from] JoinError),
+/// Returns whether a password is the hashed one. Without a hash it is not, after the same work.
+pub async fn verify(password: Secret, hash: Option<&Secret>) -> Result<bool, ServiceError<AuthError>> {
+    let has_account = hash.is_some();
+    let hash = phc::PasswordHash::new(hash.map_or(DUMMY_HASH, Secret::expose)).map_err(|error| {
+        ServiceError::unavailable(format!("a stored hash of a password cannot be parsed: {error}"))
+    })?;
+    let verify = move || argon2().verify_password(password.expose().as_bytes(), &hash);
+    match spawn_blocking(verify).await.map_err(ServiceError::unavailable)? {
+        Ok(()) => Ok(has_account),
+        Err(password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
 }
 
-impl Passwords {
-    /// Takes salts from this source.
-    pub fn new(randomness: Arc<dyn Randomness>) -> Self {
-        Self { randomness }
-    }
-
-    /// Hashes a password. Returns a PHC string, which names algorithm, parameters and salt.
-    ///
-    /// # Errors
-    /// If the source of randomness or Argon2 fails.
-    pub async fn hash(&self, password: NewPassword) -> Result<Secret, PasswordError> {
-        let mut salt = [0; SALT_BYTES];
-        self.randomness.fill(&mut salt)?;
-        let hashed: Result<phc::PasswordHash, _> =
-            spawn_blocking(move || argon2().hash_password_with_salt(password.expose().as_bytes(), &salt))
-                .await?;
-        Ok(Secret::new(hashed.map_err(PasswordError::Hash)?.to_string()))
-    }
-
-    /// Returns whether a password is the hashed one. Without a hash it is not, after the same work.
-    ///
-    /// # Errors
-    /// If the hash cannot be parsed or Argon2 fails.
-    pub async fn verify(&self, password: Secret, hash: Option<&Secret>) -> Result<bool, PasswordError> {
-        let has_account = hash.is_some();
-        let hash = hash.map_or(DUMMY_HASH, Secret::expose);
-        let hash = phc::PasswordHash::new(hash).map_err(PasswordError::StoredHash)?;
-        let verified =
-            spawn_blocking(move || argon2().verify_password(password.expose().as_bytes(), &hash)).await?;
-        match verified {
-            Ok(()) => Ok(has_account),
-            Err(password_hash::Error::PasswordInvalid) => Ok(false),
-            Err(error) => Err(PasswordError::Hash(error)),
-        }
-    }
+fn failed(error: password_hash::Error) -> ServiceError<AuthError> {
+    ServiceError::unavailable(format!("Argon2: {error}"))
 }
 
 fn argon2() -> Argon2<'static> {
@@ -93,20 +63,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_matches_its_own_hash_only() {
-        let passwords = Passwords::new(Arc::new(OsRandomness));
         let password = NewPassword::parse("correct horse").unwrap();
-        let hash = passwords.hash(password.clone()).await.unwrap();
-        assert_ne!(hash, passwords.hash(password).await.unwrap(), "salted");
-        assert!(passwords.verify(Secret::new("correct horse"), Some(&hash)).await.unwrap());
-        assert!(!passwords.verify(Secret::new("correct horse "), Some(&hash)).await.unwrap());
-        assert!(!passwords.verify(Secret::new("correct horse"), None).await.unwrap());
-        assert!(passwords.verify(Secret::new(""), Some(&Secret::new("nonsense"))).await.is_err());
+        let hash = super::hash(password.clone(), &OsRandomness).await.unwrap();
+        assert_ne!(hash, super::hash(password, &OsRandomness).await.unwrap(), "salted");
+        assert!(verify(Secret::new("correct horse"), Some(&hash)).await.unwrap());
+        assert!(!verify(Secret::new("correct horse "), Some(&hash)).await.unwrap());
+        assert!(!verify(Secret::new("correct horse"), None).await.unwrap());
+        assert!(verify(Secret::new(""), Some(&Secret::new("nonsense"))).await.is_err());
     }
 
     #[tokio::test]
     async fn verifying_without_an_account_is_the_same_work_as_with_one() {
-        let passwords = Passwords::new(Arc::new(OsRandomness));
-        let hash = passwords.hash(NewPassword::parse("correct horse").unwrap()).await.unwrap();
+        let hash = super::hash(NewPassword::parse("correct horse").unwrap(), &OsRandomness).await.unwrap();
         let cost = |phc: &str| phc.rsplitn(3, '$').last().map(str::to_owned);
         assert_eq!(cost(hash.expose()).as_deref(), Some("$argon2id$v=19$m=19456,t=2,p=1"));
         assert_eq!(cost(hash.expose()), cost(DUMMY_HASH));

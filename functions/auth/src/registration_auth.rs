@@ -10,28 +10,18 @@ use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use erp_auth::{Tokens, token};
-use erp_domain::Clock;
 use erp_http::{Problem, ProblemKind, RequestInfo};
 
-/// Verifies the tokens of callers of the registration route.
-#[derive(Clone)]
-pub struct RegistrationAuth {
-    /// Verifies tokens.
-    pub tokens: Tokens,
-    /// The time at which they must be valid.
-    pub clock: Arc<dyn Clock>,
-}
+use crate::domain::Registration;
+use crate::service::Auth;
 
-/// The middleware, for `axum::middleware::from_fn_with_state`. A request without a token passes: the first user has none.
-pub async fn layer(State(auth): State<RegistrationAuth>, mut request: Request, next: Next) -> Response {
-    let Some(header) = request.headers().get(AUTHORIZATION) else {
+/// The middleware of the registration route. A request without a token passes: the first user has none.
+pub async fn layer(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -> Response {
+    let (Registration::Closed, Some(header)) = (auth.registration, request.headers().get(AUTHORIZATION))
+    else {
         return next.run(request).await;
     };
-    let token = header.to_str().ok().and_then(token::bearer).ok_or_else(|| "no bearer token".to_owned());
-    let verified = token
-        .and_then(|token| auth.tokens.verify(token, auth.clock.now()).map_err(|error| error.to_string()));
-    match verified {
+    match auth.tokens.verify_header(header.to_str().ok(), auth.clock.now()) {
         Ok(verified) => {
             let mut info = request.extensions().get::<RequestInfo>().cloned().unwrap_or_default();
             info.verified = Some(verified);
@@ -39,7 +29,7 @@ pub async fn layer(State(auth): State<RegistrationAuth>, mut request: Request, n
             next.run(request).await
         }
         Err(reason) => {
-            tracing::info!(reason, "token rejected");
+            tracing::info!(%reason, "token rejected");
             Problem::new(ProblemKind::Unauthorized, "A valid bearer token is required.").into_response()
         }
     }

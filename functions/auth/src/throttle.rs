@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use erp_aws::Transaction;
+use erp_aws::{StoreError, Transaction};
 use erp_domain::{Clock, EmailAddress};
 use erp_service::{Change, SaveError, ServiceError, retry_stale};
 
@@ -30,10 +30,7 @@ pub struct Attempt {
 }
 
 impl Throttle {
-    /// Begins a login.
-    ///
-    /// # Errors
-    /// [`AuthError::TooManyAttempts`], or if the table is unavailable.
+    /// Begins a login: see [`Throttle::begin`].
     pub async fn begin_login(
         &self,
         email: &EmailAddress,
@@ -43,21 +40,10 @@ impl Throttle {
         self.begin(email.as_str(), network, &counters).await
     }
 
-    /// Begins a request for a service token.
-    ///
-    /// # Errors
-    /// As [`Throttle::begin_login`].
-    pub async fn begin_service(
-        &self,
-        name: &str,
-        network: &SourceNetwork,
-    ) -> Result<Attempt, ServiceError<AuthError>> {
-        self.begin(name, network, &[Counter::Service(network.clone())]).await
-    }
-
-    /// Counts an attempt. While the budget is spent on attempts in flight, it waits for them with back-off: a user who
-    /// logs in from ten browsers at once knows the password.
-    async fn begin(
+    /// Counts an attempt with the secret of `name`, unless [`AuthError::TooManyAttempts`] rejects it. While the budget is
+    /// spent on attempts in flight, it waits for them with back-off: a user who logs in from ten browsers at once knows
+    /// the password.
+    pub async fn begin(
         &self,
         name: &str,
         network: &SourceNetwork,
@@ -101,10 +87,7 @@ impl Throttle {
         Ok(Attempt { account: self.pseudonyms.of(name), network: network.clone(), counters })
     }
 
-    /// Settles an attempt as failed.
-    ///
-    /// # Errors
-    /// If the table is unavailable. The attempt counts as failed all the same, some seconds later.
+    /// Settles an attempt as failed. If that is impossible, the attempt counts as failed all the same, some seconds later.
     pub async fn failed(&self, attempt: Attempt) -> Result<(), ServiceError<AuthError>> {
         let Attempt { account, network, counters } = attempt;
         let settle = async || {
@@ -131,14 +114,11 @@ impl Throttle {
     }
 
     /// Settles an attempt as succeeded: earlier failures from its source network no longer count.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn succeeded(&self, attempt: Attempt) -> Result<(), ServiceError<AuthError>> {
         let mut transaction = Transaction::<()>::new();
         for counter in &attempt.counters {
             self.store.settle_success(&mut transaction, (), counter, self.clock.now())?;
         }
-        Ok(transaction.commit(self.store.table()).await.map_err(erp_aws::StoreError::from)?)
+        Ok(transaction.commit(self.store.table()).await.map_err(StoreError::from)?)
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use erp_auth::policy::{self, Policy};
-use erp_auth::{Tokens, context, token};
+use erp_auth::{Tokens, context};
 use erp_domain::Clock;
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
@@ -50,18 +50,15 @@ impl From<Unauthorized> for Diagnostic {
 }
 
 /// Verifies the token and returns the caller's policy.
-///
-/// # Errors
-/// If there is no valid token of this platform.
 pub fn authorize(tokens: &Tokens, clock: &dyn Clock, request: &Request) -> Result<Response, Unauthorized> {
     let method_arn = request.method_arn.as_deref().unwrap_or_default();
-    let authorization = request.authorization_token.as_deref().unwrap_or_default();
     let reject = |reason: &dyn std::fmt::Display| {
         tracing::info!(method_arn, %reason, "token rejected");
         Unauthorized
     };
-    let token = token::bearer(authorization).ok_or_else(|| reject(&"no bearer token"))?;
-    let verified = tokens.verify(token, clock.now()).map_err(|error| reject(&error))?;
+    let verified = tokens
+        .verify_header(request.authorization_token.as_deref(), clock.now())
+        .map_err(|error| reject(&error))?;
     let policy_document = policy::for_caller(method_arn, &verified.caller)
         .ok_or_else(|| reject(&"the method's ARN is invalid"))?;
     Ok(Response {

@@ -16,9 +16,9 @@ use lambda_http::RequestExt;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use utoipa_swagger_ui::Config;
 
 use crate::health::{Health, HealthReport};
-use crate::swagger::{Asset, SwaggerUi};
 
 /// The OpenAPI document of the platform: the documents of all services, merged.
 pub const OPENAPI: &str = include_str!("../openapi.json");
@@ -36,16 +36,24 @@ pub const HTML_POLICY: &str = "default-src 'none'; script-src 'self'; \
 #[derive(Clone)]
 struct Portal {
     health: Arc<Health>,
-    swagger: SwaggerUi,
+    swagger: Arc<Config<'static>>,
 }
 
 /// Returns the routes.
 pub fn router(health: Health) -> Router {
+    // All URLs are relative, because the function does not see the stage (`/dev`): the document names `.` as its
+    // server, which Swagger UI resolves against the document's URL.
+    let swagger = Config::from("../openapi.json")
+        .try_it_out_enabled(true)
+        .persist_authorization(true)
+        .display_request_duration(true)
+        // The default sends the document's URL to a validation service on the internet.
+        .validator_url("none");
     let (documented, _) = documented().split_for_parts();
     documented
         .route("/swagger", get(redirect_to_swagger))
         .route("/swagger/{*proxy}", get(get_swagger_asset))
-        .with_state(Portal { health: Arc::new(health), swagger: SwaggerUi::default() })
+        .with_state(Portal { health: Arc::new(health), swagger: Arc::new(swagger) })
 }
 
 /// Returns the document of the routes for programs; the HTML pages are not in it.
@@ -66,8 +74,7 @@ fn documented() -> OpenApiRouter<Portal> {
 ))]
 async fn get_health(State(portal): State<Portal>) -> Response {
     let report = portal.health.report().await;
-    let status = StatusCode::from_u16(report.status.http()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    (status, Json(report)).into_response()
+    (report.status.http(), Json(report)).into_response()
 }
 
 /// Get this document.
@@ -90,13 +97,12 @@ async fn get_swagger_asset(
         let reason = ValidationError::new("must be valid UTF-8 after percent-decoding");
         Problem::invalid(vec![FieldError::parameter("proxy", &reason)])
     })?;
-    let file = portal.swagger.file(&name).map_err(|error| Problem::internal(error.to_string()))?;
-    let Asset { bytes, content_type } =
-        file.ok_or_else(|| Problem::new(ProblemKind::NotFound, "Swagger UI has no such file."))?;
-    let is_html = content_type.starts_with("text/html");
-    let content_type = HeaderValue::try_from(content_type).map_err(Problem::internal)?;
-    let mut response = ([CACHEABLE, (CONTENT_TYPE, content_type)], bytes).into_response();
-    if is_html {
+    let file = utoipa_swagger_ui::serve(&name, portal.swagger)
+        .map_err(|error| Problem::internal(error.to_string()))?
+        .ok_or_else(|| Problem::new(ProblemKind::NotFound, "Swagger UI has no such file."))?;
+    let content_type = HeaderValue::try_from(&file.content_type).map_err(Problem::internal)?;
+    let mut response = ([CACHEABLE, (CONTENT_TYPE, content_type)], file.bytes).into_response();
+    if file.content_type.starts_with("text/html") {
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(HTML_POLICY));
     }
     Ok(response)

@@ -1,10 +1,5 @@
-//! Settings.
-//!
-//! ```text
-//! HEALTH_TABLES              comma-separated names of tables
-//! HEALTH_QUEUES              comma-separated URLs of queues
-//! HEALTH_DEAD_LETTER_QUEUES  comma-separated URLs of queues that are expected to be empty
-//! ```
+//! Settings and construction. `HEALTH_TABLES` are names of tables, `HEALTH_QUEUES` and `HEALTH_DEAD_LETTER_QUEUES` are
+//! URLs of queues, separated by commas.
 
 use std::sync::Arc;
 
@@ -18,9 +13,6 @@ use crate::health::{Health, Monitored};
 use crate::probe::Probe;
 
 /// Reads the tables and queues to monitor.
-///
-/// # Errors
-/// If a setting is missing or contains no name.
 pub fn monitored(settings: &Settings<'_>) -> Result<Monitored, SettingError> {
     Ok(Monitored {
         tables: settings.list("HEALTH_TABLES")?,
@@ -30,9 +22,6 @@ pub fn monitored(settings: &Settings<'_>) -> Result<Monitored, SettingError> {
 }
 
 /// Creates the service from the environment.
-///
-/// # Errors
-/// If a setting is missing.
 pub async fn app() -> Result<App, SettingError> {
     let monitored = monitored(&Settings::from_env())?;
     let probe = Probe::new(&clients::sdk_config().await);

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use erp_domain::{Clock, Timestamp};
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
@@ -28,8 +30,8 @@ pub struct Monitored {
     pub dead_letter_queues: Vec<String>,
 }
 
-/// A health status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+/// A health status, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
     /// Healthy.
@@ -44,10 +46,10 @@ pub enum HealthStatus {
 impl HealthStatus {
     /// Returns the HTTP status code. A degraded platform serves: a load balancer must not take it out of
     /// rotation.
-    pub const fn http(self) -> u16 {
+    pub const fn http(self) -> StatusCode {
         match self {
-            Self::Ok | Self::Degraded => 200,
-            Self::Unavailable => 503,
+            Self::Ok | Self::Degraded => StatusCode::OK,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -81,28 +83,11 @@ pub struct Dependencies {
 /// The health of the platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HealthReport {
-    /// The worst status that follows from the dependencies.
+    /// The worst status of the dependencies.
     pub status: HealthStatus,
     #[schema(example = "Gateway is healthy")]
     message: &'static str,
     dependencies: Dependencies,
-}
-
-impl HealthReport {
-    fn new(dependencies: Dependencies) -> Self {
-        let Dependencies { tables, queues, dead_letter_queues } = &dependencies;
-        let healthy = |dependencies: &BTreeMap<String, DependencyHealth>| {
-            dependencies.values().all(|dependency| dependency.status == HealthStatus::Ok)
-        };
-        let status = if !healthy(tables) {
-            HealthStatus::Unavailable
-        } else if !healthy(queues) || !healthy(dead_letter_queues) {
-            HealthStatus::Degraded
-        } else {
-            HealthStatus::Ok
-        };
-        Self { status, message: status.message(), dependencies }
-    }
 }
 
 /// Probes all dependencies concurrently and caches the report.
@@ -136,16 +121,16 @@ impl Health {
 
     async fn probe_all(&self) -> HealthReport {
         let Monitored { tables, queues, dead_letter_queues } = &self.monitored;
-        let (tables, queues, dead_letter_queues) = futures_util::join!(
-            join_all(tables.iter().map(|name| self.table(name))),
-            join_all(queues.iter().map(|url| self.queue(url, |_| true))),
-            join_all(dead_letter_queues.iter().map(|url| self.queue(url, |messages| messages == 0))),
-        );
-        HealthReport::new(Dependencies {
-            tables: tables.into_iter().collect(),
-            queues: queues.into_iter().collect(),
-            dead_letter_queues: dead_letter_queues.into_iter().collect(),
-        })
+        let tables: FuturesUnordered<_> = tables.iter().map(|name| self.table(name)).collect();
+        let queues: FuturesUnordered<_> = queues.iter().map(|url| self.queue(url, |_| true)).collect();
+        let dead_letter_queues: FuturesUnordered<_> =
+            dead_letter_queues.iter().map(|url| self.queue(url, |messages| messages == 0)).collect();
+        let (tables, queues, dead_letter_queues): (BTreeMap<_, _>, BTreeMap<_, _>, BTreeMap<_, _>) =
+            futures_util::join!(tables.collect(), queues.collect(), dead_letter_queues.collect());
+        let all = tables.values().chain(queues.values()).chain(dead_letter_queues.values());
+        let status = all.map(|dependency| dependency.status).max().unwrap_or(HealthStatus::Ok);
+        let dependencies = Dependencies { tables, queues, dead_letter_queues };
+        HealthReport { status, message: status.message(), dependencies }
     }
 
     async fn table(&self, name: &str) -> (String, DependencyHealth) {

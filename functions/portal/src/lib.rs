@@ -5,7 +5,6 @@
 //! api      routes and handlers
 //! health   the health report, made from the states of tables and queues
 //! probe    the states of tables and queues, read from AWS
-//! swagger  the files of Swagger UI, embedded in the binary
 //! config   settings
 //! ```
 
@@ -13,7 +12,6 @@ pub mod api;
 pub mod config;
 pub mod health;
 pub mod probe;
-pub mod swagger;
 
 #[cfg(test)]
 mod tests;

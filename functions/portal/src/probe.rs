@@ -25,9 +25,6 @@ impl Probe {
     }
 
     /// Returns whether a table serves reads and writes.
-    ///
-    /// # Errors
-    /// If DynamoDB does not describe the table.
     pub async fn table_is_active(&self, name: &str) -> Result<bool, String> {
         let response = self.dynamodb.describe_table().table_name(name).send().await;
         let response = response.map_err(|error| sdk_error_message(&error))?;
@@ -37,9 +34,6 @@ impl Probe {
     }
 
     /// Returns the approximate number of messages in a queue, visible or in flight.
-    ///
-    /// # Errors
-    /// If SQS does not report it.
     pub async fn message_count(&self, queue_url: &str) -> Result<u64, String> {
         let request = self.sqs.get_queue_attributes().queue_url(queue_url);
         let response = request.set_attribute_names(Some(MESSAGE_COUNTS.to_vec())).send().await;

@@ -41,9 +41,6 @@ pub enum KeyringError {
 
 impl Keyring {
     /// Parses the secret.
-    ///
-    /// # Errors
-    /// If it has another shape, or a key is too short to be safe.
     pub fn from_json(json: &str) -> Result<Self, KeyringError> {
         #[derive(Deserialize)]
         struct Secret {

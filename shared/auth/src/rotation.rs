@@ -10,7 +10,7 @@
 //! Functions see a step one after the other, in a canary deployment minutes apart. In every two consecutive steps, each
 //! verifies what the other signs, so no valid token is rejected meanwhile.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::Keyring;
 use crate::keyring::KeyringError;
@@ -41,9 +41,6 @@ pub enum RotationError {
 }
 
 /// Returns the secret after a step; `new` is the id and the key to introduce.
-///
-/// # Errors
-/// If the secret is not a keyring, or the step is out of order.
 pub fn after(step: Step, secret: &str, new: (&str, &str)) -> Result<String, RotationError> {
     let keyring = Keyring::from_json(secret)?;
     let current = (keyring.current.kid.as_str(), keyring.current.secret.as_str());
@@ -55,10 +52,10 @@ pub fn after(step: Step, secret: &str, new: (&str, &str)) -> Result<String, Rota
         (Step::Retire, Some(_)) => (current, ("", "")),
         (Step::Promote | Step::Retire, None) => return Err(RotationError::Only),
     };
-    let secret: Value = json!({
+    let next = json!({
         "kid": signs.0, "key": signs.1, "previous_kid": verifies.0, "previous_key": verifies.1,
     });
-    let secret = secret.to_string();
+    let secret = next.to_string();
     Keyring::from_json(&secret)?;
     Ok(secret)
 }

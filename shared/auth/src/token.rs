@@ -1,7 +1,5 @@
 //! Access tokens: JWT (RFC 7519) signed with HS256.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use erp_domain::identity::{Caller, Role};
 use erp_domain::{EmailAddress, Id, SettingError, Settings, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -43,6 +41,16 @@ enum Kind {
     Service,
 }
 
+impl Kind {
+    /// Returns the lifetime of a token, in seconds.
+    const fn lifetime(&self) -> i64 {
+        match self {
+            Self::User => USER_TOKEN_SECONDS,
+            Self::Service => SERVICE_TOKEN_SECONDS,
+        }
+    }
+}
+
 /// Signs and verifies the tokens of one deployment.
 #[derive(Debug, Clone)]
 pub struct Tokens {
@@ -76,7 +84,7 @@ pub enum TokenError {
 
 /// Returns the token of an `Authorization` header: `Bearer <token>`, the scheme in any letter case (RFC 9110 section 11.1,
 /// RFC 6750 section 2.1).
-pub fn bearer(authorization: &str) -> Option<&str> {
+fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.trim().split_once(' ')?;
     let token = token.trim_start_matches(' ');
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
@@ -89,9 +97,6 @@ impl Tokens {
     }
 
     /// Reads keyring, issuer and audience from `JWT_KEYS`, `JWT_ISSUER` and `JWT_AUDIENCE`.
-    ///
-    /// # Errors
-    /// If one of them is not set, or the keys are invalid.
     pub fn from_settings(settings: &Settings<'_>) -> Result<Self, SettingError> {
         let keyring = settings.parsed("JWT_KEYS", |json| {
             Keyring::from_json(json).map_err(|error| format!("cannot be used: {error}"))
@@ -100,20 +105,14 @@ impl Tokens {
     }
 
     /// Signs a token for a caller and returns it with its lifetime in seconds.
-    ///
-    /// # Errors
-    /// If signing fails.
     pub fn sign(&self, caller: &Caller, id: Uuid, now: Timestamp) -> Result<(String, i64), TokenError> {
-        let (kind, email, role, seconds) = match caller {
-            Caller::User { email, role, .. } => {
-                (Kind::User, Some(email.clone()), role.as_str(), USER_TOKEN_SECONDS)
+        let (kind, sub, email, role) = match caller {
+            Caller::User { id, email, role } => {
+                (Kind::User, id.to_string(), Some(email.clone()), role.as_str())
             }
-            Caller::Service { .. } => (Kind::Service, None, "service", SERVICE_TOKEN_SECONDS),
+            Caller::Service { name } => (Kind::Service, name.clone(), None, "service"),
         };
-        let sub = match caller {
-            Caller::User { id, .. } => id.to_string(),
-            Caller::Service { name } => name.clone(),
-        };
+        let seconds = kind.lifetime();
         let claims = Claims {
             sub,
             email,
@@ -133,17 +132,25 @@ impl Tokens {
         Ok((token, seconds))
     }
 
-    /// Verifies a token at the time `now`.
+    /// Verifies the bearer token of an `Authorization` header at the time `now`.
     ///
     /// # Errors
-    /// If it is invalid, expired, or not valid yet.
+    /// As [`Tokens::verify`]; [`TokenError::Invalid`] if the header contains no bearer token.
+    pub fn verify_header(&self, authorization: Option<&str>, now: Timestamp) -> Result<Verified, TokenError> {
+        let token = authorization.and_then(bearer);
+        let token = token.ok_or_else(|| TokenError::Invalid("no bearer token".to_owned()))?;
+        self.verify(token, now)
+    }
+
+    /// Verifies a token at the time `now`.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, TokenError> {
         let invalid = |reason: &str| TokenError::Invalid(reason.to_owned());
         if token.len() > MAX_TOKEN_BYTES {
             return Err(invalid("too long"));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|e| invalid(&e.to_string()))?;
-        if has_critical_extensions(token) {
+        // RFC 7515 section 4.1.11: a token with an extension that the verifier does not understand is invalid.
+        if header.crit.is_some() {
             return Err(invalid("crit names extensions that are not supported"));
         }
         let kid = header.kid.ok_or_else(|| invalid("no kid"))?;
@@ -168,11 +175,7 @@ impl Tokens {
         if not_before > now.as_seconds().saturating_add(CLOCK_SKEW_SECONDS) {
             return Err(TokenError::Early(seconds(not_before)));
         }
-        let lifetime = match claims.kind {
-            Kind::User => USER_TOKEN_SECONDS,
-            Kind::Service => SERVICE_TOKEN_SECONDS,
-        };
-        if claims.exp.saturating_sub(claims.iat) > lifetime {
+        if claims.exp.saturating_sub(claims.iat) > claims.kind.lifetime() {
             return Err(invalid("exp is later than the longest lifetime of a token"));
         }
         let caller = match (claims.kind, claims.email) {
@@ -188,21 +191,11 @@ impl Tokens {
     }
 }
 
-/// Whether the header names critical extensions (RFC 7515 section 4.1.11): none is supported, so such a token must be
-/// rejected.
-fn has_critical_extensions(token: &str) -> bool {
-    #[derive(Deserialize)]
-    struct CriticalHeader {
-        crit: Option<serde_json::Value>,
-    }
-    let header = token.split('.').next().unwrap_or_default();
-    let header = URL_SAFE_NO_PAD.decode(header).ok().and_then(|json| serde_json::from_slice(&json).ok());
-    // A header that cannot be decoded has been rejected before.
-    header.is_none_or(|header: CriticalHeader| header.crit.is_some())
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn keyring(kid: &str, previous: &str) -> Keyring {

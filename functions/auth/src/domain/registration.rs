@@ -1,8 +1,5 @@
 //! Registration: who may register whom.
 
-use std::str::FromStr;
-
-use erp_domain::ValidationError;
 use erp_domain::identity::{Caller, Role};
 
 use super::AuthError;
@@ -14,17 +11,6 @@ pub enum Registration {
     Open,
     /// The first user registers; after that only finance managers register others.
     Closed,
-}
-
-impl FromStr for Registration {
-    type Err = ValidationError;
-    fn from_str(text: &str) -> Result<Self, ValidationError> {
-        match text {
-            "open" => Ok(Self::Open),
-            "closed" => Ok(Self::Closed),
-            _ => Err(ValidationError::new("must be open or closed")),
-        }
-    }
 }
 
 impl Registration {

@@ -1,8 +1,6 @@
 //! Password resets: how many are granted.
 
-use std::str::FromStr;
-
-use erp_domain::{Timestamp, ValidationError};
+use erp_domain::Timestamp;
 
 /// Lifetime of a reset token, in seconds.
 pub const RESET_SECONDS: i64 = 60 * 60;
@@ -21,17 +19,6 @@ pub enum ResetTokens {
     Expose,
     /// They do not.
     Hide,
-}
-
-impl FromStr for ResetTokens {
-    type Err = ValidationError;
-    fn from_str(text: &str) -> Result<Self, ValidationError> {
-        match text {
-            "expose" => Ok(Self::Expose),
-            "hide" => Ok(Self::Hide),
-            _ => Err(ValidationError::new("must be expose or hide")),
-        }
-    }
 }
 
 /// Resets that were granted within the current period.

@@ -108,9 +108,6 @@ pub struct Pseudonyms(Hmac<Sha256>);
 
 impl Pseudonyms {
     /// Creates an instance with a secret key.
-    ///
-    /// # Errors
-    /// Never in practice: HMAC accepts keys of any length.
     pub fn new(key: &[u8]) -> Result<Self, InvalidLength> {
         Hmac::new_from_slice(key).map(Self)
     }

@@ -2,11 +2,14 @@
 
 use erp_domain::identity::{Caller, Role};
 use erp_domain::{EmailAddress, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{NewPassword, Secret};
 
-/// A user, without credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A user, without credentials: as it is decided, stored and returned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = UserData, description = "A user.")]
 pub struct User {
     /// The user's id.
     pub id: UserId,
@@ -28,20 +31,23 @@ impl User {
 }
 
 /// A user with the hash of the password.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// The user.
+    #[serde(flatten)]
     pub user: User,
     /// The hash of the password, as a PHC string.
     pub password_hash: Secret,
 }
 
 /// A user to be registered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, ToSchema)]
+#[schema(as = RegisterRequest)]
 pub struct NewUser {
-    /// The e-mail address.
+    /// Unique among users.
     pub email: EmailAddress,
-    /// The password.
+    /// In NFC, and not a common password.
+    #[schema(example = "correct horse battery")]
     pub password: NewPassword,
     /// The requested role.
     pub role: Role,

@@ -11,11 +11,11 @@ use erp_domain::identity::Caller;
 use erp_domain::{Clock, EmailAddress, Ids};
 use erp_service::{Change, ServiceError};
 
-use crate::domain::{Account, AuthError, NewUser, Registration, Secret, SourceNetwork, User};
-use crate::password::{PasswordError, Passwords};
-use crate::randomness::{Randomness, RandomnessError};
+use crate::domain::{Account, AuthError, NewUser, Registration, ResetTokens, Secret, SourceNetwork, User};
+use crate::password;
+use crate::randomness::Randomness;
 use crate::service_credentials::ServiceCredentials;
-use crate::store::AuthStore;
+use crate::store::{AuthStore, Counter};
 use crate::throttle::Throttle;
 
 /// A new access token.
@@ -34,19 +34,19 @@ pub struct Auth {
     pub store: AuthStore,
     /// Counts attempts.
     pub throttle: Throttle,
-    /// Hashes passwords.
-    pub passwords: Passwords,
-    /// Signs access tokens.
+    /// Signs and verifies access tokens.
     pub tokens: Tokens,
     /// The services that get tokens.
     pub services: ServiceCredentials,
     /// The rule of registration.
     pub registration: Registration,
+    /// Whether responses contain reset tokens.
+    pub reset_tokens: ResetTokens,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The source of ids.
     pub ids: Arc<dyn Ids>,
-    /// The source of reset tokens.
+    /// The source of salts and reset tokens.
     pub randomness: Arc<dyn Randomness>,
 }
 
@@ -63,7 +63,7 @@ impl Auth {
     ) -> Result<Change<User, AuthError>, ServiceError<AuthError>> {
         let first = !self.store.has_users().await?;
         let role = self.registration.role(caller, first, new.role).map_err(ServiceError::Rejected)?;
-        let password_hash = self.passwords.hash(new.password.clone()).await?;
+        let password_hash = password::hash(new.password.clone(), &*self.randomness).await?;
         let (id, now) = (self.ids.make(), self.clock.now());
         let user = User { id, email: new.email.clone(), role, created_at: now, updated_at: now };
         let data = UserRegistered { user_id: id, email: user.email.clone(), role };
@@ -84,7 +84,7 @@ impl Auth {
         let account = self.store.find(email).await?;
         let attempt = self.throttle.begin_login(email, network).await?;
         let hash = account.as_ref().map(|account| &account.password_hash);
-        let matches = self.passwords.verify(password, hash).await?;
+        let matches = password::verify(password, hash).await?;
         match account.filter(|_| matches) {
             Some(Account { user, .. }) => {
                 self.throttle.succeeded(attempt).await?;
@@ -107,7 +107,7 @@ impl Auth {
         secret: &Secret,
         network: &SourceNetwork,
     ) -> Result<IssuedToken, ServiceError<AuthError>> {
-        let attempt = self.throttle.begin_service(&name, network).await?;
+        let attempt = self.throttle.begin(&name, network, &[Counter::Service(network.clone())]).await?;
         if self.services.verify(&name, secret) {
             self.throttle.succeeded(attempt).await?;
             self.issue(&Caller::Service { name })
@@ -121,17 +121,5 @@ impl Auth {
         let signed = self.tokens.sign(caller, self.ids.next(), self.clock.now());
         let (token, expires_in) = signed.map_err(ServiceError::unavailable)?;
         Ok(IssuedToken { token: Secret::new(token), expires_in })
-    }
-}
-
-impl From<PasswordError> for ServiceError<AuthError> {
-    fn from(error: PasswordError) -> Self {
-        Self::unavailable(error)
-    }
-}
-
-impl From<RandomnessError> for ServiceError<AuthError> {
-    fn from(error: RandomnessError) -> Self {
-        Self::unavailable(error)
     }
 }

@@ -9,9 +9,10 @@ use erp_service::{Change, ServiceError, retry_stale};
 
 use super::Auth;
 use crate::domain::{
-    Allowance, AuthError, NewPassword, RESET_SECONDS, RESETS_PER_ADDRESS, RESETS_PER_NETWORK, Secret,
-    SourceNetwork, TokenHash,
+    Allowance, AuthError, NewPassword, RESET_SECONDS, RESETS_PER_ADDRESS, RESETS_PER_NETWORK, ResetTokens,
+    Secret, SourceNetwork, TokenHash,
 };
+use crate::password;
 use crate::store::{Counter, ResetRequest, Versioned};
 
 /// Length of a reset token, in bytes.
@@ -19,18 +20,16 @@ const TOKEN_BYTES: usize = 32;
 
 impl Auth {
     /// Makes a token that resets the password of the user with this address. If there is no such user, or the allowance
-    /// is used up, the token is worthless, and the result does not reveal it: the reads and writes are the same.
-    ///
-    /// # Errors
-    /// If the table is unavailable, or [`ServiceError::Contended`].
+    /// is used up, the token is worthless, and the result does not reveal it: the reads and writes are the same. Returns
+    /// the token if responses contain it.
     pub async fn forgot_password(
         &self,
         email: &EmailAddress,
         network: &SourceNetwork,
         cause: &Cause,
-    ) -> Result<Secret, ServiceError<AuthError>> {
+    ) -> Result<Option<Secret>, ServiceError<AuthError>> {
         let mut bytes = [0; TOKEN_BYTES];
-        self.randomness.fill(&mut bytes)?;
+        self.randomness.fill(&mut bytes).map_err(ServiceError::unavailable)?;
         let token = Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes));
         let user = self.store.find(email).await?.map(|account| account.user);
         let login = Counter::Login(email.clone(), network.clone());
@@ -72,7 +71,7 @@ impl Auth {
             change.save(self.store.table()).await
         };
         retry_stale(attempt).await?;
-        Ok(token)
+        Ok((self.reset_tokens == ResetTokens::Expose).then_some(token))
     }
 
     /// Sets a new password for the user of a reset token. A token is never throttled: it cannot be guessed.
@@ -82,7 +81,7 @@ impl Auth {
     pub async fn reset_password(
         &self,
         token: &Secret,
-        password: &NewPassword,
+        new_password: &NewPassword,
         network: &SourceNetwork,
     ) -> Result<Change<(), AuthError>, ServiceError<AuthError>> {
         let now = self.clock.now();
@@ -91,7 +90,7 @@ impl Auth {
         let Some((request, user)) = valid.and_then(|request| request.user.map(|user| (request, user))) else {
             return Err(ServiceError::Rejected(AuthError::ResetToken));
         };
-        let password_hash = self.passwords.hash(password.clone()).await?;
+        let password_hash = password::hash(new_password.clone(), &*self.randomness).await?;
         Ok(self.store.reset_password(&request, user, &password_hash, network, now)?)
     }
 }

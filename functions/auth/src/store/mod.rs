@@ -97,28 +97,19 @@ impl AuthStore {
     }
 
     /// Finds a user by address. Makes the same reads if there is none, so that the duration reveals nothing.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn find(&self, email: &EmailAddress) -> Result<Option<Account>, StoreError> {
         let guard: Option<GuardRow> = self.table.get(&keys::email(email)).await?;
         let id = guard.map_or(UserId::new(Uuid::nil()), |guard| guard.id);
         let row: Option<UserRow> = self.table.get(&keys::user(id)).await?;
-        Ok(row.map(Account::from))
+        Ok(row.map(|row| row.account))
     }
 
     /// Returns whether there is a user.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn has_users(&self) -> Result<bool, StoreError> {
         Ok(self.table.get::<GuardRow>(&keys::first_user()).await?.is_some())
     }
 
     /// Inserts a new user. Rejected with [`AuthError::EmailTaken`]; stale if the user is to be the `first` and is not.
-    ///
-    /// # Errors
-    /// If a row cannot be serialised.
     pub fn insert(
         &self,
         account: &Account,
@@ -127,7 +118,7 @@ impl AuthStore {
     ) -> Result<Change<User, AuthError>, StoreError> {
         let user = &account.user;
         let mut transaction = Transaction::new();
-        transaction.put(OnFailure::Bug, &self.table, &UserRow::from(account), ABSENT)?;
+        transaction.put(OnFailure::Bug, &self.table, &UserRow::new(account), ABSENT)?;
         let email = GuardRow::new(keys::email(&user.email), user.id);
         transaction.put(OnFailure::Rejected(AuthError::EmailTaken), &self.table, &email, ABSENT)?;
         if first {
@@ -138,9 +129,6 @@ impl AuthStore {
     }
 
     /// Reads a counter.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn attempts(
         &self,
         counter: &Counter,
@@ -151,9 +139,6 @@ impl AuthStore {
     }
 
     /// Replaces a counter; stale if its row does not have the version `over`.
-    ///
-    /// # Errors
-    /// If the row cannot be serialised.
     pub fn save_attempts(
         &self,
         transaction: &mut Actions,
@@ -166,9 +151,6 @@ impl AuthStore {
 
     /// Settles an attempt as succeeded, whatever its counter contains: concurrent successes do not conflict. A source
     /// network becomes known to the account, the account's own counter keeps its failures.
-    ///
-    /// # Errors
-    /// Never in practice.
     pub fn settle_success<L: Clone>(
         &self,
         transaction: &mut Transaction<L>,
@@ -204,9 +186,6 @@ impl AuthStore {
     }
 
     /// Reads the resets granted for an address: to one source network, or to all of them.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn allowance(
         &self,
         email: &EmailAddress,
@@ -219,9 +198,6 @@ impl AuthStore {
 
     /// Saves a granted reset: the new allowances over the versions that were read, the token, which replaces the older
     /// one of the same source network, and the event, or a row of its size if there is no user.
-    ///
-    /// # Errors
-    /// If a row cannot be serialised.
     pub fn save_request(
         &self,
         request: &ResetRequest,
@@ -249,9 +225,6 @@ impl AuthStore {
     }
 
     /// Finds a reset by its token, expired ones too.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn find_request(&self, token: &TokenHash) -> Result<Option<ResetRequest>, StoreError> {
         let row: Option<ResetRow> = self.table.get(&keys::reset(token)).await?;
         Ok(row.map(|row| row.into_request(token)))
@@ -260,9 +233,6 @@ impl AuthStore {
     /// Uses a token and replaces the user's password; the source network `network` becomes known to the account.
     /// Rejected with [`AuthError::ResetToken`] if the token was used, has expired or was replaced, or the password was
     /// changed since.
-    ///
-    /// # Errors
-    /// Never in practice.
     pub fn reset_password(
         &self,
         request: &ResetRequest,

@@ -1,38 +1,24 @@
 //! Rows of the auth table.
 
 use erp_aws::Key;
-use erp_domain::identity::Role;
 use erp_domain::{EmailAddress, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{Counter, ResetRequest, Versioned, keys};
-use crate::domain::{Account, Allowance, Attempts, Secret, SourceNetwork, TokenHash, User};
+use crate::domain::{Account, Allowance, Attempts, SourceNetwork, TokenHash};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct UserRow {
     pk: String,
     sk: String,
-    id: UserId,
-    email: EmailAddress,
-    role: Role,
-    password_hash: Secret,
-    created_at: Timestamp,
-    updated_at: Timestamp,
+    #[serde(flatten)]
+    pub(super) account: Account,
 }
 
-impl From<&Account> for UserRow {
-    fn from(account: &Account) -> Self {
-        let Account { user, password_hash } = account.clone();
-        let Key { pk, sk } = keys::user(user.id);
-        let User { id, email, role, created_at, updated_at } = user;
-        Self { pk, sk, id, email, role, password_hash, created_at, updated_at }
-    }
-}
-
-impl From<UserRow> for Account {
-    fn from(row: UserRow) -> Self {
-        let UserRow { id, email, role, password_hash, created_at, updated_at, .. } = row;
-        Self { user: User { id, email, role, created_at, updated_at }, password_hash }
+impl UserRow {
+    pub(super) fn new(account: &Account) -> Self {
+        let Key { pk, sk } = keys::user(account.user.id);
+        Self { pk, sk, account: account.clone() }
     }
 }
 
