@@ -10,7 +10,7 @@ use erp_http::{
     Fields, FinanceManager, FromBody, IfMatch, JsonRequest, ListQuery, Manager, PageParams, PathId, Problem,
     ProblemKind, Reply, openapi, reply,
 };
-use erp_orders::{MAX_LINES, OrderInput, OrderItem, OrderItemRequest, history, parse_name};
+use erp_orders::{LineInput, MAX_LINES, OrderInput, OrderItem, history, parse_name};
 use erp_service::{Committer, StoredResponse};
 use serde::Serialize;
 use serde_json::json;
@@ -29,7 +29,7 @@ struct PurchaseOrderRequest {
     vendor_id: PartyId,
     /// The lines; they keep their order.
     #[schema(min_items = 1, max_items = 99)]
-    items: Vec<OrderItemRequest>,
+    items: Vec<LineInput>,
 }
 
 impl FromBody for PurchaseOrderRequest {
@@ -42,8 +42,7 @@ impl FromBody for PurchaseOrderRequest {
 
 impl From<PurchaseOrderRequest> for OrderInput {
     fn from(request: PurchaseOrderRequest) -> Self {
-        let lines = request.items.into_iter().map(Into::into).collect();
-        Self { party_id: request.vendor_id, lines }
+        Self { party_id: request.vendor_id, lines: request.items }
     }
 }
 
@@ -68,12 +67,6 @@ struct PurchaseOrderFilter {
     status: Option<PurchaseStatus>,
     /// Only orders of this vendor.
     vendor_id: Option<PartyId>,
-}
-
-impl PurchaseOrderFilter {
-    fn take(query: &mut ListQuery) -> Self {
-        Self { status: query.filter("status", parse_name), vendor_id: query.filter("vendor_id", str::parse) }
-    }
 }
 
 /// What the handlers use.
@@ -115,9 +108,12 @@ async fn list_purchase_orders(
     State(api): Service,
     mut query: ListQuery,
 ) -> Result<Reply, Problem> {
-    let PurchaseOrderFilter { status, vendor_id } = PurchaseOrderFilter::take(&mut query);
+    let filter = PurchaseOrderFilter {
+        status: query.filter("status", parse_name),
+        vendor_id: query.filter("vendor_id", str::parse),
+    };
     let page = query.finish()?;
-    let orders = api.orders.list(status, vendor_id, page.request).await?;
+    let orders = api.orders.store.list(filter.status, filter.vendor_id, page.request).await?;
     page.reply("Purchase orders retrieved successfully", &orders)
 }
 

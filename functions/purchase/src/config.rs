@@ -15,9 +15,6 @@ use crate::service::PurchaseOrders;
 use crate::store::PurchaseStore;
 
 /// Builds the service from the environment.
-///
-/// # Errors
-/// If a setting is missing or invalid.
 pub async fn app() -> Result<App, SettingError> {
     let settings = Settings::from_env();
     let currency = settings.parse("CURRENCY")?;

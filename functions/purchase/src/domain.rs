@@ -13,22 +13,13 @@ use erp_contracts::{Cause, Event, EventError, EventKind};
 use erp_domain::{Money, OrderId, PartyId, Timestamp};
 use erp_orders::{Currency, InputError, Lines};
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The status of a purchase order.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-    utoipa::ToSchema,
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr, VariantArray, ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -45,9 +36,7 @@ pub enum PurchaseStatus {
 }
 
 /// A transition of a purchase order; its name is the last segment of its route.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr, strum::VariantArray,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Transition {
     /// Records that the goods have arrived.
@@ -80,21 +69,15 @@ impl Transition {
 impl PurchaseStatus {
     /// Returns whether the lifecycle has this transition from this status.
     pub const fn allows(self, transition: Transition) -> bool {
-        match (self, transition) {
-            (Self::Draft, Transition::Receive | Transition::Cancel) | (Self::Received, Transition::Pay) => {
-                true
-            }
-            (Self::Draft, Transition::Pay)
-            | (Self::Received, Transition::Receive | Transition::Cancel)
-            | (Self::Paid | Self::Cancelled, Transition::Receive | Transition::Pay | Transition::Cancel) => {
-                false
-            }
-        }
+        matches!(
+            (self, transition),
+            (Self::Draft, Transition::Receive | Transition::Cancel) | (Self::Received, Transition::Pay)
+        )
     }
 }
 
 /// A purchase order without its lines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = PurchaseOrder)]
 pub struct OrderSummary {
     /// Id of the order.
@@ -209,18 +192,14 @@ impl PurchaseOrder {
     /// # Errors
     /// [`PurchaseOrderError::NotADraft`].
     pub fn expect_draft(&self) -> Result<(), PurchaseOrderError> {
-        match self.status() {
-            PurchaseStatus::Draft => Ok(()),
-            status @ (PurchaseStatus::Received | PurchaseStatus::Paid | PurchaseStatus::Cancelled) => {
-                Err(PurchaseOrderError::NotADraft(status))
-            }
-        }
+        let status = self.status();
+        if status == PurchaseStatus::Draft { Ok(()) } else { Err(PurchaseOrderError::NotADraft(status)) }
     }
 
     /// Replaces vendor and lines of a draft.
     ///
     /// # Errors
-    /// As [`PurchaseOrder::expect_draft`].
+    /// [`PurchaseOrderError::NotADraft`].
     pub fn revise(
         &self,
         vendor_id: PartyId,
@@ -232,26 +211,17 @@ impl PurchaseOrder {
         Ok(Self { summary, lines })
     }
 
-    /// Records that the goods have arrived.
-    ///
-    /// # Errors
-    /// If the order is not a draft.
+    /// Records that the goods of a draft have arrived.
     pub fn receive(&self, now: Timestamp) -> Result<Transitioned, IllegalTransition> {
         self.transition(Transition::Receive, now)
     }
 
-    /// Records that the vendor was paid.
-    ///
-    /// # Errors
-    /// If the order is not received.
+    /// Records that the vendor was paid for a received order.
     pub fn pay(&self, now: Timestamp) -> Result<Transitioned, IllegalTransition> {
         self.transition(Transition::Pay, now)
     }
 
-    /// Cancels the order.
-    ///
-    /// # Errors
-    /// If the order is not a draft.
+    /// Cancels a draft.
     pub fn cancel(&self, now: Timestamp) -> Result<Transitioned, IllegalTransition> {
         self.transition(Transition::Cancel, now)
     }
@@ -285,9 +255,6 @@ impl Transitioned {
     }
 
     /// Creates the event of the transition.
-    ///
-    /// # Errors
-    /// If the payload cannot be serialised.
     pub fn event(&self, id: Uuid, cause: &Cause) -> Result<Event, EventError> {
         let OrderSummary { id: order_id, vendor_id, status, total_amount, currency, version, .. } =
             self.order.summary.clone();
@@ -312,7 +279,6 @@ mod tests {
     use erp_domain::time::RandomIds;
     use erp_domain::{Ids, Quantity};
     use erp_orders::NewLine;
-    use strum::VariantArray;
 
     use super::*;
 

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use erp_aws::{Page, PageRequest, StoreError};
 use erp_contracts::{Cause, Event};
-use erp_domain::{Clock, Ids, OrderId, PartyId, PartyKind};
+use erp_domain::{Clock, Ids, OrderId, PartyKind};
+use erp_orders::history;
 use erp_orders::pricing::price_lines;
 use erp_orders::{Currency, Lines, OrderInput, Upstreams};
 use erp_service::{Precondition, ServiceError};
 
-use crate::domain::{
-    IllegalTransition, OrderSummary, PurchaseOrder, PurchaseOrderError, PurchaseStatus, Transitioned,
-};
+use crate::domain::{IllegalTransition, PurchaseOrder, PurchaseOrderError};
 use crate::store::{OrderChange, PurchaseStore};
 
 type Error = ServiceError<PurchaseOrderError>;
+type Result<T> = std::result::Result<T, Error>;
 
 /// What the use cases depend on.
 #[derive(Clone)]
@@ -48,37 +47,24 @@ impl PurchaseOrders {
     ///
     /// # Errors
     /// [`PurchaseOrderError::NotFound`].
-    pub async fn get(&self, id: OrderId) -> Result<PurchaseOrder, Error> {
+    pub async fn get(&self, id: OrderId) -> Result<PurchaseOrder> {
         Ok(self.store.find(id).await?.ok_or(PurchaseOrderError::NotFound)?)
-    }
-
-    /// Returns a page of orders, newest first.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
-    pub async fn list(
-        &self,
-        status: Option<PurchaseStatus>,
-        vendor_id: Option<PartyId>,
-        page: PageRequest,
-    ) -> Result<Page<OrderSummary>, StoreError> {
-        self.store.list(status, vendor_id, page).await
     }
 
     /// Returns the events of an order, oldest first. A draft has none.
     ///
     /// # Errors
     /// [`PurchaseOrderError::NotFound`].
-    pub async fn history(&self, id: OrderId) -> Result<Vec<Event>, Error> {
+    pub async fn history(&self, id: OrderId) -> Result<Vec<Event>> {
         self.get(id).await?;
-        Ok(self.store.history(id).await?)
+        Ok(history::read(self.store.table(), id).await?)
     }
 
     /// Creates a draft.
     ///
     /// # Errors
     /// [`PurchaseOrderError::Invalid`].
-    pub async fn create(&self, input: &OrderInput) -> Result<OrderChange, Error> {
+    pub async fn create(&self, input: &OrderInput) -> Result<OrderChange> {
         let lines = self.price(input).await?;
         let now = self.clock.now();
         let order = PurchaseOrder::draft(self.ids.make(), input.party_id, lines, &self.currency, now);
@@ -95,7 +81,7 @@ impl PurchaseOrders {
         id: OrderId,
         input: &OrderInput,
         precondition: &Precondition,
-    ) -> Result<OrderChange, Error> {
+    ) -> Result<OrderChange> {
         let old = self.load_expected(id, precondition).await?;
         old.expect_draft()?;
         let lines = self.price(input).await?;
@@ -113,14 +99,14 @@ impl PurchaseOrders {
         id: OrderId,
         precondition: &Precondition,
         cause: &Cause,
-    ) -> Result<OrderChange, Error> {
+    ) -> Result<OrderChange> {
         let old = self.load_expected(id, precondition).await?;
         let received = old.receive(self.clock.now())?;
         let vendor_id = old.summary().vendor_id;
         if !self.upstreams.party_exists(PartyKind::Vendor, vendor_id).await? {
             return Err(PurchaseOrderError::VendorGone(vendor_id).into());
         }
-        self.advance(&old, &received, cause)
+        Ok(self.store.advance(&old, &received, self.ids.next(), cause)?)
     }
 
     /// Records that the vendor was paid.
@@ -128,47 +114,32 @@ impl PurchaseOrders {
     /// # Errors
     /// [`PurchaseOrderError::NotFound`], [`PurchaseOrderError::VersionMismatch`],
     /// [`PurchaseOrderError::IllegalTransition`].
-    pub async fn pay(
-        &self,
-        id: OrderId,
-        precondition: &Precondition,
-        cause: &Cause,
-    ) -> Result<OrderChange, Error> {
+    pub async fn pay(&self, id: OrderId, precondition: &Precondition, cause: &Cause) -> Result<OrderChange> {
         let old = self.load_expected(id, precondition).await?;
-        self.advance(&old, &old.pay(self.clock.now())?, cause)
+        let paid = old.pay(self.clock.now())?;
+        Ok(self.store.advance(&old, &paid, self.ids.next(), cause)?)
     }
 
     /// Cancels a draft.
-    ///
-    /// # Errors
-    /// As [`PurchaseOrders::pay`].
     pub async fn cancel(
         &self,
         id: OrderId,
         precondition: &Precondition,
         cause: &Cause,
-    ) -> Result<OrderChange, Error> {
+    ) -> Result<OrderChange> {
         let old = self.load_expected(id, precondition).await?;
-        self.advance(&old, &old.cancel(self.clock.now())?, cause)
+        let cancelled = old.cancel(self.clock.now())?;
+        Ok(self.store.advance(&old, &cancelled, self.ids.next(), cause)?)
     }
 
-    fn advance(
-        &self,
-        old: &PurchaseOrder,
-        transitioned: &Transitioned,
-        cause: &Cause,
-    ) -> Result<OrderChange, Error> {
-        Ok(self.store.advance(old, transitioned, self.ids.next(), cause)?)
-    }
-
-    async fn load_expected(&self, id: OrderId, precondition: &Precondition) -> Result<PurchaseOrder, Error> {
+    async fn load_expected(&self, id: OrderId, precondition: &Precondition) -> Result<PurchaseOrder> {
         let order = self.get(id).await?;
         precondition.check(order.version()).map_err(PurchaseOrderError::VersionMismatch)?;
         Ok(order)
     }
 
     /// Queries both contexts side by side, once each, and prices the lines.
-    async fn price(&self, input: &OrderInput) -> Result<Lines, Error> {
+    async fn price(&self, input: &OrderInput) -> Result<Lines> {
         let (vendor_exists, items) = tokio::try_join!(
             self.upstreams.party_exists(PartyKind::Vendor, input.party_id),
             self.upstreams.items(input.items()),

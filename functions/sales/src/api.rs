@@ -10,7 +10,7 @@ use erp_http::{
     Fields, FinanceManager, FromBody, IfMatch, JsonRequest, ListQuery, Manager, PageParams, PathId, Problem,
     ProblemKind, Reply, openapi, reply,
 };
-use erp_orders::{MAX_LINES, OrderInput, OrderItem, OrderItemRequest, Shortage, history, parse_name};
+use erp_orders::{LineInput, MAX_LINES, OrderInput, OrderItem, Shortage, history, parse_name};
 use erp_service::{Committer, StoredResponse};
 use serde::Serialize;
 use serde_json::json;
@@ -29,7 +29,7 @@ struct SalesOrderRequest {
     customer_id: PartyId,
     /// The lines; they keep their order.
     #[schema(min_items = 1, max_items = 99)]
-    items: Vec<OrderItemRequest>,
+    items: Vec<LineInput>,
 }
 
 impl FromBody for SalesOrderRequest {
@@ -42,8 +42,7 @@ impl FromBody for SalesOrderRequest {
 
 impl From<SalesOrderRequest> for OrderInput {
     fn from(request: SalesOrderRequest) -> Self {
-        let lines = request.items.into_iter().map(Into::into).collect();
-        Self { party_id: request.customer_id, lines }
+        Self { party_id: request.customer_id, lines: request.items }
     }
 }
 
@@ -85,15 +84,6 @@ struct SalesOrderFilter {
     customer_id: Option<PartyId>,
 }
 
-impl SalesOrderFilter {
-    fn take(query: &mut ListQuery) -> Self {
-        Self {
-            status: query.filter("status", parse_name),
-            customer_id: query.filter("customer_id", str::parse),
-        }
-    }
-}
-
 /// What the handlers use.
 pub struct Api {
     /// The use cases.
@@ -129,9 +119,12 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
 /// The list does not contain the lines.
 #[utoipa::path(get, path = "/api/sales/orders", tag = "sales orders", params(PageParams, SalesOrderFilter), responses((status = 200, body = [OrderSummary])))]
 async fn list_sales_orders(_: Manager, State(api): Service, mut query: ListQuery) -> Result<Reply, Problem> {
-    let SalesOrderFilter { status, customer_id } = SalesOrderFilter::take(&mut query);
+    let filter = SalesOrderFilter {
+        status: query.filter("status", parse_name),
+        customer_id: query.filter("customer_id", str::parse),
+    };
     let page = query.finish()?;
-    let orders = api.orders.list(status, customer_id, page.request).await?;
+    let orders = api.orders.store.list(filter.status, filter.customer_id, page.request).await?;
     page.reply("Sales orders retrieved successfully", &orders)
 }
 
@@ -282,10 +275,7 @@ fn insufficient_stock(shortages: &[Shortage]) -> Problem {
         format!("item {item_id}: {wanted} required, {available} available")
     });
     let detail = format!("Not enough in stock: {}.", sentences.collect::<Vec<_>>().join("; "));
-    let figures = shortages.iter().map(|Shortage { item_id, wanted, available, .. }| {
-        json!({"item_id": item_id, "wanted": wanted, "available": available})
-    });
-    let problem = Problem::new(ProblemKind::InsufficientStock, detail).with("shortages", figures.collect());
+    let problem = Problem::new(ProblemKind::InsufficientStock, detail).with("shortages", json!(shortages));
     let mut lines: Vec<(usize, i64)> =
         shortages.iter().flat_map(|short| short.lines.iter().map(|line| (*line, short.available))).collect();
     lines.sort_unstable();

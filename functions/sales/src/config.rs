@@ -15,9 +15,6 @@ use crate::service::SalesOrders;
 use crate::store::SalesStore;
 
 /// Builds the service from the environment.
-///
-/// # Errors
-/// If a setting is missing or invalid.
 pub async fn app() -> Result<App, SettingError> {
     let settings = Settings::from_env();
     let currency = settings.parse("CURRENCY")?;
@@ -29,9 +26,6 @@ pub async fn app() -> Result<App, SettingError> {
 }
 
 /// Opens the store of the worker.
-///
-/// # Errors
-/// If a setting is missing.
 pub async fn store() -> Result<SalesStore, SettingError> {
     let sdk = clients::sdk_config().await;
     Ok(SalesStore::new(clients::table(&Settings::from_env(), &sdk).await?))

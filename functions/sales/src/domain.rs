@@ -13,22 +13,13 @@ use erp_contracts::{Cause, Event, EventError, EventKind};
 use erp_domain::{Money, OrderId, PartyId, Timestamp};
 use erp_orders::{Currency, InputError, Lines, Shortage};
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The status of a sales order.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-    utoipa::ToSchema,
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr, VariantArray, ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -46,18 +37,7 @@ pub enum SalesStatus {
 
 /// The stock of a sales order as inventory decided it, a moment after the order's own status.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-    utoipa::ToSchema,
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr, VariantArray, ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -86,9 +66,7 @@ impl From<StockDecision> for StockStatus {
 }
 
 /// A transition of a sales order; its name is the last segment of its route.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr, strum::VariantArray,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Transition {
     /// Makes a draft binding.
@@ -121,20 +99,16 @@ impl Transition {
 impl SalesStatus {
     /// Returns whether the lifecycle has this transition from this status.
     pub const fn allows(self, transition: Transition) -> bool {
-        match (self, transition) {
+        matches!(
+            (self, transition),
             (Self::Draft, Transition::Confirm | Transition::Cancel)
-            | (Self::Confirmed, Transition::Pay | Transition::Cancel) => true,
-            (Self::Draft, Transition::Pay)
-            | (Self::Confirmed, Transition::Confirm)
-            | (Self::Paid | Self::Cancelled, Transition::Confirm | Transition::Pay | Transition::Cancel) => {
-                false
-            }
-        }
+                | (Self::Confirmed, Transition::Pay | Transition::Cancel)
+        )
     }
 }
 
 /// A sales order without its lines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = SalesOrder)]
 pub struct OrderSummary {
     /// Id of the order.
@@ -261,18 +235,14 @@ impl SalesOrder {
     /// # Errors
     /// [`SalesOrderError::NotADraft`].
     pub fn expect_draft(&self) -> Result<(), SalesOrderError> {
-        match self.status() {
-            SalesStatus::Draft => Ok(()),
-            status @ (SalesStatus::Confirmed | SalesStatus::Paid | SalesStatus::Cancelled) => {
-                Err(SalesOrderError::NotADraft(status))
-            }
-        }
+        let status = self.status();
+        if status == SalesStatus::Draft { Ok(()) } else { Err(SalesOrderError::NotADraft(status)) }
     }
 
     /// Replaces customer and lines of a draft.
     ///
     /// # Errors
-    /// As [`SalesOrder::expect_draft`].
+    /// [`SalesOrderError::NotADraft`].
     pub fn revise(
         &self,
         customer_id: PartyId,
@@ -285,27 +255,18 @@ impl SalesOrder {
     }
 
     /// Makes a draft binding.
-    ///
-    /// # Errors
-    /// If the order is not a draft.
     pub fn confirm(&self, now: Timestamp) -> Result<Transitioned, IllegalTransition> {
         let mut confirmed = self.transition(Transition::Confirm, now)?;
         confirmed.order.summary.stock_status = StockStatus::Pending;
         Ok(confirmed)
     }
 
-    /// Records that the customer has paid.
-    ///
-    /// # Errors
-    /// If the order is not confirmed.
+    /// Records that the customer has paid a confirmed order.
     pub fn pay(&self, now: Timestamp) -> Result<Transitioned, IllegalTransition> {
         self.transition(Transition::Pay, now)
     }
 
-    /// Cancels the order.
-    ///
-    /// # Errors
-    /// If the order is neither a draft nor confirmed.
+    /// Cancels a draft or a confirmed order.
     pub fn cancel(&self, now: Timestamp) -> Result<Transitioned, IllegalTransition> {
         self.transition(Transition::Cancel, now)
     }
@@ -339,9 +300,6 @@ impl Transitioned {
     }
 
     /// Creates the event of the transition.
-    ///
-    /// # Errors
-    /// If the payload cannot be serialised.
     pub fn event(&self, id: Uuid, cause: &Cause) -> Result<Event, EventError> {
         let OrderSummary { id: order_id, customer_id, status, total_amount, currency, version, .. } =
             self.order.summary.clone();
@@ -366,7 +324,6 @@ mod tests {
     use erp_domain::time::RandomIds;
     use erp_domain::{Ids, Quantity};
     use erp_orders::NewLine;
-    use strum::VariantArray;
 
     use super::*;
 

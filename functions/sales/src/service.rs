@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use erp_aws::{Page, PageRequest, StoreError};
 use erp_contracts::{Cause, Event};
-use erp_domain::{Clock, Ids, OrderId, PartyId, PartyKind};
+use erp_domain::{Clock, Ids, OrderId, PartyKind};
+use erp_orders::history;
 use erp_orders::pricing::{price_lines, shortages};
 use erp_orders::{Currency, Lines, OrderInput, Upstreams};
 use erp_service::{Precondition, ServiceError};
 
-use crate::domain::{
-    IllegalTransition, OrderSummary, SalesOrder, SalesOrderError, SalesStatus, Transitioned,
-};
+use crate::domain::{IllegalTransition, SalesOrder, SalesOrderError};
 use crate::store::{OrderChange, SalesStore};
 
 type Error = ServiceError<SalesOrderError>;
+type Result<T> = std::result::Result<T, Error>;
 
 /// What the use cases depend on.
 #[derive(Clone)]
@@ -48,37 +47,24 @@ impl SalesOrders {
     ///
     /// # Errors
     /// [`SalesOrderError::NotFound`].
-    pub async fn get(&self, id: OrderId) -> Result<SalesOrder, Error> {
+    pub async fn get(&self, id: OrderId) -> Result<SalesOrder> {
         Ok(self.store.find(id).await?.ok_or(SalesOrderError::NotFound)?)
-    }
-
-    /// Returns a page of orders, newest first.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
-    pub async fn list(
-        &self,
-        status: Option<SalesStatus>,
-        customer_id: Option<PartyId>,
-        page: PageRequest,
-    ) -> Result<Page<OrderSummary>, StoreError> {
-        self.store.list(status, customer_id, page).await
     }
 
     /// Returns the events of an order, oldest first. A draft has none.
     ///
     /// # Errors
     /// [`SalesOrderError::NotFound`].
-    pub async fn history(&self, id: OrderId) -> Result<Vec<Event>, Error> {
+    pub async fn history(&self, id: OrderId) -> Result<Vec<Event>> {
         self.get(id).await?;
-        Ok(self.store.history(id).await?)
+        Ok(history::read(self.store.table(), id).await?)
     }
 
     /// Creates a draft.
     ///
     /// # Errors
     /// [`SalesOrderError::Invalid`].
-    pub async fn create(&self, input: &OrderInput) -> Result<OrderChange, Error> {
+    pub async fn create(&self, input: &OrderInput) -> Result<OrderChange> {
         let lines = self.price(input).await?;
         let now = self.clock.now();
         let order = SalesOrder::draft(self.ids.make(), input.party_id, lines, &self.currency, now);
@@ -95,7 +81,7 @@ impl SalesOrders {
         id: OrderId,
         input: &OrderInput,
         precondition: &Precondition,
-    ) -> Result<OrderChange, Error> {
+    ) -> Result<OrderChange> {
         let old = self.load_expected(id, precondition).await?;
         old.expect_draft()?;
         let lines = self.price(input).await?;
@@ -116,7 +102,7 @@ impl SalesOrders {
         require_stock: bool,
         precondition: &Precondition,
         cause: &Cause,
-    ) -> Result<OrderChange, Error> {
+    ) -> Result<OrderChange> {
         let old = self.load_expected(id, precondition).await?;
         let confirmed = old.confirm(self.clock.now())?;
         let customer_id = old.summary().customer_id;
@@ -130,7 +116,7 @@ impl SalesOrders {
                 return Err(SalesOrderError::InsufficientStock(short).into());
             }
         }
-        self.advance(&old, &confirmed, cause)
+        Ok(self.store.advance(&old, &confirmed, self.ids.next(), cause)?)
     }
 
     /// Records that the customer has paid.
@@ -138,47 +124,32 @@ impl SalesOrders {
     /// # Errors
     /// [`SalesOrderError::NotFound`], [`SalesOrderError::VersionMismatch`],
     /// [`SalesOrderError::IllegalTransition`].
-    pub async fn pay(
-        &self,
-        id: OrderId,
-        precondition: &Precondition,
-        cause: &Cause,
-    ) -> Result<OrderChange, Error> {
+    pub async fn pay(&self, id: OrderId, precondition: &Precondition, cause: &Cause) -> Result<OrderChange> {
         let old = self.load_expected(id, precondition).await?;
-        self.advance(&old, &old.pay(self.clock.now())?, cause)
+        let paid = old.pay(self.clock.now())?;
+        Ok(self.store.advance(&old, &paid, self.ids.next(), cause)?)
     }
 
     /// Cancels a draft or a confirmed order.
-    ///
-    /// # Errors
-    /// As [`SalesOrders::pay`].
     pub async fn cancel(
         &self,
         id: OrderId,
         precondition: &Precondition,
         cause: &Cause,
-    ) -> Result<OrderChange, Error> {
+    ) -> Result<OrderChange> {
         let old = self.load_expected(id, precondition).await?;
-        self.advance(&old, &old.cancel(self.clock.now())?, cause)
+        let cancelled = old.cancel(self.clock.now())?;
+        Ok(self.store.advance(&old, &cancelled, self.ids.next(), cause)?)
     }
 
-    fn advance(
-        &self,
-        old: &SalesOrder,
-        transitioned: &Transitioned,
-        cause: &Cause,
-    ) -> Result<OrderChange, Error> {
-        Ok(self.store.advance(old, transitioned, self.ids.next(), cause)?)
-    }
-
-    async fn load_expected(&self, id: OrderId, precondition: &Precondition) -> Result<SalesOrder, Error> {
+    async fn load_expected(&self, id: OrderId, precondition: &Precondition) -> Result<SalesOrder> {
         let order = self.get(id).await?;
         precondition.check(order.version()).map_err(SalesOrderError::VersionMismatch)?;
         Ok(order)
     }
 
     /// Queries both contexts side by side, once each, and prices the lines.
-    async fn price(&self, input: &OrderInput) -> Result<Lines, Error> {
+    async fn price(&self, input: &OrderInput) -> Result<Lines> {
         let (customer_exists, items) = tokio::try_join!(
             self.upstreams.party_exists(PartyKind::Customer, input.party_id),
             self.upstreams.items(input.items()),

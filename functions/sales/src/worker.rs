@@ -12,9 +12,6 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use crate::store::{DecisionOutcome, SalesStore};
 
 /// Handles batches in Lambda until the environment ends.
-///
-/// # Errors
-/// If the runtime fails.
 pub async fn run(store: SalesStore) -> Result<(), lambda_runtime::Error> {
     let store = &store;
     lambda_runtime::run(service_fn(async |batch: LambdaEvent<SqsEvent>| {

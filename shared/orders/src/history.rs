@@ -3,18 +3,19 @@
 use erp_aws::outbox::{EVENT_PREFIX, EventRow};
 use erp_aws::{Page, PageRequest, PageStart, StoreError, Table};
 use erp_contracts::Event;
+use erp_domain::OrderId;
+
+use crate::keys;
 
 /// More events than an order can have: each transition happens once, and so does each state of its
 /// allocation.
 const MAX_EVENTS: usize = 100;
 
-/// Reads the events of the order in partition `pk`, strongly consistent. There are none if it does not exist.
-///
-/// # Errors
-/// If the table is unavailable or a row does not contain an event.
-pub async fn read(table: &Table, pk: &str) -> Result<Vec<Event>, StoreError> {
-    let rows: Vec<EventRow> = table.query_prefix(pk, EVENT_PREFIX, None, MAX_EVENTS).await?;
-    let mut events: Vec<Event> = rows.iter().map(EventRow::read).collect::<Result<_, _>>()?;
+/// Reads the events of an order, strongly consistent. There are none if it does not exist.
+pub async fn read(table: &Table, id: OrderId) -> Result<Vec<Event>, StoreError> {
+    let pk = keys::order(id).pk;
+    let rows: Vec<EventRow> = table.query_prefix(&pk, EVENT_PREFIX, None, MAX_EVENTS).await?;
+    let mut events: Vec<Event> = rows.iter().map(|row| Event::parse(&row.event)).collect::<Result<_, _>>()?;
     // Event ids of several contexts do not sort by time.
     events.sort_by_key(|event| (event.time, event.id));
     Ok(events)

@@ -7,7 +7,9 @@
 //! request   a line in a request body, and validation errors as fields of the body
 //! item      a line in a response
 //! history   the events of an order
-//! row       lines as an attribute of an order's row
+//! keys      keys of orders, in the table and its indexes
+//! row       rows of orders: keys, lines and index entries
+//! ledger    the read model of the reconciliation
 //! currency  the deployment's currency
 //! name      names of statuses in query strings
 //! ```
@@ -15,6 +17,8 @@
 mod currency;
 pub mod history;
 mod item;
+pub mod keys;
+pub mod ledger;
 pub mod lines;
 mod name;
 pub mod pricing;
@@ -26,6 +30,6 @@ pub use currency::Currency;
 pub use item::OrderItem;
 pub use lines::{Line, Lines, LinesError, MAX_LINES, NewLine};
 pub use name::parse_name;
-pub use pricing::{InputError, LineInput, OrderInput, Shortage};
-pub use request::OrderItemRequest;
+pub use pricing::{InputError, OrderInput, Shortage};
+pub use request::LineInput;
 pub use upstream::{ItemSnapshots, LambdaUpstreams, Upstreams};

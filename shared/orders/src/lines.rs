@@ -39,7 +39,7 @@ pub struct NewLine {
 }
 
 /// The reason why lines do not form an order.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LinesError {
     /// No line, or more than [`MAX_LINES`].
     #[error("must have 1 to {MAX_LINES} lines, not {0}")]
@@ -61,9 +61,6 @@ pub struct Lines {
 
 impl Lines {
     /// Creates lines with new ids, and adds them up.
-    ///
-    /// # Errors
-    /// If there are too few or too many lines, or an amount exceeds [`Money::MAX`].
     pub fn new(new: &[NewLine], ids: &dyn Ids) -> Result<Self, LinesError> {
         let mut lines = Vec::with_capacity(new.len());
         for (index, line) in new.iter().enumerate() {
@@ -75,10 +72,7 @@ impl Lines {
     }
 
     /// Creates lines from stored lines.
-    ///
-    /// # Errors
-    /// As [`Lines::new`].
-    pub fn restore(lines: Vec<Line>) -> Result<Self, LinesError> {
+    pub(crate) fn restore(lines: Vec<Line>) -> Result<Self, LinesError> {
         if lines.is_empty() || lines.len() > MAX_LINES {
             return Err(LinesError::Count(lines.len()));
         }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use erp_domain::{Ids, ItemId, Money, PartyId, Quantity};
+use erp_domain::{Ids, ItemId, PartyId, Quantity};
+use serde::Serialize;
 
-use crate::{ItemSnapshots, Lines, LinesError, NewLine};
+use crate::{ItemSnapshots, LineInput, Lines, LinesError, NewLine};
 
 /// The content of an order as a client sends it: well-formed, references not checked yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,17 +14,6 @@ pub struct OrderInput {
     pub party_id: PartyId,
     /// The lines, in their order.
     pub lines: Vec<LineInput>,
-}
-
-/// A line as a client sends it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LineInput {
-    /// The item.
-    pub item_id: ItemId,
-    /// The quantity.
-    pub quantity: Quantity,
-    /// The price of one; the item's list price if absent.
-    pub unit_price: Option<Money>,
 }
 
 impl OrderInput {
@@ -40,12 +30,8 @@ pub enum InputError {
     UnknownParty,
     /// The item does not exist.
     UnknownItem(usize),
-    /// Quantity × price exceeds [`Money::MAX`].
-    Subtotal(usize),
-    /// The total exceeds [`Money::MAX`].
-    Total,
-    /// There is no line, or too many.
-    Count(usize),
+    /// The lines do not form an order.
+    Lines(LinesError),
 }
 
 /// Prices the lines: the price sent by the client, or the item's list price.
@@ -72,24 +58,18 @@ pub fn price_lines(
         let unit_price = unit_price.unwrap_or(item.unit_price);
         // `Lines::new` stops at the first error; here all are collected.
         if unit_price.checked_mul(quantity).is_none() {
-            errors.push(InputError::Subtotal(index));
+            errors.push(InputError::Lines(LinesError::Subtotal(index)));
         }
         lines.push(NewLine { item_id, quantity, unit_price });
     }
     if !errors.is_empty() {
         return Err(errors);
     }
-    Lines::new(&lines, ids).map_err(|error| {
-        vec![match error {
-            LinesError::Count(count) => InputError::Count(count),
-            LinesError::Subtotal(index) => InputError::Subtotal(index),
-            LinesError::Total => InputError::Total,
-        }]
-    })
+    Lines::new(&lines, ids).map_err(|error| vec![InputError::Lines(error)])
 }
 
 /// An item whose available quantity is less than the order needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shortage {
     /// The item.
     pub item_id: ItemId,
@@ -98,6 +78,7 @@ pub struct Shortage {
     /// The available quantity.
     pub available: i64,
     /// The indexes of the lines of this item.
+    #[serde(skip)]
     pub lines: Vec<usize>,
 }
 
@@ -117,8 +98,8 @@ pub fn shortages(lines: &Lines, items: &ItemSnapshots) -> Vec<Shortage> {
 mod tests {
     use super::*;
     use erp_contracts::query::ItemSnapshot;
-    use erp_domain::Id;
     use erp_domain::time::RandomIds;
+    use erp_domain::{Id, Money};
     use uuid::Uuid;
 
     fn item(n: u128) -> ItemId {
@@ -163,9 +144,9 @@ mod tests {
             errors,
             [
                 InputError::UnknownParty,
-                InputError::Subtotal(0),
+                InputError::Lines(LinesError::Subtotal(0)),
                 InputError::UnknownItem(1),
-                InputError::Subtotal(3)
+                InputError::Lines(LinesError::Subtotal(3))
             ]
         );
     }
@@ -174,7 +155,10 @@ mod tests {
     fn a_total_out_of_range_is_rejected() {
         let input = input(&[line(1, 1, None), line(1, 1, None)]);
         let items = items(&[(1, Money::MAX.minor(), 0)]);
-        assert_eq!(price_lines(&input, true, &items, &RandomIds), Err(vec![InputError::Total]));
+        assert_eq!(
+            price_lines(&input, true, &items, &RandomIds),
+            Err(vec![InputError::Lines(LinesError::Total)])
+        );
     }
 
     #[test]

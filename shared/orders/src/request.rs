@@ -4,11 +4,12 @@ use erp_domain::{ItemId, Money, PartyKind, Quantity};
 use erp_http::openapi::money_input;
 use erp_http::{FieldError, Fields, FromBody};
 
-use crate::{InputError, LineInput, LinesError};
+use crate::{InputError, LinesError};
 
 /// A line of an order.
-#[derive(Debug, utoipa::ToSchema)]
-pub struct OrderItemRequest {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(as = OrderItemRequest)]
+pub struct LineInput {
     /// The item. Several lines may order the same item.
     pub item_id: ItemId,
     /// The quantity.
@@ -19,7 +20,7 @@ pub struct OrderItemRequest {
     pub unit_price: Option<Money>,
 }
 
-impl FromBody for OrderItemRequest {
+impl FromBody for LineInput {
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
         let item_id = fields.text("item_id", str::parse);
         let quantity = fields.integer("quantity", Quantity::of_line);
@@ -28,30 +29,22 @@ impl FromBody for OrderItemRequest {
     }
 }
 
-impl From<OrderItemRequest> for LineInput {
-    fn from(request: OrderItemRequest) -> Self {
-        let OrderItemRequest { item_id, quantity, unit_price } = request;
-        Self { item_id, quantity, unit_price }
-    }
-}
-
 impl InputError {
     /// Returns the field of the body that has the error; the customer or vendor is in `customer_id` or
     /// `vendor_id`.
     pub fn field_error(self, party: PartyKind) -> FieldError {
-        match self {
-            Self::UnknownParty => {
-                FieldError::body(format!("/{party}_id"), format!("there is no such {party}"))
-            }
+        let (pointer, reason) = match self {
+            Self::UnknownParty => (format!("/{party}_id"), format!("there is no such {party}")),
             Self::UnknownItem(index) => {
-                FieldError::body(format!("/items/{index}/item_id"), "there is no such item")
+                (format!("/items/{index}/item_id"), "there is no such item".to_owned())
             }
-            Self::Subtotal(index) => {
-                let reason = LinesError::Subtotal(index).to_string();
-                FieldError::body(format!("/items/{index}/quantity"), reason)
+            Self::Lines(error @ LinesError::Subtotal(index)) => {
+                (format!("/items/{index}/quantity"), error.to_string())
             }
-            Self::Total => FieldError::body("/items", LinesError::Total.to_string()),
-            Self::Count(count) => FieldError::body("/items", LinesError::Count(count).to_string()),
-        }
+            Self::Lines(error @ (LinesError::Total | LinesError::Count(_))) => {
+                ("/items".to_owned(), error.to_string())
+            }
+        };
+        FieldError::body(pointer, reason)
     }
 }

@@ -32,9 +32,6 @@ pub struct LambdaUpstreams {
 
 impl LambdaUpstreams {
     /// Reads `CONTACT_QUERY_FUNCTION` and `INVENTORY_QUERY_FUNCTION`.
-    ///
-    /// # Errors
-    /// If a setting is missing.
     pub fn from_settings(settings: &Settings<'_>, sdk: &SdkConfig) -> Result<Self, SettingError> {
         Ok(Self {
             contact: clients::function(settings, sdk, "CONTACT_QUERY_FUNCTION")?,

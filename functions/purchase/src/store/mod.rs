@@ -1,15 +1,14 @@
 //! The table of purchase orders.
 
-pub(crate) mod keys;
 pub(crate) mod row;
 
-use erp_aws::list::{List, shards};
 use erp_aws::metric::Metric;
 use erp_aws::table::ABSENT;
 use erp_aws::transaction::{number, text};
 use erp_aws::{Change as RowChange, Page, PageRequest, StoreError, Table, Transaction};
-use erp_contracts::{Cause, Event};
+use erp_contracts::Cause;
 use erp_domain::{OrderId, PartyId};
+use erp_orders::keys;
 use erp_service::{Change, OnFailure};
 use uuid::Uuid;
 
@@ -20,8 +19,6 @@ use row::{OrderRow, SummaryRow};
 
 /// The order has the status and version that were loaded.
 const UNCHANGED: &str = "#status = :from AND #version = :version";
-/// Filter: orders of a status among those of a vendor.
-const OF_STATUS: &str = "#status = :status";
 
 /// Replaces vendor and lines; moves the order in the index `party`.
 const REVISE: &str = "SET #party_id = :party_id, #party_pk = :party_pk, #lines = :lines, #total = :total, \
@@ -50,48 +47,23 @@ impl PurchaseStore {
     }
 
     /// Loads an order with its lines, strongly consistent.
-    ///
-    /// # Errors
-    /// If the table is unavailable or the row cannot be decoded.
     pub async fn find(&self, id: OrderId) -> Result<Option<PurchaseOrder>, StoreError> {
         let row: Option<OrderRow> = self.table.get(&keys::order(id)).await?;
         row.map(PurchaseOrder::try_from).transpose()
     }
 
     /// Reads a page of the orders of a status, of a vendor, of both, or of all orders, newest first.
-    ///
-    /// # Errors
-    /// As [`PurchaseStore::find`].
     pub async fn list(
         &self,
         status: Option<PurchaseStatus>,
         vendor_id: Option<PartyId>,
         page: PageRequest,
     ) -> Result<Page<OrderSummary>, StoreError> {
-        let (index, partitions, filter) = match (vendor_id, status) {
-            (Some(vendor_id), status) => {
-                let of_status = status.map(|status| (OF_STATUS, vec![(":status", text(status))]));
-                ("party", vec![keys::vendor(vendor_id)], of_status)
-            }
-            (None, Some(status)) => ("status", shards(&keys::status(status)), None),
-            (None, None) => ("list", shards(keys::LIST), None),
-        };
-        let list = List { table: &self.table, index: Some(index), partitions, prefix: "", filter };
-        list.page::<SummaryRow>(page).await?.try_map(OrderSummary::try_from)
-    }
-
-    /// Reads the events of an order, oldest first, strongly consistent.
-    ///
-    /// # Errors
-    /// As [`PurchaseStore::find`].
-    pub async fn history(&self, id: OrderId) -> Result<Vec<Event>, StoreError> {
-        erp_orders::history::read(&self.table, &keys::order(id).pk).await
+        let list = erp_orders::row::list(&self.table, status, vendor_id);
+        list.page(page).await?.try_map(|SummaryRow(summary)| Ok(summary))
     }
 
     /// Inserts a new order, without an event: no other context uses drafts.
-    ///
-    /// # Errors
-    /// If the order cannot be serialised.
     pub fn insert(&self, order: &PurchaseOrder) -> Result<OrderChange, StoreError> {
         let mut transaction = Transaction::new();
         transaction.put(OnFailure::Bug, &self.table, &OrderRow::from(order), ABSENT)?;
@@ -99,9 +71,6 @@ impl PurchaseStore {
     }
 
     /// Updates vendor and lines, if the order is still as loaded.
-    ///
-    /// # Errors
-    /// As [`PurchaseStore::insert`].
     pub fn revise(&self, old: &PurchaseOrder, new: &PurchaseOrder) -> Result<OrderChange, StoreError> {
         let summary = new.summary();
         let change = RowChange {
@@ -112,7 +81,7 @@ impl PurchaseStore {
                 (":from", text(old.status())),
                 (":version", number(old.version())),
                 (":party_id", text(summary.vendor_id)),
-                (":party_pk", text(keys::vendor(summary.vendor_id))),
+                (":party_pk", text(keys::party(summary.vendor_id))),
                 (":lines", erp_orders::row::attribute(new.lines())?),
                 (":total", number(summary.total_amount.minor())),
                 (":next_version", number(summary.version)),
@@ -125,9 +94,6 @@ impl PurchaseStore {
     }
 
     /// Updates the status and publishes the event of the transition, if the order is still as loaded.
-    ///
-    /// # Errors
-    /// As [`PurchaseStore::insert`].
     pub fn advance(
         &self,
         old: &PurchaseOrder,
@@ -140,7 +106,7 @@ impl PurchaseStore {
             (":from", text(old.status())),
             (":version", number(old.version())),
             (":status", text(new.status())),
-            (":status_pk", text(row::status_pk(new))),
+            (":status_pk", text(erp_orders::row::status_partition(new.status(), new.id()))),
             (":next_version", number(new.version())),
             (":updated_at", text(new.summary().updated_at)),
         ];

@@ -7,8 +7,9 @@ use erp_aws::{Change as RowChange, StoreError, Transaction, TransactionError};
 use erp_contracts::Event;
 use erp_contracts::data::StockDecided;
 use erp_domain::OrderId;
+use erp_orders::keys;
 
-use super::{SalesStore, keys};
+use super::SalesStore;
 
 /// The decision is newer than the last one. It also fails for an order that does not exist, which has no
 /// sequence.

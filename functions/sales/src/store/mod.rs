@@ -5,16 +5,15 @@
 //! neither can undo the other.
 
 mod decision;
-pub(crate) mod keys;
 pub(crate) mod row;
 
-use erp_aws::list::{List, shards};
 use erp_aws::metric::Metric;
 use erp_aws::table::ABSENT;
 use erp_aws::transaction::{number, text};
 use erp_aws::{Change as RowChange, Page, PageRequest, StoreError, Table, Transaction};
-use erp_contracts::{Cause, Event};
+use erp_contracts::Cause;
 use erp_domain::{OrderId, PartyId};
+use erp_orders::keys;
 use erp_service::{Change, OnFailure};
 use uuid::Uuid;
 
@@ -27,8 +26,6 @@ const UNCHANGED: &str = "#status = :from AND #version = :version";
 /// As [`UNCHANGED`], and there is no decision that "pending" would hide.
 const UNCHANGED_AND_UNDECIDED: &str =
     "#status = :from AND #version = :version AND #stock_sequence = :no_decision";
-/// Filter: orders of a status among those of a customer.
-const OF_STATUS: &str = "#status = :status";
 
 /// Replaces customer and lines; moves the order in the index `party`.
 const REVISE: &str = "SET #party_id = :party_id, #party_pk = :party_pk, #lines = :lines, #total = :total, \
@@ -61,48 +58,23 @@ impl SalesStore {
     }
 
     /// Loads an order with its lines, strongly consistent.
-    ///
-    /// # Errors
-    /// If the table is unavailable or the row cannot be decoded.
     pub async fn find(&self, id: OrderId) -> Result<Option<SalesOrder>, StoreError> {
         let row: Option<OrderRow> = self.table.get(&keys::order(id)).await?;
         row.map(SalesOrder::try_from).transpose()
     }
 
     /// Reads a page of the orders of a status, of a customer, of both, or of all orders, newest first.
-    ///
-    /// # Errors
-    /// As [`SalesStore::find`].
     pub async fn list(
         &self,
         status: Option<SalesStatus>,
         customer_id: Option<PartyId>,
         page: PageRequest,
     ) -> Result<Page<OrderSummary>, StoreError> {
-        let (index, partitions, filter) = match (customer_id, status) {
-            (Some(customer_id), status) => {
-                let of_status = status.map(|status| (OF_STATUS, vec![(":status", text(status))]));
-                ("party", vec![keys::customer(customer_id)], of_status)
-            }
-            (None, Some(status)) => ("status", shards(&keys::status(status)), None),
-            (None, None) => ("list", shards(keys::LIST), None),
-        };
-        let list = List { table: &self.table, index: Some(index), partitions, prefix: "", filter };
-        list.page::<SummaryRow>(page).await?.try_map(OrderSummary::try_from)
-    }
-
-    /// Reads the events of an order, oldest first, strongly consistent.
-    ///
-    /// # Errors
-    /// As [`SalesStore::find`].
-    pub async fn history(&self, id: OrderId) -> Result<Vec<Event>, StoreError> {
-        erp_orders::history::read(&self.table, &keys::order(id).pk).await
+        let list = erp_orders::row::list(&self.table, status, customer_id);
+        list.page(page).await?.try_map(|SummaryRow(summary)| Ok(summary))
     }
 
     /// Inserts a new order, without an event: no other context uses drafts.
-    ///
-    /// # Errors
-    /// If the order cannot be serialised.
     pub fn insert(&self, order: &SalesOrder) -> Result<OrderChange, StoreError> {
         let mut transaction = Transaction::new();
         transaction.put(OnFailure::Bug, &self.table, &OrderRow::from(order), ABSENT)?;
@@ -110,9 +82,6 @@ impl SalesStore {
     }
 
     /// Updates customer and lines, if the order is still as loaded.
-    ///
-    /// # Errors
-    /// As [`SalesStore::insert`].
     pub fn revise(&self, old: &SalesOrder, new: &SalesOrder) -> Result<OrderChange, StoreError> {
         let summary = new.summary();
         let change = RowChange {
@@ -123,7 +92,7 @@ impl SalesStore {
                 (":from", text(old.status())),
                 (":version", number(old.version())),
                 (":party_id", text(summary.customer_id)),
-                (":party_pk", text(keys::customer(summary.customer_id))),
+                (":party_pk", text(keys::party(summary.customer_id))),
                 (":lines", erp_orders::row::attribute(new.lines())?),
                 (":total", number(summary.total_amount.minor())),
                 (":next_version", number(summary.version)),
@@ -136,9 +105,6 @@ impl SalesStore {
     }
 
     /// Updates the status and publishes the event of the transition, if the order is still as loaded.
-    ///
-    /// # Errors
-    /// As [`SalesStore::insert`].
     pub fn advance(
         &self,
         old: &SalesOrder,
@@ -151,7 +117,7 @@ impl SalesStore {
             (":from", text(old.status())),
             (":version", number(old.version())),
             (":status", text(new.status())),
-            (":status_pk", text(row::status_pk(new))),
+            (":status_pk", text(erp_orders::row::status_partition(new.status(), new.id()))),
             (":next_version", number(new.version())),
             (":updated_at", text(new.summary().updated_at)),
         ];

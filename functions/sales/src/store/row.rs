@@ -1,112 +1,60 @@
 //! Rows of the sales table.
 
-use erp_aws::{StoreError, list};
+use erp_aws::StoreError;
 use erp_domain::{Money, OrderId, PartyId, Timestamp};
-use erp_orders::row::LineRow;
+use erp_orders::row::minor_units;
 use serde::{Deserialize, Serialize};
 
-use super::keys;
 use crate::domain::{OrderSummary, SalesOrder, SalesStatus, StockStatus};
 
-/// An order with its lines.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct OrderRow {
-    pk: String,
-    sk: String,
-    list_pk: String,
-    list_sk: OrderId,
-    status_pk: String,
-    status_sk: OrderId,
-    party_pk: String,
-    party_sk: OrderId,
+/// The row of an order.
+pub(crate) type OrderRow = erp_orders::row::OrderRow<Attributes>;
+
+/// The attributes of an order besides its keys and lines.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attributes {
     #[serde(flatten)]
     summary: SummaryRow,
     /// The sequence of the decision in `stock_status`; 0 before the first one.
     pub(crate) stock_sequence: u64,
-    lines: Vec<LineRow>,
 }
 
+/// An order as the entry of an index.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct SummaryRow(#[serde(with = "SummaryAttributes")] pub(super) OrderSummary);
+
 /// The attributes of an order that the indexes project (`NonKeyAttributes` in `template.yaml`).
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct SummaryRow {
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "OrderSummary")]
+struct SummaryAttributes {
     id: OrderId,
-    party_id: PartyId,
+    #[serde(rename = "party_id")]
+    customer_id: PartyId,
     status: SalesStatus,
     stock_status: StockStatus,
-    /// Minor units.
-    total: i64,
+    #[serde(rename = "total", with = "minor_units")]
+    total_amount: Money,
     currency: String,
     version: u64,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
-impl OrderRow {
-    pub(crate) fn id(&self) -> OrderId {
-        self.summary.id
-    }
-}
-
-/// Returns the partition of an order in the index `status`.
-pub(super) fn status_pk(order: &SalesOrder) -> String {
-    list::shard(&keys::status(order.status()), order.id().uuid())
-}
-
 impl From<&SalesOrder> for OrderRow {
     fn from(order: &SalesOrder) -> Self {
-        let (summary, id) = (order.summary(), order.id());
-        let key = keys::order(id);
-        Self {
-            pk: key.pk,
-            sk: key.sk,
-            list_pk: list::shard(keys::LIST, id.uuid()),
-            list_sk: id,
-            status_pk: status_pk(order),
-            status_sk: id,
-            party_pk: keys::customer(summary.customer_id),
-            party_sk: id,
-            summary: SummaryRow {
-                id,
-                party_id: summary.customer_id,
-                status: summary.status,
-                stock_status: summary.stock_status,
-                total: summary.total_amount.minor(),
-                currency: summary.currency.clone(),
-                version: summary.version,
-                created_at: summary.created_at,
-                updated_at: summary.updated_at,
-            },
-            stock_sequence: 0,
-            lines: LineRow::from_lines(order.lines()),
-        }
-    }
-}
-
-impl TryFrom<SummaryRow> for OrderSummary {
-    type Error = StoreError;
-    fn try_from(row: SummaryRow) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: row.id,
-            customer_id: row.party_id,
-            status: row.status,
-            stock_status: row.stock_status,
-            total_amount: Money::from_minor(row.total).map_err(StoreError::new)?,
-            currency: row.currency,
-            version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
+        let summary = order.summary().clone();
+        let (id, status, customer_id) = (summary.id, summary.status, summary.customer_id);
+        let attributes = Attributes { summary: SummaryRow(summary), stock_sequence: 0 };
+        Self::new(id, status, customer_id, order.lines(), attributes)
     }
 }
 
 impl TryFrom<OrderRow> for SalesOrder {
     type Error = StoreError;
     fn try_from(row: OrderRow) -> Result<Self, StoreError> {
-        let (summary, lines) = (OrderSummary::try_from(row.summary)?, LineRow::into_lines(row.lines)?);
-        if summary.total_amount != lines.total() {
-            return Err(StoreError::new("the total of an order is not the sum of its lines"));
-        }
-        Ok(Self::restore(summary, lines))
+        let (attributes, lines) = row.into_parts(|attributes| attributes.summary.0.total_amount)?;
+        Ok(Self::restore(attributes.summary.0, lines))
     }
 }
 
@@ -115,10 +63,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use aws_sdk_dynamodb::types::AttributeValue;
+    use erp_aws::Key;
+    use erp_aws::list::shard;
+    use erp_aws::outbox::{EVENT_PREFIX, event_sk};
     use erp_aws::table::{Row, read, write};
     use erp_domain::time::{RandomIds, SystemClock};
-    use erp_domain::{Clock, Ids, Quantity};
-    use erp_orders::{Lines, NewLine};
+    use erp_domain::{Clock, Id, Ids, Quantity};
+    use erp_orders::{Lines, NewLine, keys};
 
     use super::*;
 
@@ -128,6 +79,35 @@ mod tests {
         let line = NewLine { item_id: ids.make(), quantity, unit_price: Money::from_minor(150).unwrap() };
         let lines = Lines::new(&[line, line], ids).unwrap();
         SalesOrder::draft(ids.make(), ids.make(), lines, &"USD".parse().unwrap(), SystemClock.now())
+    }
+
+    #[test]
+    fn access_patterns() {
+        let id: OrderId = Id::new("01890000-0000-7000-8000-000000000005".parse().unwrap());
+        let customer_id = Id::new("01890000-0000-7000-8000-000000000006".parse().unwrap());
+        let rows = [
+            ("an order by its id, with its lines", keys::order(id)),
+            ("the history of an order, oldest first", Key::new(keys::order(id).pk, event_sk(id.uuid()))),
+            ("orders, newest first (index list)", Key::new(shard(keys::LIST, id.uuid()), id.to_string())),
+            (
+                "orders of a status, newest first (index status)",
+                Key::new(shard(&keys::status(SalesStatus::Draft), id.uuid()), id.to_string()),
+            ),
+            (
+                "orders of a customer, newest first, any or one status (index party)",
+                Key::new(keys::party(customer_id), id.to_string()),
+            ),
+        ];
+        let table: String = rows.map(|(use_, key)| format!("{use_}: {} / {}\n", key.pk, key.sk)).concat();
+        assert_eq!(
+            table,
+            "an order by its id, with its lines: ORDER#01890000-0000-7000-8000-000000000005 / ORDER\n\
+             the history of an order, oldest first: ORDER#01890000-0000-7000-8000-000000000005 / EVENT#01890000-0000-7000-8000-000000000005\n\
+             orders, newest first (index list): ORDERS#1 / 01890000-0000-7000-8000-000000000005\n\
+             orders of a status, newest first (index status): STATUS#draft#1 / 01890000-0000-7000-8000-000000000005\n\
+             orders of a customer, newest first, any or one status (index party): PARTY#01890000-0000-7000-8000-000000000006 / 01890000-0000-7000-8000-000000000005\n"
+        );
+        assert!(!keys::order(id).sk.starts_with(EVENT_PREFIX), "the row of an order is not an event row");
     }
 
     #[test]
@@ -143,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_indexes_project_what_a_list_shows() {
-        let row: Row = write(&OrderRow::from(&order()).summary).unwrap();
+        let row: Row = write(&SummaryRow(order().summary().clone())).unwrap();
         let summary: BTreeSet<&str> = row.keys().map(String::as_str).collect();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
         let template = std::fs::read_to_string(path).unwrap();

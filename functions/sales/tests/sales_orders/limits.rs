@@ -95,7 +95,7 @@ async fn totals_do_not_overflow_and_the_largest_is_exact() {
     for text in [&created.text, &confirmed.text, &list.text] {
         assert!(text.contains(&total), "{text}");
     }
-    assert!(service.outbox().await[0].raw_data().get().contains(&total), "in the event too");
+    assert!(service.outbox().await[0].to_json().unwrap().contains(&total), "in the event too");
 }
 
 #[tokio::test]
