@@ -53,9 +53,6 @@ impl Tables {
 }
 
 /// Creates the scheduled reconciliation from the environment.
-///
-/// # Errors
-/// If a setting is missing.
 pub async fn scheduled() -> Result<Scheduled, SettingError> {
     let settings = Settings::from_env();
     let sdk = clients::sdk_config().await;
@@ -67,9 +64,6 @@ pub async fn scheduled() -> Result<Scheduled, SettingError> {
         purchase: table(settings.required("PURCHASE_TABLE")?),
         outboxes: settings.list("OUTBOX_TABLES")?.into_iter().map(table).collect(),
     };
-    Ok(Scheduled {
-        ledger: tables.ledger(GracePeriod::default()),
-        lambda: aws_sdk_lambda::Client::new(&sdk),
-        clock: Arc::new(SystemClock),
-    })
+    let ledger = tables.ledger(GracePeriod::default());
+    Ok(Scheduled { ledger, lambda: aws_sdk_lambda::Client::new(&sdk) })
 }

@@ -1,14 +1,12 @@
 //! The reconciliation as a Lambda function. Before its time-out it invokes itself to continue, so that the
 //! tables may be of any size.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use erp_aws::metric::{self, Metric};
 use erp_aws::{error_chain, sdk_error_message};
-use erp_domain::Clock;
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -21,14 +19,11 @@ const RESERVE: Duration = Duration::from_secs(90);
 const MAX_PARTS: u32 = 100;
 
 /// The reconciliation with its continuation.
-#[derive(Clone)]
 pub struct Scheduled {
     /// The tables to reconcile.
     pub ledger: Ledger,
     /// Invokes this function again.
     pub lambda: aws_sdk_lambda::Client,
-    /// Determines the remaining time.
-    pub clock: Arc<dyn Clock>,
 }
 
 /// The payload of an invocation, by the schedule or by the previous part.
@@ -50,9 +45,6 @@ pub struct Outcome {
 }
 
 /// Runs in Lambda until the environment ends.
-///
-/// # Errors
-/// If the runtime fails.
 pub async fn run(scheduled: Scheduled) -> Result<(), Error> {
     let scheduled = &scheduled;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Request>| {
@@ -64,12 +56,9 @@ pub async fn run(scheduled: Scheduled) -> Result<(), Error> {
 
 impl Scheduled {
     /// Reconciles the tables, or a part of them, and invokes the next part.
-    ///
-    /// # Errors
-    /// If a table is unavailable, or the next part cannot be invoked.
     pub async fn reconcile(&self, request: Request, context: &Context) -> Result<Outcome, Error> {
         let progress = request.resume.unwrap_or_default();
-        let left = i64::try_from(context.deadline).unwrap_or(i64::MAX) - self.clock.now().as_millis();
+        let left = i64::try_from(context.deadline).unwrap_or(i64::MAX) - self.ledger.clock.now().as_millis();
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0)).saturating_sub(RESERVE);
         let part = progress.part;
         let result = self.ledger.reconcile(progress, Some(Instant::now() + left)).await;

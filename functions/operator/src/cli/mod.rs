@@ -4,20 +4,21 @@ mod dlq;
 mod output;
 mod reconcile;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_sqs::config::Credentials;
 use clap::{Args, Parser, Subcommand};
+use erp_aws::error_chain;
 
 use crate::config::Tables;
 use crate::reconcile::{GracePeriod, Ledger};
 use output::Output;
 
-/// Exit code: the reconciliation found mismatches, or the command did not do everything.
-const NOT_OK: u8 = 1;
-/// Exit code: the command failed.
-const FAILED: u8 = 2;
+/// The result of a command: false if the reconciliation found mismatches, or the command did not do
+/// everything.
+type Result = std::result::Result<bool, Box<dyn Error>>;
 
 /// Operates a deployment: dead letters and reconciliation
 #[derive(Debug, Parser)]
@@ -25,12 +26,14 @@ const FAILED: u8 = 2;
 pub struct Cli {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    output: Output,
     #[command(subcommand)]
     command: Command,
 }
 
-/// The deployment, and the format of the output.
-#[derive(Debug, Clone, Args)]
+/// The deployment.
+#[derive(Debug, Args)]
 struct Target {
     /// Name of the stack
     #[arg(long, global = true, default_value = "erp")]
@@ -41,9 +44,6 @@ struct Target {
     /// Region; default: the environment's or the profile's
     #[arg(long, global = true)]
     region: Option<String>,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,7 +70,7 @@ impl Target {
         if self.is_local() {
             if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
                 let key = Credentials::new("test", "test", None, None, "default of a loopback endpoint");
-                loader = loader.credentials_provider(SharedCredentialsProvider::new(key));
+                loader = loader.credentials_provider(key);
             }
             if self.region.is_none() {
                 loader = loader.region(Region::from_static("us-east-1"));
@@ -90,10 +90,10 @@ impl Target {
     }
 }
 
-/// Runs a command and returns its exit code.
+/// Runs a command and returns its exit code: 0 for success, 1 for mismatches or an incomplete command, 2 for
+/// a failure.
 pub async fn run(cli: Cli) -> ExitCode {
-    let Cli { target, command } = cli;
-    let output = Output { json: target.json };
+    let Cli { target, output, command } = cli;
     let sdk = target.sdk().await;
     // Boxed, because the futures are large.
     let result = match command {
@@ -101,13 +101,11 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Reconcile(options) => Box::pin(reconcile::run(&target, &sdk, output, options)).await,
     };
     match result {
-        Ok(code) => code,
+        Ok(complete) => ExitCode::from(u8::from(!complete)),
         Err(error) => {
-            match sdk.endpoint_url() {
-                Some(endpoint) => eprintln!("error: {error} (endpoint {endpoint})"),
-                None => eprintln!("error: {error}"),
-            }
-            ExitCode::from(FAILED)
+            let endpoint = sdk.endpoint_url().map(|endpoint| format!(" (endpoint {endpoint})"));
+            eprintln!("error: {}{}", error_chain(error.as_ref()), endpoint.unwrap_or_default());
+            ExitCode::from(2)
         }
     }
 }

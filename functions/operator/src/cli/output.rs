@@ -3,11 +3,12 @@
 
 use serde::Serialize;
 
-/// Standard output.
-#[derive(Debug, Clone, Copy)]
+/// The format of the output.
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Output {
-    /// Whether to print JSON instead of lines.
-    pub(super) json: bool,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 impl Output {

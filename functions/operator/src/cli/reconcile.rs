@@ -1,14 +1,12 @@
 //! `erp reconcile`.
 
-use std::error::Error;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use clap::Args;
-use erp_aws::error_chain;
 
-use super::{NOT_OK, Output, Target};
+use super::{Output, Result, Target};
+use crate::dlq::DlqError;
 use crate::reconcile::{Finding, GracePeriod, Progress};
 
 #[derive(Debug, Args)]
@@ -21,17 +19,11 @@ pub(super) struct Options {
     second_look: u64,
 }
 
-pub(super) async fn run(
-    target: &Target,
-    sdk: &SdkConfig,
-    output: Output,
-    options: Options,
-) -> Result<ExitCode, Box<dyn Error>> {
+pub(super) async fn run(target: &Target, sdk: &SdkConfig, output: Output, options: Options) -> Result {
     let Options { minutes, second_look } = options;
     let grace_period = GracePeriod { minutes, recheck_delay: Duration::from_secs(second_look) };
     let result = target.ledger(sdk, grace_period).reconcile(Progress::default(), None).await;
-    let report =
-        result.map_err(|error| format!("DynamoDB: {}", error_chain(error.into_cause().as_ref())))?.report;
+    let report = result.map_err(DlqError::from)?.report;
     output.document(&report)?;
     for Finding { kind, subject, detail } in &report.findings {
         output.line(format!("{}  {subject}\n    {}\n    {detail}", kind.as_str(), kind.description()));
@@ -45,10 +37,9 @@ pub(super) async fn run(
         report.allocations,
         report.in_flight
     ));
-    if report.mismatches == 0 {
-        output.line("No mismatches.");
-        return Ok(ExitCode::SUCCESS);
+    match report.mismatches {
+        0 => output.line("No mismatches."),
+        count => output.line(format!("{count} mismatches.")),
     }
-    output.line(format!("{} mismatches.", report.mismatches));
-    Ok(ExitCode::from(NOT_OK))
+    Ok(report.mismatches == 0)
 }

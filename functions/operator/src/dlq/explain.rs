@@ -1,19 +1,17 @@
 //! The meaning of a message, the current state, and the effect of a redrive. Messages are parsed and
 //! decisions are made by the workers' own code.
 
+use erp_aws::StoreError;
 use erp_aws::batch::MessageError;
 use erp_contracts::Event;
 use erp_contracts::data::StockDecided;
-use erp_domain::{Demand, ItemId, OrderId};
+use erp_domain::{Demand, OrderId};
 use inventory::domain::{Allocation, AllocationState, OrderDemand, OrderFact, Step, decide};
 use inventory::worker::Command;
 use serde::Serialize;
 
-use super::{Consumer, DeadLetter, DlqError};
+use super::{Consumer, DeadLetter};
 use crate::reconcile::{Ledger, Order, OrderKind, describe_demand};
-
-/// Movements looked up at once.
-const CHUNK: usize = 100;
 
 /// The explanation of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,11 +45,8 @@ impl Explanation {
     }
 
     fn ignored() -> Self {
-        Self::new(
-            "none: the worker ignores this type of event",
-            vec![],
-            Effect::none("would delete the message"),
-        )
+        let effect = Effect::none("would delete the message");
+        Self::new("none: the worker ignores this type of event", Vec::new(), effect)
     }
 }
 
@@ -76,37 +71,31 @@ impl Effect {
 }
 
 /// Explains a message of a worker's queue.
-///
-/// # Errors
-/// If a table is unavailable.
 pub async fn explain(
     ledger: &Ledger,
     consumer: Consumer,
     letter: &DeadLetter,
-) -> Result<Explanation, DlqError> {
+) -> Result<Explanation, StoreError> {
     let event = match Event::parse(&letter.body) {
         Ok(event) => event,
         Err(error) => return Ok(Explanation::poison(error.to_string())),
     };
-    match consumer {
+    let error = match consumer {
         Consumer::Inventory => match Command::parse(&event) {
-            Ok(command) => explain_command(ledger, command).await,
-            Err(error) => Ok(undecodable(error)),
+            Ok(command) => return explain_command(ledger, command).await,
+            Err(error) => error,
         },
         Consumer::Sales => match sales::worker::decision(&event) {
-            Ok(Some(decided)) => explain_decision(ledger, &decided).await,
-            Ok(None) => Ok(Explanation::ignored()),
-            Err(error) => Ok(undecodable(error)),
+            Ok(Some(decided)) => return explain_decision(ledger, &decided).await,
+            Ok(None) => return Ok(Explanation::ignored()),
+            Err(error) => error,
         },
-    }
-}
-
-fn undecodable(error: MessageError) -> Explanation {
+    };
     let (MessageError::Poison(reason) | MessageError::Retry(reason)) = error;
-    Explanation::poison(reason)
+    Ok(Explanation::poison(reason))
 }
 
-async fn explain_command(ledger: &Ledger, command: Command) -> Result<Explanation, DlqError> {
+async fn explain_command(ledger: &Ledger, command: Command) -> Result<Explanation, StoreError> {
     match command {
         Command::ApplyEvent(event) => explain_order_event(ledger, &event.order, event.fact).await,
         Command::ApplySideEffects(order_id) => explain_side_effects(ledger, order_id).await,
@@ -124,7 +113,7 @@ async fn explain_order_event(
     ledger: &Ledger,
     order: &OrderDemand,
     fact: OrderFact,
-) -> Result<Explanation, DlqError> {
+) -> Result<Explanation, StoreError> {
     let OrderDemand { order_id, demand, .. } = order;
     let kind = if fact == OrderFact::Received { OrderKind::Purchase } else { OrderKind::Sales };
     let allocation = find_allocation(ledger, *order_id).await?;
@@ -167,7 +156,7 @@ async fn explain_order_event(
     Ok(Explanation::new(command, current, effect))
 }
 
-async fn explain_side_effects(ledger: &Ledger, order_id: OrderId) -> Result<Explanation, DlqError> {
+async fn explain_side_effects(ledger: &Ledger, order_id: OrderId) -> Result<Explanation, StoreError> {
     let command = format!(
         "apply the side effects of the decision about the order {order_id}: movements, back-order queues"
     );
@@ -181,12 +170,9 @@ async fn explain_side_effects(ledger: &Ledger, order_id: OrderId) -> Result<Expl
 }
 
 /// Determines the side effects that are still to be applied.
-async fn side_effects(ledger: &Ledger, allocation: &Allocation) -> Result<Effect, DlqError> {
+async fn side_effects(ledger: &Ledger, allocation: &Allocation) -> Result<Effect, StoreError> {
     let movements = allocation.movements();
-    let mut missing = movements.len();
-    for chunk in movements.chunks(CHUNK) {
-        missing -= ledger.inventory.recorded_movements(chunk).await?.len();
-    }
+    let missing = movements.len() - ledger.inventory.recorded_movements(&movements).await?.len();
     let is_queued = allocation.state() != AllocationState::Backordered
         && !ledger.inventory.queued_items(allocation).await?.is_empty();
     let mut effects = Vec::new();
@@ -205,7 +191,7 @@ async fn side_effects(ledger: &Ledger, allocation: &Allocation) -> Result<Effect
     })
 }
 
-async fn explain_decision(ledger: &Ledger, decided: &StockDecided) -> Result<Explanation, DlqError> {
+async fn explain_decision(ledger: &Ledger, decided: &StockDecided) -> Result<Explanation, StoreError> {
     let StockDecided { order_id, stock_status, sequence, .. } = decided;
     let command =
         format!("write the stock status {stock_status} into the order {order_id} (decision {sequence})");
@@ -222,25 +208,25 @@ async fn explain_decision(ledger: &Ledger, decided: &StockDecided) -> Result<Exp
     Ok(Explanation::new(command, current, effect))
 }
 
-async fn find_allocation(ledger: &Ledger, order_id: OrderId) -> Result<Option<Allocation>, DlqError> {
-    match ledger.inventory.allocations(&[order_id]).await?.pop() {
-        Some((_, None)) => Err(DlqError::Store(format!("the allocation of {order_id} cannot be decoded"))),
-        found => Ok(found.and_then(|(_, allocation)| allocation)),
-    }
+async fn find_allocation(ledger: &Ledger, order_id: OrderId) -> Result<Option<Allocation>, StoreError> {
+    readable("allocation of", ledger.inventory.allocations(&[order_id]).await?)
 }
 
-async fn find_order(ledger: &Ledger, kind: OrderKind, id: OrderId) -> Result<Option<Order>, DlqError> {
-    match ledger.find_orders(kind, &[id]).await?.pop() {
-        Some((_, None)) => Err(DlqError::Store(format!("the order {id} cannot be decoded"))),
-        found => Ok(found.and_then(|(_, order)| order)),
+async fn find_order(ledger: &Ledger, kind: OrderKind, id: OrderId) -> Result<Option<Order>, StoreError> {
+    readable("order", ledger.find_orders(kind, &[id]).await?)
+}
+
+fn readable<T>(what: &str, mut rows: Vec<(OrderId, Option<T>)>) -> Result<Option<T>, StoreError> {
+    match rows.pop() {
+        Some((id, None)) => Err(StoreError::new(format!("the {what} {id} cannot be decoded"))),
+        found => Ok(found.and_then(|(_, row)| row)),
     }
 }
 
 /// Describes the items whose stock is less than the order needs.
-async fn shortages(ledger: &Ledger, demand: &Demand) -> Result<Vec<String>, DlqError> {
-    let items: Vec<ItemId> = demand.items().collect();
-    let stock = ledger.inventory.stock_records(&items).await?;
-    let available = |item| stock.iter().find(|stock| stock.item_id == item).map_or(0, |stock| stock.quantity);
+async fn shortages(ledger: &Ledger, demand: &Demand) -> Result<Vec<String>, StoreError> {
+    let stock = ledger.stock_of(demand).await?;
+    let available = |item| stock.get(&item).map_or(0, |stock| stock.quantity);
     let short = demand.iter().filter(|(item, quantity)| available(*item) < quantity.get());
     Ok(short
         .map(|(item, quantity)| format!("{item}: {} of {} available", available(item), quantity.get()))

@@ -54,12 +54,13 @@ pub struct DeadLetter {
     receipt: String,
 }
 
-/// A selection of messages.
-#[derive(Debug, Clone, Default)]
+/// A selection of messages; all by default.
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct Selection {
-    /// Ids of messages or of the events in them; empty: all.
+    /// Ids of messages, or of the events in them
     pub ids: Vec<String>,
-    /// Type of the event.
+    /// Type of the event, such as sales.order.confirmed
+    #[arg(long)]
     pub kind: Option<String>,
 }
 
@@ -105,9 +106,6 @@ impl DeadLetter {
 }
 
 /// Receives the selected messages, oldest first, which are then invisible to others; all others are released.
-///
-/// # Errors
-/// If SQS fails.
 pub async fn receive(
     sqs: &Client,
     queue: &DeadLetterQueue,
@@ -131,15 +129,13 @@ pub async fn receive(
             .await?;
         let messages = response.messages.unwrap_or_default();
         empty = if messages.is_empty() { empty + 1 } else { 0 };
-        for letter in messages.into_iter().map(|message| DeadLetter::from_message(&queue.name, message)) {
-            if !seen.insert(letter.id.clone()) {
-                continue;
+        for message in messages {
+            let letter = DeadLetter::from_message(&queue.name, message);
+            if seen.insert(letter.id.clone()) {
+                if selection.contains(&letter) { selected.push(letter) } else { others.push(letter) }
             }
-            if selection.contains(&letter) { selected.push(letter) } else { others.push(letter) }
         }
-        let complete =
-            selection.kind.is_none() && !selection.ids.is_empty() && selected.len() == selection.ids.len();
-        if complete {
+        if selection.kind.is_none() && !selection.ids.is_empty() && selected.len() == selection.ids.len() {
             break;
         }
     }
@@ -148,10 +144,7 @@ pub async fn receive(
     Ok(selected)
 }
 
-/// Makes received messages visible again.
-///
-/// # Errors
-/// If SQS fails: the messages become visible after a minute.
+/// Makes received messages visible again. After an error they become visible within a minute.
 pub async fn release(sqs: &Client, queue: &DeadLetterQueue, letters: &[DeadLetter]) -> Result<(), DlqError> {
     for ten in letters.chunks(10) {
         let mut request = sqs.change_message_visibility_batch().queue_url(&queue.url);
@@ -172,9 +165,6 @@ pub async fn release(sqs: &Client, queue: &DeadLetterQueue, letters: &[DeadLette
 
 /// Sends a message to its source queue, and then deletes it here. If the program ends between the two, the
 /// message is in both queues, and the worker de-duplicates.
-///
-/// # Errors
-/// If the source is unknown, or SQS fails.
 pub async fn redrive(sqs: &Client, queue: &DeadLetterQueue, letter: &DeadLetter) -> Result<(), DlqError> {
     let source = queue.source(letter.came_from.as_deref())?;
     let attributes = (!letter.attributes.is_empty()).then(|| letter.attributes.clone());
@@ -187,10 +177,8 @@ pub async fn redrive(sqs: &Client, queue: &DeadLetterQueue, letter: &DeadLetter)
     delete(sqs, queue, letter).await
 }
 
-/// Redrives the whole queue with a message move task, and returns the number of messages moved.
-///
-/// # Errors
-/// If SQS fails, or the task does not complete within ten minutes.
+/// Redrives the whole queue with a message move task of at most ten minutes, and returns the number of
+/// messages moved.
 pub async fn redrive_all(sqs: &Client, queue: &DeadLetterQueue) -> Result<u64, DlqError> {
     let task = sqs.start_message_move_task().source_arn(&queue.arn).send().await?;
     let started = Instant::now();
@@ -198,38 +186,32 @@ pub async fn redrive_all(sqs: &Client, queue: &DeadLetterQueue) -> Result<u64, D
         let response = sqs.list_message_move_tasks().source_arn(&queue.arn).max_results(1).send().await?;
         let latest = response.results.unwrap_or_default().into_iter().next();
         let moved = latest.as_ref().map_or(0, |latest| latest.approximate_number_of_messages_moved);
-        match latest.as_ref().and_then(|latest| latest.status.as_deref()) {
+        let stopped = match latest.as_ref().and_then(|latest| latest.status.as_deref()) {
             Some("COMPLETED") => return Ok(u64::try_from(moved).unwrap_or(0)),
             Some("FAILED" | "CANCELLED") => {
                 let reason = latest.and_then(|latest| latest.failure_reason).unwrap_or_default();
-                let reason =
-                    format!("{}: the move task stopped after {moved} messages: {reason}", queue.name);
-                return Err(DlqError::Rejected(reason));
+                format!("{}: the move task stopped after {moved} messages: {reason}", queue.name)
             }
             _ if started.elapsed() > MAX_MOVE => {
                 let handle = task.task_handle.unwrap_or_default();
-                let reason =
-                    format!("{moved} messages moved so far; the move task is still running: {handle}");
-                return Err(DlqError::Rejected(reason));
+                format!("{moved} messages moved so far; the move task is still running: {handle}")
             }
-            _ => tokio::time::sleep(Duration::from_secs(1)).await,
-        }
+            _ => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        return Err(DlqError::Rejected(stopped));
     }
 }
 
 /// Deletes a message permanently.
-///
-/// # Errors
-/// If SQS fails.
 pub async fn delete(sqs: &Client, queue: &DeadLetterQueue, letter: &DeadLetter) -> Result<(), DlqError> {
     sqs.delete_message().queue_url(&queue.url).receipt_handle(&letter.receipt).send().await?;
     Ok(())
 }
 
 /// Appends messages to a file, one line of JSON each, and flushes it to the disk.
-///
-/// # Errors
-/// If the file cannot be written.
 pub fn save(path: &Path, letters: &[DeadLetter]) -> Result<(), DlqError> {
     let mut file = std::fs::File::options().create(true).append(true).open(path)?;
     for letter in letters {

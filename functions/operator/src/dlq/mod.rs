@@ -15,7 +15,7 @@ pub mod queues;
 
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use erp_aws::{StoreError, error_chain, sdk_error_message};
+use erp_aws::{StoreError, sdk_error_message};
 
 pub use explain::{Explanation, explain};
 pub use messages::{DeadLetter, Selection};
@@ -28,13 +28,13 @@ pub enum DlqError {
     #[error("SQS: {0}")]
     Sqs(String),
     /// A table is unavailable.
-    #[error("DynamoDB: {0}")]
-    Store(String),
+    #[error("DynamoDB")]
+    Store(#[from] StoreError),
     /// The command cannot be carried out.
     #[error("{0}")]
     Rejected(String),
     /// Messages to be discarded could not be saved.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
@@ -44,11 +44,5 @@ where
 {
     fn from(error: SdkError<E, HttpResponse>) -> Self {
         Self::Sqs(sdk_error_message(&error))
-    }
-}
-
-impl From<StoreError> for DlqError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error_chain(error.into_cause().as_ref()))
     }
 }

@@ -1,7 +1,5 @@
 //! The dead-letter queues of a stack.
 
-use std::collections::HashMap;
-
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde::Serialize;
@@ -54,9 +52,10 @@ pub struct Source {
 impl DeadLetterQueue {
     /// Returns the source of a message: the queue with the ARN that SQS reports, otherwise the only one.
     pub(super) fn source(&self, arn: Option<&str>) -> Result<&Source, DlqError> {
-        let name = arn.and_then(|arn| arn.rsplit(':').next());
-        let source = match (name, self.sources.as_slice()) {
-            (Some(name), sources) => sources.iter().find(|source| source.name == name),
+        let source = match (arn, self.sources.as_slice()) {
+            (Some(arn), sources) => {
+                sources.iter().find(|source| arn.rsplit(':').next() == Some(&source.name))
+            }
             (None, [only]) => Some(only),
             (None, _) => None,
         };
@@ -69,7 +68,7 @@ impl DeadLetterQueue {
 /// prefix.
 ///
 /// # Errors
-/// If there is none, or SQS fails.
+/// [`DlqError::Rejected`] if there is none.
 pub async fn find(sqs: &Client, stack: &str, only: Option<&str>) -> Result<Vec<DeadLetterQueue>, DlqError> {
     let mut found = Vec::new();
     for (suffix, consumer) in QUEUES {
@@ -82,14 +81,19 @@ pub async fn find(sqs: &Client, stack: &str, only: Option<&str>) -> Result<Vec<D
             Err(error) if error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist()) => continue,
             Err(error) => return Err(error.into()),
         };
-        let attributes = attributes(sqs, &url).await?;
+        let request = sqs.get_queue_attributes().queue_url(&url).attribute_names(Name::All);
+        let attributes = request.send().await?.attributes.unwrap_or_default();
         let number = |name: Name| attributes.get(&name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let sources = sqs.list_dead_letter_source_queues().queue_url(&url);
+        let source =
+            |url: String| Source { name: url.rsplit('/').next().unwrap_or_default().to_owned(), url };
+        let sources = sources.into_paginator().page_size(100).items().send().try_collect().await?;
         found.push(DeadLetterQueue {
             name,
             consumer,
             visible: number(Name::ApproximateNumberOfMessages),
             in_flight: number(Name::ApproximateNumberOfMessagesNotVisible),
-            sources: sources(sqs, &url).await?,
+            sources: sources.into_iter().map(source).collect(),
             arn: attributes.get(&Name::QueueArn).cloned().unwrap_or_default(),
             url,
         });
@@ -103,29 +107,4 @@ pub async fn find(sqs: &Client, stack: &str, only: Option<&str>) -> Result<Vec<D
         return Err(DlqError::Rejected(format!("{reason}; expected names: {names}")));
     }
     Ok(found)
-}
-
-async fn attributes(sqs: &Client, url: &str) -> Result<HashMap<Name, String>, DlqError> {
-    let names =
-        [Name::QueueArn, Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
-    let request = sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
-    Ok(request.send().await?.attributes.unwrap_or_default())
-}
-
-async fn sources(sqs: &Client, url: &str) -> Result<Vec<Source>, DlqError> {
-    let mut sources = Vec::new();
-    let mut next = None;
-    loop {
-        let request =
-            sqs.list_dead_letter_source_queues().queue_url(url).max_results(100).set_next_token(next);
-        let page = request.send().await?;
-        sources.extend(page.queue_urls.into_iter().map(|url| {
-            let name = url.rsplit('/').next().unwrap_or_default().to_owned();
-            Source { name, url }
-        }));
-        next = page.next_token;
-        if next.is_none() {
-            return Ok(sources);
-        }
-    }
 }

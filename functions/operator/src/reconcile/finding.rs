@@ -1,9 +1,7 @@
 //! The kinds of mismatches, and the report.
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
-use strum::EnumMessage as _;
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
 /// Maximum findings that a report lists; further ones are counted only.
 const MAX_LISTED: usize = 1000;
@@ -11,18 +9,7 @@ const MAX_LISTED: usize = 1000;
 /// The kind of a mismatch. The documentation of a variant is its description in the output of `erp
 /// reconcile`.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    strum::EnumMessage,
-    strum::IntoStaticStr,
-    strum::VariantArray,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, EnumMessage, IntoStaticStr, VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -103,9 +90,6 @@ pub struct Report {
     pub mismatches: u64,
     /// The mismatches, up to 1,000.
     pub findings: Vec<Finding>,
-    /// The listed findings, so that none is counted twice.
-    #[serde(skip)]
-    known: BTreeSet<(FindingKind, String)>,
 }
 
 impl Report {
@@ -116,10 +100,11 @@ impl Report {
 
     pub(super) fn add(&mut self, kind: FindingKind, subject: impl ToString, detail: impl ToString) {
         let subject = subject.to_string();
-        if self.findings.len() >= MAX_LISTED {
-            self.mismatches += 1;
-        } else if self.known.insert((kind, subject.clone())) {
-            self.mismatches += 1;
+        if self.findings.iter().any(|known| known.kind == kind && known.subject == subject) {
+            return;
+        }
+        self.mismatches += 1;
+        if self.findings.len() < MAX_LISTED {
             self.findings.push(Finding { kind, subject, detail: detail.to_string() });
         }
     }

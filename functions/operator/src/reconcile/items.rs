@@ -1,6 +1,6 @@
 //! Stock and movements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use erp_aws::table::Unreadable;
 use erp_aws::{ScanCursor, StoreError};
@@ -11,12 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::FindingKind;
 use super::rules::{BalanceCheck, check_balance};
-use super::{Candidates, Reconciliation};
+use super::{Ledger, Reconciliation};
 
 /// Maximum items whose pending movements are traced in one reconciliation; further ones are left to the next.
 const MAX_TRACED: usize = 1000;
-/// Movements looked up at once.
-const CHUNK: usize = 100;
 
 /// An item with fewer movements than stock changes, and the missing movements found so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,46 +29,6 @@ pub(super) struct Pending {
     sum: i64,
 }
 
-/// The sum of the movements of the item whose rows are being scanned.
-#[derive(Debug, Default)]
-pub(super) struct Sums {
-    current: Option<(ItemId, Balance)>,
-}
-
-/// A row that belongs to a balance.
-enum BalanceRow {
-    Item,
-    Stock(StockRecord),
-    Movement(i64),
-}
-
-impl Sums {
-    /// Adds a row. Returns the previous item once the first row of the next one comes.
-    fn add(&mut self, item_id: ItemId, row: BalanceRow) -> Option<(ItemId, Balance)> {
-        let empty = Balance { item_exists: false, stock: None, movements: 0, sum: 0, last_movement_at: None };
-        let previous = match self.current {
-            Some((current, _)) if current == item_id => None,
-            _ => self.current.replace((item_id, empty)),
-        };
-        if let Some((_, balance)) = &mut self.current {
-            match row {
-                BalanceRow::Item => balance.item_exists = true,
-                BalanceRow::Stock(stock) => balance.stock = Some(stock),
-                BalanceRow::Movement(change) => {
-                    balance.movements += 1;
-                    balance.sum += i128::from(change);
-                }
-            }
-        }
-        previous
-    }
-
-    /// Makes the item whose rows are not all scanned a candidate.
-    pub(super) fn abandon(&mut self, candidates: &mut Candidates) {
-        candidates.items.extend(self.current.take().map(|(item_id, _)| item_id));
-    }
-}
-
 impl Reconciliation<'_> {
     /// Scans a page of the inventory table.
     pub(super) async fn inventory_page(
@@ -80,38 +38,42 @@ impl Reconciliation<'_> {
         let (entries, next) = self.ledger.inventory.entries(after).await?;
         let mut allocations = Vec::new();
         for entry in entries {
-            let complete = match entry {
-                Ok(LedgerEntry::Item(item_id)) => self.sums.add(item_id, BalanceRow::Item),
-                Ok(LedgerEntry::Stock(stock)) => self.sums.add(stock.item_id, BalanceRow::Stock(stock)),
+            match entry {
+                Ok(LedgerEntry::Item(item_id)) => self.balance(item_id).item_exists = true,
+                Ok(LedgerEntry::Stock(stock)) => self.balance(stock.item_id).stock = Some(stock),
                 Ok(LedgerEntry::Movement { item_id, change }) => {
-                    self.sums.add(item_id, BalanceRow::Movement(change))
+                    let balance = self.balance(item_id);
+                    balance.movements += 1;
+                    balance.sum += i128::from(change);
                 }
-                Ok(LedgerEntry::Allocation(allocation)) => {
-                    allocations.push(allocation);
-                    None
-                }
-                Err(Unreadable { key, reason }) => {
-                    self.report.add(FindingKind::Unreadable, key, reason);
-                    None
-                }
-            };
-            self.check_item(complete);
+                Ok(LedgerEntry::Allocation(allocation)) => allocations.push(allocation),
+                Err(Unreadable { key, reason }) => self.report.add(FindingKind::Unreadable, key, reason),
+            }
         }
         if next.is_none() {
-            let last = self.sums.current.take();
-            self.check_item(last);
+            self.check_scanned();
         }
         self.report.allocations += allocations.len() as u64;
         self.check_allocations(&allocations).await?;
         Ok(next)
     }
 
-    fn check_item(&mut self, item: Option<(ItemId, Balance)>) {
-        let Some((item_id, balance)) = item else { return };
+    /// Returns the balance of the item whose rows are being scanned. The first row of an item completes the
+    /// previous one.
+    fn balance(&mut self, item_id: ItemId) -> &mut Balance {
+        if self.scanned.is_some_and(|(scanned, _)| scanned != item_id) {
+            self.check_scanned();
+        }
+        let empty = Balance { item_exists: false, stock: None, movements: 0, sum: 0, last_movement_at: None };
+        &mut self.scanned.get_or_insert((item_id, empty)).1
+    }
+
+    fn check_scanned(&mut self) {
+        let Some((item_id, balance)) = self.scanned.take() else { return };
         self.report.items += 1;
         self.report.movements += balance.movements;
         if check_balance(&balance) != BalanceCheck::Consistent {
-            self.candidates.items.insert(item_id);
+            self.items.insert(item_id);
         }
     }
 
@@ -142,6 +104,9 @@ impl Reconciliation<'_> {
         &mut self,
         after: Option<&ScanCursor>,
     ) -> Result<Option<ScanCursor>, StoreError> {
+        if self.pending.is_empty() {
+            return Ok(None);
+        }
         let (entries, next) = self.ledger.inventory.allocation_entries(after).await?;
         let movements = entries.iter().filter_map(|entry| match entry {
             Ok(LedgerEntry::Allocation(allocation)) => Some(allocation.movements()),
@@ -149,26 +114,31 @@ impl Reconciliation<'_> {
         });
         let expected: Vec<Movement> =
             movements.flatten().filter(|movement| self.pending.contains_key(&movement.item_id)).collect();
-        for chunk in expected.chunks(CHUNK) {
-            let recorded = self.ledger.inventory.recorded_movements(chunk).await?;
-            for movement in
-                chunk.iter().filter(|movement| !recorded.contains(&(movement.item_id, movement.id)))
-            {
-                if let Some(pending) = self.pending.get_mut(&movement.item_id) {
-                    pending.missing += 1;
-                    pending.sum += movement.change;
-                }
-                if movement.at < self.before {
-                    let subject = format!("{} / {}", movement.item_id, movement.id);
-                    self.report.add(FindingKind::MovementMissing, subject, describe_movement(movement));
-                }
+        let recorded: BTreeSet<_> =
+            self.ledger.inventory.recorded_movements(&expected).await?.into_iter().collect();
+        for movement in expected {
+            let Movement { id, item_id, change, kind, order_id, at, .. } = movement;
+            if recorded.contains(&(item_id, id)) {
+                continue;
             }
+            if let Some(pending) = self.pending.get_mut(&item_id) {
+                pending.missing += 1;
+                pending.sum += change;
+            }
+            if at < self.before {
+                let order = order_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+                let detail = format!("{change} ({kind:?}) by order {order} at {at}");
+                self.report.add(FindingKind::MovementMissing, format!("{item_id} / {id}"), detail);
+            }
+        }
+        if next.is_none() {
+            self.check_pending().await?;
         }
         Ok(next)
     }
 
     /// Checks whether the missing movements account for the whole difference of each item.
-    pub(super) async fn check_pending(&mut self) -> Result<(), StoreError> {
+    async fn check_pending(&mut self) -> Result<(), StoreError> {
         for (item_id, pending) in std::mem::take(&mut self.pending) {
             let balance = self.ledger.inventory.balance(item_id).await?;
             let unchanged = |balance: &Balance| {
@@ -194,20 +164,16 @@ impl Reconciliation<'_> {
         }
         Ok(())
     }
+}
 
+impl Ledger {
     /// Reads the stock of the items of an order.
-    pub(super) async fn stock_of(
+    pub(crate) async fn stock_of(
         &self,
         demand: &Demand,
     ) -> Result<BTreeMap<ItemId, StockRecord>, StoreError> {
         let items: Vec<ItemId> = demand.items().collect();
-        let records = self.ledger.inventory.stock_records(&items).await?;
+        let records = self.inventory.stock_records(&items).await?;
         Ok(records.into_iter().map(|stock| (stock.item_id, stock)).collect())
     }
-}
-
-fn describe_movement(movement: &Movement) -> String {
-    let Movement { change, kind, at, .. } = movement;
-    let order = movement.order_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-    format!("{change} {kind} by order {order} at {at}")
 }

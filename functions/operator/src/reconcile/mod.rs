@@ -21,7 +21,7 @@ mod items;
 mod order;
 mod orders;
 mod outbox;
-pub mod rules;
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,12 +29,13 @@ use std::time::Duration;
 
 use erp_aws::{ScanCursor, StoreError, Table};
 use erp_domain::{Clock, ItemId, OrderId, Timestamp};
+use inventory::ledger::Balance;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 pub use finding::{Finding, FindingKind, Report};
 use items::Pending;
-pub use order::{Order, OrderKind, describe_demand};
+pub(crate) use order::{Order, OrderKind, describe_demand};
 
 /// The time that side effects may take.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +54,6 @@ impl Default for GracePeriod {
 }
 
 /// A read-only view of the tables of a deployment.
-#[derive(Clone)]
 pub struct Ledger {
     /// Items, stock, movements and allocations.
     pub inventory: inventory::ledger::LedgerReader,
@@ -101,21 +101,8 @@ pub struct Reconciled {
     pub resume: Option<Progress>,
 }
 
-/// What does not agree at the first check.
-#[derive(Debug, Default)]
-struct Candidates {
-    items: BTreeSet<ItemId>,
-    orders: BTreeSet<(OrderKind, OrderId)>,
-}
-
 /// Number of candidates that are checked again before more are collected.
 const BATCH: usize = 500;
-
-impl Candidates {
-    fn len(&self) -> usize {
-        self.items.len() + self.orders.len()
-    }
-}
 
 /// A reconciliation in progress.
 struct Reconciliation<'a> {
@@ -123,16 +110,17 @@ struct Reconciliation<'a> {
     /// Changes before this time are older than the grace period.
     before: Timestamp,
     report: Report,
-    candidates: Candidates,
+    /// Items that are not consistent at the first check.
+    items: BTreeSet<ItemId>,
+    /// Orders that do not agree at the first check.
+    orders: BTreeSet<(OrderKind, OrderId)>,
     pending: BTreeMap<ItemId, Pending>,
-    sums: items::Sums,
+    /// The item whose rows are being scanned, with the sum of its movements so far.
+    scanned: Option<(ItemId, Balance)>,
 }
 
 impl Ledger {
     /// Reconciles everything from the position of an earlier part, until the end or the deadline.
-    ///
-    /// # Errors
-    /// If a table is unavailable.
     pub async fn reconcile(
         &self,
         mut progress: Progress,
@@ -142,32 +130,37 @@ impl Ledger {
             ledger: self,
             before: self.clock.now().plus_seconds(-60 * i64::from(self.grace_period.minutes)),
             report: Report::default(),
-            candidates: Candidates::default(),
+            items: BTreeSet::new(),
+            orders: BTreeSet::new(),
             pending: std::mem::take(&mut progress.pending),
-            sums: items::Sums::default(),
+            scanned: None,
         };
         loop {
             let after = progress.after.as_ref();
-            let next = match progress.stage {
-                Stage::Inventory => reconciliation.inventory_page(after).await?,
-                Stage::PendingMovements => reconciliation.trace_page(after).await?,
-                Stage::Sales => reconciliation.orders_page(OrderKind::Sales, after).await?,
-                Stage::Purchase => reconciliation.orders_page(OrderKind::Purchase, after).await?,
+            let (next, following) = match progress.stage {
+                Stage::Inventory => (reconciliation.inventory_page(after).await?, Stage::PendingMovements),
+                Stage::PendingMovements => (reconciliation.trace_page(after).await?, Stage::Sales),
+                Stage::Sales => (reconciliation.orders_page(OrderKind::Sales, after).await?, Stage::Purchase),
+                Stage::Purchase => {
+                    (reconciliation.orders_page(OrderKind::Purchase, after).await?, Stage::Outbox)
+                }
                 Stage::Outbox => {
                     reconciliation.outboxes().await?;
                     return Ok(Reconciled { report: reconciliation.report, resume: None });
                 }
             };
             progress.after = next;
+            let candidates = reconciliation.items.len() + reconciliation.orders.len();
             if progress.after.is_none() {
                 reconciliation.recheck().await?;
-                progress.stage = reconciliation.finish_stage(progress.stage).await?;
-            } else if reconciliation.candidates.len() >= BATCH {
+                progress.stage = following;
+            } else if candidates >= BATCH {
                 reconciliation.recheck().await?;
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 // The movements of this item are in two parts, so neither part can add them up.
-                reconciliation.sums.abandon(&mut reconciliation.candidates);
+                let scanned = reconciliation.scanned.take();
+                reconciliation.items.extend(scanned.map(|(item_id, _)| item_id));
                 reconciliation.recheck().await?;
                 progress.pending = reconciliation.pending;
                 progress.part += 1;
@@ -178,31 +171,16 @@ impl Ledger {
 }
 
 impl Reconciliation<'_> {
-    /// Completes a stage and returns the next one.
-    async fn finish_stage(&mut self, stage: Stage) -> Result<Stage, StoreError> {
-        Ok(match stage {
-            Stage::Inventory if self.pending.is_empty() => Stage::Sales,
-            Stage::Inventory => Stage::PendingMovements,
-            Stage::PendingMovements => {
-                self.check_pending().await?;
-                Stage::Sales
-            }
-            Stage::Sales => Stage::Purchase,
-            Stage::Purchase | Stage::Outbox => Stage::Outbox,
-        })
-    }
-
     /// Checks all candidates again.
     async fn recheck(&mut self) -> Result<(), StoreError> {
-        if self.candidates.len() == 0 {
+        if self.items.is_empty() && self.orders.is_empty() {
             return Ok(());
         }
         tokio::time::sleep(self.ledger.grace_period.recheck_delay).await;
-        let Candidates { items, orders } = std::mem::take(&mut self.candidates);
-        for item_id in items {
+        for item_id in std::mem::take(&mut self.items) {
             self.recheck_item(item_id).await?;
         }
-        for (kind, order_id) in orders {
+        for (kind, order_id) in std::mem::take(&mut self.orders) {
             self.recheck_order(kind, order_id).await?;
         }
         Ok(())

@@ -7,19 +7,18 @@ use inventory::domain::AllocationState;
 
 use super::Ledger;
 
-/// The kind of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::Display, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum OrderKind {
-    /// A sales order.
-    Sales,
-    /// A purchase order.
-    Purchase,
+/// An order of either kind.
+#[derive(Debug, Clone, PartialEq, Eq, strum::EnumDiscriminants)]
+#[strum_discriminants(name(OrderKind), vis(pub(crate)), derive(PartialOrd, Ord, strum::Display))]
+#[strum_discriminants(strum(serialize_all = "snake_case"))]
+pub(crate) enum Order {
+    Sales(sales::ledger::OrderRecord),
+    Purchase(purchase::ledger::OrderRecord),
 }
 
 impl OrderKind {
     /// Returns the kind of order that has an allocation in this state.
-    pub const fn of(state: AllocationState) -> Self {
+    pub(super) const fn of(state: AllocationState) -> Self {
         match state {
             AllocationState::Received => Self::Purchase,
             AllocationState::Backordered | AllocationState::Allocated | AllocationState::Released => {
@@ -29,34 +28,15 @@ impl OrderKind {
     }
 }
 
-/// An order of either kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
-    /// A sales order.
-    Sales(sales::ledger::OrderRecord),
-    /// A purchase order.
-    Purchase(purchase::ledger::OrderRecord),
-}
-
 impl Order {
-    /// Returns the kind.
-    pub fn kind(&self) -> OrderKind {
-        match self {
-            Self::Sales(_) => OrderKind::Sales,
-            Self::Purchase(_) => OrderKind::Purchase,
-        }
-    }
-
-    /// Returns the id.
-    pub fn id(&self) -> OrderId {
+    pub(super) fn id(&self) -> OrderId {
         match self {
             Self::Sales(order) => order.id,
             Self::Purchase(order) => order.id,
         }
     }
 
-    /// Returns the ordered quantity per item.
-    pub fn demand(&self) -> &Demand {
+    pub(super) fn demand(&self) -> &Demand {
         match self {
             Self::Sales(order) => &order.demand,
             Self::Purchase(order) => &order.demand,
@@ -64,15 +44,14 @@ impl Order {
     }
 
     /// Returns the time of the last change by a client.
-    pub fn updated_at(&self) -> Timestamp {
+    pub(super) fn updated_at(&self) -> Timestamp {
         match self {
             Self::Sales(order) => order.updated_at,
             Self::Purchase(order) => order.updated_at,
         }
     }
 
-    /// Returns the name of the status.
-    pub fn status(&self) -> &'static str {
+    pub(super) fn status(&self) -> &'static str {
         match self {
             Self::Sales(order) => order.status.into(),
             Self::Purchase(order) => order.status.into(),
@@ -120,7 +99,7 @@ impl Ledger {
 }
 
 /// Formats the quantities of an order: "3 of ITEM, 1 of ITEM".
-pub fn describe_demand(demand: &Demand) -> String {
+pub(crate) fn describe_demand(demand: &Demand) -> String {
     let lines = demand.iter().map(|(item_id, quantity)| format!("{} of {item_id}", quantity.get()));
     lines.collect::<Vec<_>>().join(", ")
 }

@@ -12,8 +12,6 @@ use super::finding::FindingKind;
 use super::order::{Order, OrderKind, describe_demand};
 use super::rules::{Discrepancy, check_allocation, check_order};
 
-/// Rows read at once.
-const CHUNK: usize = 100;
 /// Attempts to read an order while its allocation does not change.
 const ATTEMPTS: usize = 3;
 
@@ -38,23 +36,21 @@ impl Reconciliation<'_> {
             OrderKind::Sales => self.report.sales_orders += orders.len() as u64,
             OrderKind::Purchase => self.report.purchase_orders += orders.len() as u64,
         }
-        for chunk in orders.chunks(CHUNK) {
-            let ids: Vec<OrderId> = chunk.iter().map(Order::id).collect();
-            let found: BTreeMap<_, _> = self.ledger.inventory.allocations(&ids).await?.into_iter().collect();
-            for order in chunk {
-                let id = order.id();
-                let allocation = match found.get(&id) {
-                    // Unreadable, which the scan of the inventory table reports.
-                    Some(None) => continue,
-                    Some(Some(allocation)) => Some(allocation),
-                    None => None,
-                };
-                let discrepancies = check_order(order, allocation);
-                if discrepancies.iter().any(|discrepancy| discrepancy.is_mismatch(self.before)) {
-                    self.candidates.orders.insert((kind, id));
-                } else if !discrepancies.is_empty() {
-                    self.report.in_flight += 1;
-                }
+        let ids: Vec<OrderId> = orders.iter().map(Order::id).collect();
+        let found: BTreeMap<_, _> = self.ledger.inventory.allocations(&ids).await?.into_iter().collect();
+        for order in &orders {
+            let id = order.id();
+            let allocation = match found.get(&id) {
+                // Unreadable, which the scan of the inventory table reports.
+                Some(None) => continue,
+                Some(Some(allocation)) => Some(allocation),
+                None => None,
+            };
+            let discrepancies = check_order(order, allocation);
+            if discrepancies.iter().any(|discrepancy| discrepancy.is_mismatch(self.before)) {
+                self.orders.insert((kind, id));
+            } else if !discrepancies.is_empty() {
+                self.report.in_flight += 1;
             }
         }
         Ok(next)
@@ -63,19 +59,16 @@ impl Reconciliation<'_> {
     /// Checks whether allocations have orders and are consistent. The rest is checked with the orders.
     pub(super) async fn check_allocations(&mut self, allocations: &[Allocation]) -> Result<(), StoreError> {
         for kind in [OrderKind::Sales, OrderKind::Purchase] {
-            let of_kind: Vec<_> =
-                allocations.iter().filter(|allocation| OrderKind::of(allocation.state()) == kind).collect();
-            for chunk in of_kind.chunks(CHUNK) {
-                let ids: Vec<OrderId> = chunk.iter().map(|allocation| allocation.order_id()).collect();
-                let orders = self.ledger.find_orders(kind, &ids).await?;
-                for allocation in chunk {
-                    let id = allocation.order_id();
-                    let is_candidate = !orders.iter().any(|(found, _)| *found == id)
-                        || check_allocation(allocation).is_some()
-                        || !self.check_backorder(allocation).await?.is_empty();
-                    if is_candidate {
-                        self.candidates.orders.insert((kind, id));
-                    }
+            let of_kind = || allocations.iter().filter(|found| OrderKind::of(found.state()) == kind);
+            let ids: Vec<OrderId> = of_kind().map(Allocation::order_id).collect();
+            let orders: BTreeMap<_, _> = self.ledger.find_orders(kind, &ids).await?.into_iter().collect();
+            for allocation in of_kind() {
+                let id = allocation.order_id();
+                let is_candidate = !orders.contains_key(&id)
+                    || check_allocation(allocation).is_some()
+                    || !self.check_backorder(allocation).await?.is_empty();
+                if is_candidate {
+                    self.orders.insert((kind, id));
                 }
             }
         }
@@ -96,7 +89,7 @@ impl Reconciliation<'_> {
             let detail = format!("not in the queue of {}", missing.join(", "));
             found.push(Discrepancy::permanent(FindingKind::NotQueued, detail));
         }
-        let stock = self.stock_of(demand).await?;
+        let stock = self.ledger.stock_of(demand).await?;
         let sufficient_since = |(item_id, quantity): (ItemId, Quantity)| {
             let stock = stock.get(&item_id).filter(|stock| stock.quantity >= quantity.get());
             stock.map(|stock| stock.updated_at)

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use erp_aws::outbox::{outbox_partitions, unpublished};
-use erp_aws::table::Row;
 use erp_aws::{Key, StoreError, Table};
 
 use super::Reconciliation;
@@ -35,7 +34,7 @@ impl Reconciliation<'_> {
     async fn unpublished_rows(&self, table: &Table) -> Result<BTreeMap<String, String>, StoreError> {
         let mut found = BTreeMap::new();
         for partition in outbox_partitions() {
-            let mut after: Option<Row> = None;
+            let mut after = None;
             loop {
                 let (rows, next) = unpublished(table, &partition, self.before, after).await?;
                 for row in rows {

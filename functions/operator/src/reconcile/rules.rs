@@ -8,17 +8,15 @@ use purchase::domain::PurchaseStatus;
 use sales::domain::{SalesStatus, StockStatus};
 
 use super::finding::FindingKind;
-use super::order::{Order, describe_demand};
+use super::order::{Order, OrderKind, describe_demand};
 
 /// Rows that do not agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Discrepancy {
-    /// The kind.
-    pub kind: FindingKind,
-    /// The figures.
-    pub detail: String,
+pub(super) struct Discrepancy {
+    pub(super) kind: FindingKind,
+    pub(super) detail: String,
     /// The time of the change that may cause it temporarily; `None` if it is permanent.
-    pub since: Option<Timestamp>,
+    pub(super) since: Option<Timestamp>,
 }
 
 impl Discrepancy {
@@ -31,17 +29,15 @@ impl Discrepancy {
     }
 
     /// Returns whether it is a mismatch, if side effects of changes after `before` may be in flight.
-    pub fn is_mismatch(&self, before: Timestamp) -> bool {
+    pub(super) fn is_mismatch(&self, before: Timestamp) -> bool {
         self.since.is_none_or(|since| since < before)
     }
 }
 
-/// The result of checking a balance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BalanceCheck {
+pub(super) enum BalanceCheck {
     /// The stock is the sum of the movements.
     Consistent,
-    /// It is not.
     Discrepancy(Discrepancy),
     /// Movements are not written yet.
     MovementsPending,
@@ -50,19 +46,17 @@ pub enum BalanceCheck {
 /// Checks the balance of an item. The stock counts its changes and every change has one movement, so the
 /// number of pending movements is known. A deleted item has no stock; it could only be deleted when its stock
 /// was 0.
-pub fn check_balance(balance: &Balance) -> BalanceCheck {
+pub(super) fn check_balance(balance: &Balance) -> BalanceCheck {
     let Balance { item_exists, stock, movements, sum, last_movement_at } = *balance;
     let Some(stock) = stock else {
         let detail = format!("{movements} movements add up to {sum}");
-        return match last_movement_at {
-            _ if item_exists => {
-                BalanceCheck::Discrepancy(Discrepancy::permanent(FindingKind::StockMissing, detail))
-            }
-            _ if sum == 0 => BalanceCheck::Consistent,
-            since => {
-                let detail = format!("deleted; {detail}");
-                BalanceCheck::Discrepancy(Discrepancy { kind: FindingKind::StockDiffers, detail, since })
-            }
+        return if item_exists {
+            BalanceCheck::Discrepancy(Discrepancy::permanent(FindingKind::StockMissing, detail))
+        } else if sum == 0 {
+            BalanceCheck::Consistent
+        } else {
+            let (kind, detail) = (FindingKind::StockDiffers, format!("deleted; {detail}"));
+            BalanceCheck::Discrepancy(Discrepancy { kind, detail, since: last_movement_at })
         };
     };
     let detail = format!(
@@ -84,7 +78,7 @@ pub fn check_balance(balance: &Balance) -> BalanceCheck {
 }
 
 /// Checks whether the stock changes of an allocation fit its state.
-pub fn check_allocation(allocation: &Allocation) -> Option<Discrepancy> {
+pub(super) fn check_allocation(allocation: &Allocation) -> Option<Discrepancy> {
     use MovementKind as M;
     let changes: Vec<M> = allocation.changes().iter().map(|change| change.kind).collect();
     let state = allocation.state();
@@ -95,13 +89,12 @@ pub fn check_allocation(allocation: &Allocation) -> Option<Discrepancy> {
         AllocationState::Released => changes.is_empty() || changes == [M::Allocated, M::Released],
     };
     (!fits).then(|| {
-        let names: Vec<&str> = changes.iter().map(|kind| kind.as_str()).collect();
-        Discrepancy::permanent(FindingKind::ChangesDiffer, format!("{state} with the changes {names:?}"))
+        Discrepancy::permanent(FindingKind::ChangesDiffer, format!("{state} with the changes {changes:?}"))
     })
 }
 
 /// Checks an order with its allocation. The allocation must have been read first.
-pub fn check_order(order: &Order, allocation: Option<&Allocation>) -> Vec<Discrepancy> {
+pub(super) fn check_order(order: &Order, allocation: Option<&Allocation>) -> Vec<Discrepancy> {
     let mut found: Vec<Discrepancy> = check_states(order, allocation).into_iter().collect();
     if let Some(allocation) = allocation {
         found.extend(check_demand(order, allocation));
@@ -143,12 +136,8 @@ fn check_states(order: &Order, allocation: Option<&Allocation>) -> Option<Discre
         },
     };
     let detail = || {
-        format!(
-            "the {} order is {}, its allocation {}",
-            order.kind(),
-            order.status(),
-            state.map_or("missing", A::as_str)
-        )
+        let state = state.map_or_else(|| "missing".to_owned(), |state| state.to_string());
+        format!("the {} order is {}, its allocation {state}", OrderKind::from(order), order.status())
     };
     match pair {
         R::Consistent => None,
@@ -202,7 +191,6 @@ mod tests {
     use strum::VariantArray as _;
 
     use super::*;
-    use crate::reconcile::OrderKind;
 
     fn early() -> Timestamp {
         Timestamp::from_millis(0)

@@ -6,7 +6,6 @@ use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use erp_domain::time::SystemClock;
 use lambda_runtime::Context;
 use operator::scheduled::{Request, Scheduled};
 
@@ -48,7 +47,7 @@ async fn a_reconciliation_without_time_invokes_itself_until_it_is_complete() {
     fixture.orders().await;
     let invocations = Invocations::default();
     let lambda = lambda(&invocations).await;
-    let scheduled = Scheduled { ledger: fixture.ledger(LATER), lambda, clock: Arc::new(SystemClock) };
+    let scheduled = Scheduled { ledger: fixture.ledger(LATER), lambda };
     let mut context = Context::default();
     context.invoked_function_arn = ARN.to_owned();
 
