@@ -18,7 +18,6 @@ use lambda_http::request::{LambdaRequest, RequestContext};
 use tracing::Instrument;
 
 use crate::body::{MAX_BODY_BYTES, too_large};
-use crate::problem::PendingProblem;
 use crate::{Problem, ProblemKind};
 
 /// The header that carries the request id on every response.
@@ -102,9 +101,6 @@ impl App {
     }
 
     /// Serves in Lambda until the environment ends.
-    ///
-    /// # Errors
-    /// If the runtime fails.
     pub async fn run(self) -> Result<(), lambda_http::Error> {
         let service = lambda_http::Adapter::from(self.into_router());
         let service = tower::util::MapRequest::new(service, |event: LambdaEvent<LambdaRequest>| {
@@ -146,7 +142,6 @@ async fn request_layer(State(context): State<HttpContext>, mut request: Request,
     let route =
         request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
     let protected_methods = methods_of_protected(&route);
-    let subject = info.verified.as_ref().map(|verified| verified.caller.subject());
     let started = std::time::Instant::now();
     let span = tracing::info_span!(
         "request",
@@ -155,7 +150,7 @@ async fn request_layer(State(context): State<HttpContext>, mut request: Request,
         %route,
         // Contains the id of the order, item or contact.
         path = info.path,
-        caller = subject.as_deref().unwrap_or("-")
+        caller = info.cause().actor.as_deref().unwrap_or("-")
     );
     let too_long = request
         .headers()
@@ -174,24 +169,18 @@ async fn request_layer(State(context): State<HttpContext>, mut request: Request,
         next.run(request).instrument(span.clone()).await
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED
-        && response.extensions().get::<PendingProblem>().is_none()
+        && response.extensions().get::<Arc<Problem>>().is_none()
     {
         let allow = protected_methods.or_else(|| response.headers().get(ALLOW).cloned());
         let detail = format!("{method} is not allowed on this path; see Allow.");
-        let problem = Problem::new(ProblemKind::MethodNotAllowed, detail);
-        response = match allow {
-            Some(allow) => problem.allow(allow).into_response(),
-            None => problem.into_response(),
-        };
+        let mut problem = Problem::new(ProblemKind::MethodNotAllowed, detail);
+        problem.headers.extend(allow.map(|allow| (ALLOW, allow)));
+        response = problem.into_response();
     }
-    let problem = response
-        .extensions_mut()
-        .remove::<PendingProblem>()
-        .and_then(|PendingProblem(slot)| slot.lock().ok()?.take());
     let _entered = span.enter();
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
-    if let Some(problem) = problem {
+    if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
         let code = problem.kind.code();
         match &problem.cause {
             Some(cause) => {
@@ -199,7 +188,7 @@ async fn request_layer(State(context): State<HttpContext>, mut request: Request,
             }
             None => tracing::info!(status, code, milliseconds, "request rejected"),
         }
-        response = problem.finish(&info.path, &info.request_id);
+        response = problem.document(response.status(), &info.path, &info.request_id);
     } else {
         tracing::info!(status, milliseconds, "request completed");
     }

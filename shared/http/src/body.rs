@@ -4,7 +4,6 @@
 //! serde stops at the first error and parses numbers as binary fractions. Here the body is split into fields whose
 //! values stay text ([`RawValue`]), and each field is parsed by its domain type, so amounts are exact.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use erp_domain::ValidationError;
@@ -49,71 +48,68 @@ pub fn read<T: FromBody>(body: &[u8]) -> Result<T, Problem> {
     }
     let raw: &RawValue =
         serde_json::from_slice(body).map_err(|error| malformed(format!("The body is not JSON: {error}.")))?;
-    if !raw.get().starts_with('{') {
-        let found = Json::of(raw).map_or("an invalid string", |json| json.name());
-        return Err(malformed(format!("The body must be a JSON object, not {found}.")));
-    }
-    let object: Object<'_> = serde_json::from_str(raw.get())
-        .map_err(|error| malformed(format!("The body is not JSON: {error}.")))?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), object, &mut errors);
-    let value = T::from_fields(&mut fields);
-    fields.finish();
-    match value {
-        Some(value) if errors.list.is_empty() => Ok(value),
-        _ => Err(Problem::invalid(errors.into_list())),
+    let object = Object::of(raw).map_err(|reason| malformed(format!("The body {reason}.")))?;
+    let mut errors = Vec::new();
+    match object.read(String::new(), &mut errors) {
+        Some(value) if errors.is_empty() => Ok(value),
+        _ => Err(Problem::invalid(errors)),
     }
 }
 
-/// The validation errors found so far.
-#[derive(Debug, Default)]
-pub(crate) struct Errors {
-    list: Vec<FieldError>,
-    omitted: bool,
+fn add_error(errors: &mut Vec<FieldError>, pointer: &str, reason: impl Into<String>) {
+    match errors.len() {
+        ..MAX_ERRORS => errors.push(FieldError::body(pointer, reason)),
+        MAX_ERRORS => errors.push(FieldError::body("", "Further validation errors omitted.")),
+        _ => {}
+    }
 }
 
-impl Errors {
-    fn add(&mut self, pointer: &str, reason: impl Into<String>) {
-        if self.list.len() < MAX_ERRORS {
-            self.list.push(FieldError::body(pointer, reason));
-        } else {
-            self.omitted = true;
+/// The fields of a JSON object in their order; a name may occur more than once.
+struct Object<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    fn of(raw: &'a RawValue) -> Result<Self, ValidationError> {
+        match Json::of(raw)? {
+            Json::Object(text) => serde_json::from_str(text)
+                .map_err(|error| ValidationError::new(format!("must be valid JSON: {error}"))),
+            other => Err(other.is_not("an object")),
         }
     }
 
-    fn into_list(mut self) -> Vec<FieldError> {
-        if self.omitted {
-            self.list.push(FieldError::body("", "Further validation errors omitted."));
+    fn read<T: FromBody>(self, pointer: String, errors: &mut Vec<FieldError>) -> Option<T> {
+        let mut fields = Fields { pointer, fields: Vec::new(), errors };
+        for (name, value) in self.0 {
+            if fields.fields.iter().take(MAX_ERRORS).any(|(other, _)| *other == name) {
+                fields.error(&name, "is given twice");
+            } else {
+                fields.fields.push((name, value));
+            }
         }
-        self.list
+        let value = T::from_fields(&mut fields);
+        for (name, _) in std::mem::take(&mut fields.fields) {
+            fields.error(&name, "is not a known field");
+        }
+        value
     }
 }
-
-struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Object<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut fields = Vec::new();
-                while let Some(Name(name)) = map.next_key()? {
-                    fields.push((name, map.next_value()?));
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
                 }
-                Ok(fields)
+                Ok(Object(fields))
             }
         }
-        struct Name<'a>(Cow<'a, str>);
-        impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer).map(|name| Self(Cow::Owned(name)))
-            }
-        }
-        deserializer.deserialize_map(Fields).map(Object)
+        deserializer.deserialize_map(ObjectVisitor)
     }
 }
 
@@ -123,8 +119,8 @@ enum Json<'a> {
     Bool(bool),
     Number(&'a str),
     String(String),
-    Array(&'a RawValue),
-    Object(&'a RawValue),
+    Array(&'a str),
+    Object(&'a str),
 }
 
 impl<'a> Json<'a> {
@@ -138,8 +134,8 @@ impl<'a> Json<'a> {
             Some(b'"') => Self::String(serde_json::from_str(raw.get()).map_err(|_| {
                 ValidationError::new("must be valid Unicode: it contains an unpaired surrogate")
             })?),
-            Some(b'[') => Self::Array(raw),
-            Some(b'{') => Self::Object(raw),
+            Some(b'[') => Self::Array(raw.get()),
+            Some(b'{') => Self::Object(raw.get()),
             _ => Self::Number(raw.get()),
         })
     }
@@ -163,63 +159,40 @@ impl<'a> Json<'a> {
 /// The fields of an object that is being parsed. A field that is not read is reported as unknown at the end.
 pub struct Fields<'a, 'e> {
     pointer: String,
-    fields: Vec<(Cow<'a, str>, &'a RawValue, bool)>,
-    errors: &'e mut Errors,
+    /// The fields that have not been read.
+    fields: Vec<(String, &'a RawValue)>,
+    errors: &'e mut Vec<FieldError>,
 }
 
-impl<'a, 'e> Fields<'a, 'e> {
-    fn new(pointer: String, object: Object<'a>, errors: &'e mut Errors) -> Self {
-        let mut fields: Vec<(Cow<'a, str>, &'a RawValue, bool)> = Vec::new();
-        for (name, value) in object.0 {
-            if fields.iter().take(MAX_ERRORS).any(|(other, ..)| *other == name) {
-                errors.add(&child(&pointer, &name), "is given twice");
-            } else {
-                fields.push((name, value, false));
-            }
-        }
-        Self { pointer, fields, errors }
-    }
-
-    fn finish(self) {
-        for (name, _, used) in &self.fields {
-            if !used {
-                self.errors.add(&child(&self.pointer, name), "is not a known field");
-            }
-        }
-    }
-
+impl<'a> Fields<'a, '_> {
     /// Adds a validation error of a field, for rules that involve several fields.
     pub fn error(&mut self, name: &str, reason: impl Into<String>) {
-        let pointer = child(&self.pointer, name);
-        self.errors.add(&pointer, reason);
+        add_error(self.errors, &child(&self.pointer, name), reason);
     }
 
-    /// Takes the value of a field: `Some(None)` if it is absent or null, `None` if it cannot be decoded.
-    fn take(&mut self, name: &str) -> Option<Option<Json<'a>>> {
-        let Some((_, raw, used)) = self.fields.iter_mut().find(|(field, ..)| field == name) else {
+    /// Reads a field once: `Some(None)` if it is absent or null, `None` if it is invalid.
+    fn optional<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(Json<'a>) -> Result<T, ValidationError>,
+    ) -> Option<Option<T>> {
+        let Some(index) = self.fields.iter().position(|(field, _)| field == name) else {
             return Some(None);
         };
-        *used = true;
-        match Json::of(raw) {
-            Ok(Json::Null) => Some(None),
-            Ok(value) => Some(Some(value)),
-            Err(reason) => self.note(name, Err(reason)),
-        }
+        let (_, raw) = self.fields.remove(index);
+        let value = match Json::of(raw) {
+            Ok(Json::Null) => return Some(None),
+            value => value.and_then(read),
+        };
+        value.map(Some).map_err(|reason| self.error(name, reason.to_string())).ok()
     }
 
-    fn note<T>(&mut self, name: &str, read: Result<T, ValidationError>) -> Option<T> {
-        read.map_err(|reason| self.error(name, reason.to_string())).ok()
-    }
-
-    fn require<T>(&mut self, name: &str, value: Option<Option<T>>) -> Option<T> {
-        match value {
-            Some(None) => {
-                self.error(name, "is required");
-                None
-            }
-            Some(some) => some,
-            None => None,
+    fn required<T>(&mut self, name: &str, value: Option<Option<T>>) -> Option<T> {
+        let value = value?;
+        if value.is_none() {
+            self.error(name, "is required");
         }
+        value
     }
 
     /// Parses a required string.
@@ -229,7 +202,7 @@ impl<'a, 'e> Fields<'a, 'e> {
         read: impl FnOnce(&str) -> Result<T, ValidationError>,
     ) -> Option<T> {
         let value = self.optional_text(name, read);
-        self.require(name, value)
+        self.required(name, value)
     }
 
     /// Parses an optional string: `Some(None)` if it is absent or null, `None` if it is invalid.
@@ -238,14 +211,10 @@ impl<'a, 'e> Fields<'a, 'e> {
         name: &str,
         read: impl FnOnce(&str) -> Result<T, ValidationError>,
     ) -> Option<Option<T>> {
-        let Some(value) = self.take(name)? else {
-            return Some(None);
-        };
-        let read = match value {
+        self.optional(name, |value| match value {
             Json::String(text) => read(&text),
             other => Err(other.is_not("a string")),
-        };
-        self.note(name, read).map(Some)
+        })
     }
 
     /// Parses an optional decimal, given as a number or a string, from its text.
@@ -254,15 +223,11 @@ impl<'a, 'e> Fields<'a, 'e> {
         name: &str,
         read: impl FnOnce(&str) -> Result<T, ValidationError>,
     ) -> Option<Option<T>> {
-        let Some(value) = self.take(name)? else {
-            return Some(None);
-        };
-        let read = match value {
+        self.optional(name, |value| match value {
             Json::Number(text) => read(text),
             Json::String(text) => read(text.trim()),
             other => Err(other.is_not("a number")),
-        };
-        self.note(name, read).map(Some)
+        })
     }
 
     /// Parses a required decimal.
@@ -272,7 +237,7 @@ impl<'a, 'e> Fields<'a, 'e> {
         read: impl FnOnce(&str) -> Result<T, ValidationError>,
     ) -> Option<T> {
         let value = self.optional_decimal(name, read);
-        self.require(name, value)
+        self.required(name, value)
     }
 
     /// Parses an optional integer.
@@ -281,14 +246,10 @@ impl<'a, 'e> Fields<'a, 'e> {
         name: &str,
         read: impl FnOnce(i64) -> Result<T, ValidationError>,
     ) -> Option<Option<T>> {
-        let Some(value) = self.take(name)? else {
-            return Some(None);
-        };
-        let read = match value {
+        self.optional(name, |value| match value {
             Json::Number(text) => integer(text).and_then(read),
             other => Err(other.is_not("a whole number")),
-        };
-        self.note(name, read).map(Some)
+        })
     }
 
     /// Parses a required integer.
@@ -298,64 +259,43 @@ impl<'a, 'e> Fields<'a, 'e> {
         read: impl FnOnce(i64) -> Result<T, ValidationError>,
     ) -> Option<T> {
         let value = self.optional_integer(name, read);
-        self.require(name, value)
+        self.required(name, value)
     }
 
     /// Parses an optional boolean.
     pub fn optional_bool(&mut self, name: &str) -> Option<Option<bool>> {
-        let Some(value) = self.take(name)? else {
-            return Some(None);
-        };
-        let read = match value {
+        self.optional(name, |value| match value {
             Json::Bool(value) => Ok(value),
             other => Err(other.is_not("true or false")),
-        };
-        self.note(name, read).map(Some)
+        })
     }
 
     /// Parses a required array of `min` to `max` objects.
     pub fn list<T: FromBody>(&mut self, name: &str, min: usize, max: usize) -> Option<Vec<T>> {
-        let raw = match self.take(name)? {
-            Some(Json::Array(raw)) => raw,
-            Some(other) => return self.note(name, Err(other.is_not("an array"))),
-            None => return self.require(name, Some(None)),
-        };
-        let elements: Vec<&RawValue> = match serde_json::from_str(raw.get()) {
-            Ok(elements) => elements,
-            Err(error) => return self.note(name, Err(ValidationError::new(error.to_string()))),
-        };
-        if elements.len() < min || elements.len() > max {
-            let reason = format!("must have {min} to {max} elements, not {}", elements.len());
-            return self.note(name, Err(ValidationError::new(reason)));
-        }
+        let elements = self.optional(name, |value| {
+            let Json::Array(text) = value else { return Err(value.is_not("an array")) };
+            let elements: Vec<&RawValue> =
+                serde_json::from_str(text).map_err(|error| ValidationError::new(error.to_string()))?;
+            if !(min..=max).contains(&elements.len()) {
+                let reason = format!("must have {min} to {max} elements, not {}", elements.len());
+                return Err(ValidationError::new(reason));
+            }
+            Ok(elements)
+        });
+        let elements = self.required(name, elements)?;
         let list = child(&self.pointer, name);
-        let read: Vec<Option<T>> = elements
-            .into_iter()
-            .enumerate()
-            .map(|(index, element)| {
-                let pointer = format!("{list}/{index}");
-                let object = match Json::of(element) {
-                    Ok(Json::Object(raw)) => {
-                        serde_json::from_str::<Object<'_>>(raw.get()).map_err(|e| e.to_string())
-                    }
-                    Ok(other) => Err(other.is_not("an object").to_string()),
-                    Err(reason) => Err(reason.to_string()),
-                };
-                match object {
-                    Ok(object) => {
-                        let mut fields = Fields::new(pointer, object, self.errors);
-                        let value = T::from_fields(&mut fields);
-                        fields.finish();
-                        value
-                    }
-                    Err(reason) => {
-                        self.errors.add(&pointer, reason);
-                        None
-                    }
+        let mut values = Vec::new();
+        for (index, element) in elements.into_iter().enumerate() {
+            let pointer = format!("{list}/{index}");
+            match Object::of(element) {
+                Ok(object) => values.push(object.read(pointer, self.errors)),
+                Err(reason) => {
+                    add_error(self.errors, &pointer, reason.to_string());
+                    values.push(None);
                 }
-            })
-            .collect();
-        read.into_iter().collect()
+            }
+        }
+        values.into_iter().collect()
     }
 }
 

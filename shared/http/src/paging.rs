@@ -1,5 +1,7 @@
 //! Lists: `limit` with `offset`, `page` with `size` as older clients send them, or `cursor`.
 
+use std::fmt::Display;
+
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use base64::Engine;
@@ -10,6 +12,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::reply::envelope;
 use crate::{FieldError, Problem, Reply};
 
 /// Rows of a page by default.
@@ -75,9 +78,6 @@ pub struct Meta {
 
 impl ListPage {
     /// Creates the response with a page of rows.
-    ///
-    /// # Errors
-    /// If the rows cannot be serialised.
     pub fn reply<T: Serialize>(&self, message: &str, page: &Page<T>) -> Result<Reply, Problem> {
         let offset = match self.request.start {
             PageStart::Offset(offset) => offset,
@@ -85,7 +85,7 @@ impl ListPage {
         };
         let next_cursor = page.next.map(|last| encode(last, &self.scope));
         let meta = Meta { limit: self.request.limit, offset, count: page.rows.len(), next_cursor };
-        Ok(Reply::list(message, &page.rows, meta)?)
+        Ok(envelope(200, message, &page.rows, Some(meta))?.into())
     }
 }
 
@@ -121,11 +121,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(pairs) =
-            Query::<Vec<(String, String)>>::from_request_parts(parts, state).await.map_err(|_| {
-                let reason = ValidationError::new("cannot be decoded");
-                Problem::invalid(vec![FieldError::parameter("query", &reason)])
-            })?;
+        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::invalid(vec![FieldError::parameter("query", "cannot be decoded")]))?;
         Ok(Self::parse(parts.uri.path(), pairs))
     }
 }
@@ -158,20 +156,19 @@ impl ListQuery {
         let limit = limit.or(size).unwrap_or(DEFAULT_LIMIT);
         let skipped = offset.or_else(|| page.map(|page| (page - 1).saturating_mul(limit))).unwrap_or(0);
         if skipped > MAX_OFFSET {
-            self.error("page", &format!("starts after row {MAX_OFFSET}; use cursor"));
+            self.error("page", format!("starts after row {MAX_OFFSET}; use cursor"));
         }
         PageRequest { limit, start: cursor.map_or(PageStart::Offset(skipped), PageStart::After) }
     }
 
-    fn error(&mut self, name: &str, reason: &str) {
-        self.errors.push(FieldError::parameter(name, &ValidationError::new(reason)));
+    fn error(&mut self, name: &str, reason: impl Display) {
+        self.errors.push(FieldError::parameter(name, reason));
     }
 
     fn number(&mut self, name: &str, min: usize, max: usize) -> Option<usize> {
         self.filter(name, |text| {
-            let out_of_range = || ValidationError::new(format!("must be a whole number from {min} to {max}"));
-            let number = text.parse().map_err(|_| out_of_range())?;
-            if (min..=max).contains(&number) { Ok(number) } else { Err(out_of_range()) }
+            let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+            number.ok_or_else(|| ValidationError::new(format!("must be a whole number from {min} to {max}")))
         })
     }
 
@@ -188,7 +185,7 @@ impl ListQuery {
             self.error(name, "is given more than once");
         }
         let (_, value) = values.first()?;
-        parse(value).map_err(|reason| self.errors.push(FieldError::parameter(name, &reason))).ok()
+        parse(value).map_err(|reason| self.error(name, reason)).ok()
     }
 
     /// Returns the page once every filter was taken out.

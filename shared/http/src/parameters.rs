@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::header::IF_MATCH;
 use axum::http::request::Parts;
-use erp_domain::{Id, ValidationError};
+use erp_domain::Id;
 use erp_service::Precondition;
 use utoipa::IntoParams;
 use utoipa::PartialSchema;
@@ -24,7 +26,7 @@ impl<S: Send + Sync, T> FromRequestParts<S> for PathId<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = path_parameters(parts, state).await?.into_iter().find(|(name, _)| name == "id");
         let text = id.map(|(_, value)| value).unwrap_or_default();
-        text.parse().map(Self).map_err(|reason| Problem::invalid(vec![FieldError::parameter("id", &reason)]))
+        text.parse().map(Self).map_err(|reason| Problem::invalid(vec![FieldError::parameter("id", reason)]))
     }
 }
 
@@ -43,16 +45,22 @@ impl<T> IntoParams for PathId<T> {
 /// Returns the decoded parameters of the path.
 ///
 /// # Errors
-/// A 400 if one is not valid UTF-8 once percent-decoded.
+/// A 400 that names the parameter if one is not valid UTF-8 once percent-decoded.
 pub(crate) async fn path_parameters<S: Send + Sync>(
     parts: &mut Parts,
     state: &S,
 ) -> Result<Vec<(String, String)>, Problem> {
-    let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|_| {
-        let reason = ValidationError::new("must be valid UTF-8 after percent-decoding");
-        Problem::invalid(vec![FieldError::parameter("path", &reason)])
-    })?;
-    Ok(parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    let rejection = match Path::from_request_parts(parts, state).await {
+        Ok(Path(parameters)) => return Ok(parameters),
+        Err(rejection) => rejection,
+    };
+    if let PathRejection::FailedToDeserializePathParams(error) = &rejection
+        && let ErrorKind::InvalidUtf8InPathParam { key } = error.kind()
+    {
+        let error = FieldError::parameter(key, "must be valid UTF-8 after percent-decoding");
+        return Err(Problem::invalid(vec![error]));
+    }
+    Err(Problem::internal(rejection))
 }
 
 /// The versions that a client expects.

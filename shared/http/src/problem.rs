@@ -4,17 +4,21 @@
 //! never sent.
 
 use std::error::Error;
+use std::fmt::Display;
+use std::sync::Arc;
 
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use erp_aws::StoreError;
-use erp_domain::ValidationError;
 use erp_service::ServiceError;
 use serde::Serialize;
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
-/// The kind of an error. `type` in the response is `urn:erp:problem:` and the code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+/// The kind of an error. The documentation of a kind is its title in the response, `type` is `urn:erp:problem:` and the
+/// code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumMessage, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum ProblemKind {
     /// Malformed JSON.
@@ -92,30 +96,8 @@ impl ProblemKind {
     }
 
     /// Returns a short title for people.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::MalformedJson => "Malformed JSON",
-            Self::ValidationFailed => "Validation failed",
-            Self::BadRequest => "Bad request",
-            Self::Unauthorized => "Unauthorized",
-            Self::InvalidCredentials => "Invalid credentials",
-            Self::Forbidden => "Forbidden",
-            Self::NotFound => "Not found",
-            Self::MethodNotAllowed => "Method not allowed",
-            Self::DuplicateEmail => "E-mail address is taken",
-            Self::DuplicateSku => "SKU is taken",
-            Self::IllegalTransition => "Not possible in this status",
-            Self::InsufficientStock => "Not enough in stock",
-            Self::InUse => "Still in use",
-            Self::PartyGone => "Customer or vendor no longer exists",
-            Self::VersionMismatch => "Version mismatch",
-            Self::PayloadTooLarge => "Payload too large",
-            Self::UnsupportedMediaType => "Unsupported media type",
-            Self::IdempotencyKeyReused => "Idempotency-Key used for another request",
-            Self::TooManyRequests => "Too many requests",
-            Self::InternalError => "Internal error",
-            Self::ServiceUnavailable => "Service unavailable",
-        }
+    pub fn title(self) -> &'static str {
+        self.get_documentation().unwrap_or_default().trim_end_matches('.')
     }
 }
 
@@ -141,7 +123,7 @@ impl FieldError {
     }
 
     /// Creates an error of a parameter.
-    pub fn parameter(name: impl Into<String>, reason: &ValidationError) -> Self {
+    pub fn parameter(name: impl Into<String>, reason: impl Display) -> Self {
         Self { pointer: None, parameter: Some(name.into()), detail: reason.to_string() }
     }
 }
@@ -155,7 +137,7 @@ pub(crate) struct ProblemDocument {
     r#type: String,
     /// A short title per kind.
     #[schema(example = "Validation failed")]
-    title: String,
+    title: &'static str,
     /// The HTTP status code.
     #[schema(example = 400)]
     status: u16,
@@ -165,7 +147,7 @@ pub(crate) struct ProblemDocument {
     instance: String,
     /// A stable code per kind, for programs.
     #[schema(example = "validation_failed")]
-    code: String,
+    code: &'static str,
     /// The id in `X-Request-Id` and in the logs.
     request_id: String,
     /// All validation errors.
@@ -189,7 +171,7 @@ pub struct Problem {
     pub extensions: serde_json::Map<String, serde_json::Value>,
     /// The private cause, for the log.
     pub cause: Option<Box<dyn Error + Send + Sync>>,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Problem {
@@ -252,13 +234,6 @@ impl Problem {
         self
     }
 
-    /// Sets `Allow`.
-    #[must_use]
-    pub fn allow(mut self, methods: HeaderValue) -> Self {
-        self.headers.insert(ALLOW, methods);
-        self
-    }
-
     /// Adds an error of a field of the body.
     #[must_use]
     pub fn at(mut self, pointer: &str, reason: &str) -> Self {
@@ -273,49 +248,32 @@ impl Problem {
         self
     }
 
-    fn document(&self, instance: &str, request_id: &str) -> String {
+    /// Creates the response with the document.
+    pub(crate) fn document(&self, status: StatusCode, instance: &str, request_id: &str) -> Response {
         let document = ProblemDocument {
             r#type: format!("urn:erp:problem:{}", self.kind.code()),
-            title: self.kind.title().to_owned(),
+            title: self.kind.title(),
             status: self.kind.status(),
             detail: self.detail.clone(),
             instance: instance.to_owned(),
-            code: self.kind.code().to_owned(),
+            code: self.kind.code(),
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
             extensions: self.extensions.clone(),
         };
-        serde_json::to_string(&document).unwrap_or_else(|error| {
-            tracing::error!(%error, "problem document not serialised");
-            "{}".to_owned()
-        })
-    }
-
-    /// Creates the response.
-    pub(crate) fn finish(self, instance: &str, request_id: &str) -> Response {
-        let status = StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, self.document(instance, request_id)).into_response();
-        response.headers_mut().extend(self.headers);
-        response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
-        response
+        (status, self.headers.clone(), [(CONTENT_TYPE, PROBLEM_JSON)], Json(document)).into_response()
     }
 }
 
 /// The content type of an error response.
-pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
-
-/// A problem as a response extension: the request layer, which knows path and request id, writes the document.
-#[derive(Clone)]
-pub(crate) struct PendingProblem(pub(crate) std::sync::Arc<std::sync::Mutex<Option<Problem>>>);
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 impl IntoResponse for Problem {
+    /// Creates a response without a body: the request layer, which knows path and request id, takes the problem out of
+    /// the extensions and writes the document.
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = status.into_response();
-        response
-            .extensions_mut()
-            .insert(PendingProblem(std::sync::Arc::new(std::sync::Mutex::new(Some(self)))));
-        response
+        (status, Extension(Arc::new(self))).into_response()
     }
 }
 

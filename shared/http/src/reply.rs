@@ -13,10 +13,7 @@ pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-
 
 /// A success response, new or replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    response: StoredResponse,
-    replayed: bool,
-}
+pub struct Reply(Committed);
 
 #[derive(Serialize)]
 struct Envelope<'a, T: Serialize + ?Sized> {
@@ -27,32 +24,12 @@ struct Envelope<'a, T: Serialize + ?Sized> {
     meta: Option<Meta>,
 }
 
-impl Reply {
-    /// Creates a 200 with a page of a list.
-    ///
-    /// # Errors
-    /// If `data` cannot be serialised.
-    pub(crate) fn list<T: Serialize>(
-        message: &str,
-        data: &[T],
-        meta: Meta,
-    ) -> Result<Self, serde_json::Error> {
-        envelope(200, message, data, Some(meta)).map(Self::from)
-    }
-}
-
 /// Renders a 200 with data.
-///
-/// # Errors
-/// If `data` cannot be serialised.
 pub fn ok<T: Serialize>(message: &str, data: &T) -> Result<StoredResponse, serde_json::Error> {
     envelope(200, message, data, None)
 }
 
 /// Renders a 200 with a resource and its version (`ETag`, RFC 9110 section 8.8.3).
-///
-/// # Errors
-/// As [`ok`].
 pub fn resource<T: Serialize>(
     message: &str,
     data: &T,
@@ -62,9 +39,6 @@ pub fn resource<T: Serialize>(
 }
 
 /// Renders a 201 with a resource, its version and its path, which starts with `/api/`.
-///
-/// # Errors
-/// As [`ok`].
 pub fn created<T: Serialize>(
     message: &str,
     data: &T,
@@ -75,7 +49,7 @@ pub fn created<T: Serialize>(
     Ok(StoredResponse { etag: Some(format!("\"{version}\"")), location: Some(location), ..response })
 }
 
-fn envelope<T: Serialize + ?Sized>(
+pub(crate) fn envelope<T: Serialize + ?Sized>(
     status: u16,
     message: &str,
     data: &T,
@@ -87,19 +61,19 @@ fn envelope<T: Serialize + ?Sized>(
 
 impl From<StoredResponse> for Reply {
     fn from(response: StoredResponse) -> Self {
-        Self { response, replayed: false }
+        Self(Committed { response, replayed: false })
     }
 }
 
 impl From<Committed> for Reply {
     fn from(committed: Committed) -> Self {
-        Self { response: committed.response, replayed: committed.replayed }
+        Self(committed)
     }
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let StoredResponse { status, body, etag, location } = self.response;
+        let Committed { response: StoredResponse { status, body, etag, location }, replayed } = self.0;
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (code, body).into_response();
         let headers = response.headers_mut();
@@ -109,7 +83,7 @@ impl IntoResponse for Reply {
                 headers.insert(name, value);
             }
         }
-        if self.replayed {
+        if replayed {
             headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
         }
         response

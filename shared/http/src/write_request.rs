@@ -7,7 +7,6 @@ use axum::extract::{FromRequest, MatchedPath, Request};
 use axum::http::HeaderName;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
-use erp_domain::ValidationError;
 use erp_service::{IdempotencyKey, WriteRequest};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
@@ -40,29 +39,19 @@ impl JsonRequest {
     }
 
     /// Parses the body, or returns the default if there is none.
-    ///
-    /// # Errors
-    /// As [`JsonRequest::read`].
     pub fn read_or_default<T: FromBody + Default>(&self) -> Result<T, Problem> {
         if body::is_blank(&self.body) { Ok(T::default()) } else { self.read() }
     }
 
     /// Checks that there is no body, or an empty object.
-    ///
-    /// # Errors
-    /// As [`JsonRequest::read`].
     pub fn expect_empty(&self) -> Result<(), Problem> {
-        self.read_or_default::<Empty>().map(|Empty| ())
+        self.read_or_default()
     }
 }
 
-/// An empty object.
-#[derive(Default)]
-struct Empty;
-
-impl FromBody for Empty {
+impl FromBody for () {
     fn from_fields(_: &mut body::Fields<'_, '_>) -> Option<Self> {
-        Some(Self)
+        Some(())
     }
 }
 
@@ -117,20 +106,17 @@ fn is_json(content_type: &str) -> bool {
 
 /// Returns the value of the `Idempotency-Key` header.
 fn key_of(parts: &Parts) -> Result<Option<String>, Problem> {
-    let invalid = |reason: String| {
-        let reason = ValidationError::new(reason);
-        Problem::invalid(vec![FieldError::parameter("Idempotency-Key", &reason)])
-    };
+    let invalid = |reason: &str| Problem::invalid(vec![FieldError::parameter("Idempotency-Key", reason)]);
     let mut values = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(invalid("must be given once".to_owned()));
+        return Err(invalid("must be given once"));
     }
     let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
     let key = value.to_str().ok().filter(|key| key.bytes().all(is_visible));
-    let key = key.ok_or_else(|| invalid("must be visible ASCII".to_owned()))?.trim();
+    let key = key.ok_or_else(|| invalid("must be visible ASCII"))?.trim();
     if key.is_empty() || key.len() > MAX_KEY_LENGTH {
-        return Err(invalid(format!("must have 1 to {MAX_KEY_LENGTH} characters")));
+        return Err(invalid(&format!("must have 1 to {MAX_KEY_LENGTH} characters")));
     }
     Ok(Some(key.to_owned()))
 }
@@ -148,14 +134,13 @@ async fn identify<S: Send + Sync>(
         .await?
         .into_iter()
         .map(|(_, value)| value.parse::<uuid::Uuid>().map_or(value, |id| id.to_string()));
-    let caller =
-        info.verified.as_ref().map_or_else(|| "public".to_owned(), |verified| verified.caller.subject());
+    let caller = info.cause().actor.unwrap_or_else(|| "public".to_owned());
     let mut scope = vec![caller, parts.method.to_string(), route];
     scope.extend(parameters);
     let precondition = parts.headers.get_all(IF_MATCH).iter();
     let precondition: Vec<_> = precondition.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
     let body = match serde_json::from_slice::<Value>(body) {
-        Ok(value) => canonical(&value),
+        Ok(value) => canonical(value),
         // Not JSON: the request is rejected and binds no key.
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
@@ -164,19 +149,9 @@ async fn identify<S: Send + Sync>(
 }
 
 /// Serialises JSON with sorted keys and without white space.
-fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(object) => {
-            let mut fields: Vec<_> = object.iter().collect();
-            fields.sort_unstable_by_key(|(name, _)| *name);
-            let fields = fields
-                .into_iter()
-                .map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), canonical(value)));
-            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
-        }
-        Value::Array(array) => format!("[{}]", array.iter().map(canonical).collect::<Vec<_>>().join(",")),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-    }
+fn canonical(mut value: Value) -> String {
+    value.sort_all_objects();
+    value.to_string()
 }
 
 #[cfg(test)]
@@ -185,7 +160,7 @@ mod tests {
 
     #[test]
     fn key_order_and_white_space_do_not_make_another_request() {
-        let canonical = |text: &str| canonical(&serde_json::from_str(text).unwrap());
+        let canonical = |text: &str| canonical(serde_json::from_str(text).unwrap());
         assert_eq!(
             canonical(r#"{"b": [1, {"d":null,"c":"x"}], "a": true}"#),
             r#"{"a":true,"b":[1,{"c":"x","d":null}]}"#

@@ -72,6 +72,7 @@ async fn a_path_id_that_cannot_be_one_is_a_400() {
             let response = inventory.get(&format!("/api/items/{id}{path}")).await;
             let (status, code) = (response.status, response.code());
             assert_eq!((status, code.as_str()), (400, "validation_failed"), "{id}{path}");
+            assert_eq!(response.invalid_fields(), ["id"], "{id}{path}");
         }
     }
 }
