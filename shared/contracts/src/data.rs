@@ -73,9 +73,7 @@ impl<S> OrderChanged<S> {
 }
 
 /// The result of allocating stock to a sales order, as inventory publishes it.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::IntoStaticStr,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum StockDecision {
@@ -85,13 +83,6 @@ pub enum StockDecision {
     Backordered,
     /// The order was cancelled: its allocation was released.
     Released,
-}
-
-impl StockDecision {
-    /// Returns the name in JSON.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
 }
 
 /// Payload of `inventory.order.*`.
