@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use erp_contracts::Event;
 
 /// Why a message was not processed.
@@ -33,8 +33,7 @@ where
     let mut response = SqsBatchResponse::default();
     for message in batch.records {
         let id = message.message_id.unwrap_or_default();
-        let body = message.body.unwrap_or_default();
-        let result = match Event::parse(&body) {
+        let result = match Event::parse(&message.body.unwrap_or_default()) {
             Ok(event) => {
                 let (event_id, kind, subject) = (event.id, event.kind, event.subject.clone());
                 let request_id = event.correlation_id.clone().unwrap_or_default();
@@ -53,9 +52,7 @@ where
             }
         };
         if result.is_err() {
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id;
-            response.batch_item_failures.push(failure);
+            response.add_failure(id);
         }
     }
     response

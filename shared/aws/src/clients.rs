@@ -42,20 +42,18 @@ pub fn timeout_config() -> TimeoutConfig {
         .build()
 }
 
-/// Opens the table named by `TABLE_NAME` and connects to DynamoDB.
-///
-/// # Errors
-/// If `TABLE_NAME` is not set.
+/// Opens the table named by `TABLE_NAME` and connects to DynamoDB while the environment initialises, which runs at full
+/// speed: on a small function the TLS handshake is most of the duration of the first request.
 pub async fn table(settings: &Settings<'_>, sdk: &SdkConfig) -> Result<Table, SettingError> {
     let table = Table::new(aws_sdk_dynamodb::Client::new(sdk), settings.required("TABLE_NAME")?);
-    preconnect(&table).await;
+    // The row does not exist. A failure is logged only: the first request reports it properly.
+    if let Err(error) = table.get_raw(&Key::new("WARM", "WARM")).await {
+        tracing::debug!(%error, "preconnecting failed");
+    }
     Ok(table)
 }
 
 /// Creates a client of the function whose name is in the variable `name`.
-///
-/// # Errors
-/// If the variable is not set.
 pub fn function(
     settings: &Settings<'_>,
     sdk: &SdkConfig,
@@ -67,13 +65,4 @@ pub fn function(
         .timeout_config(TimeoutConfig::disabled())
         .build();
     Ok(FunctionClient::new(aws_sdk_lambda::Client::from_conf(config), settings.required(name)?))
-}
-
-/// Connects to DynamoDB while the environment initialises, which runs at full speed and before the first request: on a
-/// small function the TLS handshake is most of the duration of the first request.
-async fn preconnect(table: &Table) {
-    // The row does not exist. A failure is logged only: the first request reports it properly.
-    if let Err(error) = table.get_raw(&Key::new("WARM", "WARM")).await {
-        tracing::debug!(%error, "preconnecting failed");
-    }
 }

@@ -1,6 +1,6 @@
 //! Synchronous invocation of another function: time-out, one retry with jitter, circuit breaker.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
@@ -83,9 +83,6 @@ impl FunctionClient {
     }
 
     /// Invokes the function with a request and decodes its response.
-    ///
-    /// # Errors
-    /// If the circuit breaker is open, both attempts fail, or the response cannot be decoded.
     pub async fn invoke<Q: Serialize, A: DeserializeOwned>(&self, request: &Q) -> Result<A, InvokeError> {
         let failed = |reason: String| InvokeError::Failed { function: self.function.clone(), reason };
         let payload = serde_json::to_vec(request).map_err(|error| failed(error.to_string()))?;
@@ -99,12 +96,12 @@ impl FunctionClient {
     }
 
     async fn attempt(&self, payload: Vec<u8>) -> Result<Vec<u8>, InvokeError> {
-        if !self.with_breaker(CircuitBreaker::admits) {
+        if !self.breaker().admits(Instant::now()) {
             return Err(InvokeError::CircuitOpen(self.function.clone()));
         }
         let result = tokio::time::timeout(ATTEMPT_TIMEOUT, self.invoke_once(payload)).await;
         let result = result.unwrap_or_else(|_| Err(format!("no response within {ATTEMPT_TIMEOUT:?}")));
-        self.with_breaker(|breaker, now| breaker.record(result.is_ok(), now));
+        self.breaker().record(result.is_ok(), Instant::now());
         result.map_err(|reason| InvokeError::Failed { function: self.function.clone(), reason })
     }
 
@@ -118,10 +115,9 @@ impl FunctionClient {
         }
     }
 
-    fn with_breaker<T>(&self, call: impl FnOnce(&mut CircuitBreaker, Instant) -> T) -> T {
+    fn breaker(&self) -> MutexGuard<'_, CircuitBreaker> {
         // After a panic of another thread the counters are still valid.
-        let mut breaker = self.breaker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        call(&mut breaker, Instant::now())
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

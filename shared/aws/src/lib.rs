@@ -27,6 +27,6 @@ pub mod table;
 pub mod transaction;
 
 pub use sdk_error::sdk_error_message;
-pub use store::{Page, PageRequest, PageStart, ScanCursor, StoreError, error_chain};
-pub use table::{Key, Table};
+pub use store::{Page, PageRequest, PageStart, StoreError, error_chain};
+pub use table::{Key, ScanCursor, Table};
 pub use transaction::{Change, Transaction, TransactionError};

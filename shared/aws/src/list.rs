@@ -11,11 +11,14 @@ use uuid::Uuid;
 
 use crate::store::{Page, PageRequest, PageStart};
 use crate::table::{Row, read, unavailable};
-use crate::transaction::names;
+use crate::transaction::{names, text};
 use crate::{StoreError, Table};
 
 /// Shards of a list index.
 pub const LIST_SHARDS: u8 = 4;
+
+/// A row, and the id in its sort key.
+type RowWithId = (Uuid, Row);
 
 /// Rows evaluated per query when a filter removes some of them.
 const FILTER_PAGE: usize = 500;
@@ -53,9 +56,6 @@ impl<'a> List<'a> {
     }
 
     /// Reads a page, newest first.
-    ///
-    /// # Errors
-    /// If the table is unavailable or a row cannot be decoded.
     pub async fn page<T: DeserializeOwned>(&self, page: PageRequest) -> Result<Page<T>, StoreError> {
         let after = match page.start {
             PageStart::After(last) => Some(last),
@@ -83,7 +83,7 @@ impl<'a> List<'a> {
         after: Option<Uuid>,
         count: usize,
         keys: bool,
-    ) -> Result<Vec<(Uuid, Row)>, StoreError> {
+    ) -> Result<Vec<RowWithId>, StoreError> {
         let parts = self.partitions.iter().map(|partition| self.partition(partition, after, count, keys));
         let mut rows = try_join_all(parts).await?.concat();
         rows.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
@@ -91,13 +91,14 @@ impl<'a> List<'a> {
         Ok(rows)
     }
 
+    /// Reads the newest rows after `after` from one partition: at least `count` if there are so many.
     async fn partition(
         &self,
         partition: &str,
         after: Option<Uuid>,
         count: usize,
         keys: bool,
-    ) -> Result<Vec<(Uuid, Row)>, StoreError> {
+    ) -> Result<Vec<RowWithId>, StoreError> {
         let (pk, sk) = match self.index {
             Some(index) => (format!("{index}_pk"), format!("{index}_sk")),
             None => ("pk".to_owned(), "sk".to_owned()),
@@ -111,32 +112,30 @@ impl<'a> List<'a> {
         // One more than requested, because BETWEEN includes the cursor's own row. DynamoDB applies `Limit` before the
         // filter, so a filtered query evaluates more rows at once.
         let evaluated = if filter.is_some() { (count + 1).max(FILTER_PAGE) } else { count + 1 };
+        let mut query = self
+            .table
+            .client
+            .query()
+            .table_name(&self.table.name)
+            .set_index_name(self.index.map(str::to_owned))
+            .key_condition_expression(&condition)
+            .set_filter_expression(filter.map(str::to_owned))
+            .set_expression_attribute_names(names(&[&condition, filter.unwrap_or_default()]))
+            .set_projection_expression(keys.then(|| format!("#{sk}")))
+            .expression_attribute_values(":pk", text(partition))
+            .expression_attribute_values(":low", text(low))
+            .expression_attribute_values(":high", text(high))
+            .scan_index_forward(false)
+            .limit(i32::try_from(evaluated).unwrap_or(i32::MAX));
+        for (name, value) in self.filter.iter().flat_map(|(_, values)| values) {
+            query = query.expression_attribute_values(*name, value.clone());
+        }
+        let mut pages = query.into_paginator().send();
         let mut rows = Vec::new();
-        let mut start = None;
-        loop {
-            let mut query = self
-                .table
-                .client
-                .query()
-                .table_name(&self.table.name)
-                .set_index_name(self.index.map(str::to_owned))
-                .key_condition_expression(&condition)
-                .set_filter_expression(filter.map(str::to_owned))
-                .set_expression_attribute_names(names(&[&condition, filter.unwrap_or_default()]))
-                .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
-                .expression_attribute_values(":low", AttributeValue::S(low.clone()))
-                .expression_attribute_values(":high", AttributeValue::S(high.clone()))
-                .scan_index_forward(false)
-                .set_exclusive_start_key(start)
-                .limit(i32::try_from(evaluated).unwrap_or(i32::MAX));
-            for (name, value) in self.filter.iter().flat_map(|(_, values)| values) {
-                query = query.expression_attribute_values(*name, value.clone());
-            }
-            if keys {
-                query = query.projection_expression(format!("#{sk}"));
-            }
-            let response = query.send().await.map_err(unavailable)?;
-            for row in response.items.unwrap_or_default() {
+        while rows.len() < count
+            && let Some(page) = pages.try_next().await.map_err(unavailable)?
+        {
+            for row in page.items.unwrap_or_default() {
                 let id = row.get(&sk).and_then(|value| value.as_s().ok());
                 let id = id.and_then(|text| text.strip_prefix(self.prefix)?.parse::<Uuid>().ok());
                 let id = id.ok_or_else(|| StoreError::new("the sort key of a list row is not an id"))?;
@@ -144,11 +143,7 @@ impl<'a> List<'a> {
                     rows.push((id, row));
                 }
             }
-            start = response.last_evaluated_key;
-            if start.is_none() || rows.len() >= count {
-                rows.truncate(count);
-                return Ok(rows);
-            }
         }
+        Ok(rows)
     }
 }

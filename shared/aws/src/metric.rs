@@ -8,7 +8,7 @@ use std::io::Write;
 
 use erp_domain::time::SystemClock;
 use erp_domain::{Clock, Settings, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// CloudWatch namespace.
 pub const NAMESPACE: &str = "ErpOrderPlatform";
@@ -16,19 +16,7 @@ pub const NAMESPACE: &str = "ErpOrderPlatform";
 pub const DIMENSION: &str = "FunctionName";
 
 /// A business metric. All are counts.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    strum::Display,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 pub enum Metric {
     /// Draft orders saved.
     OrdersCreated,
@@ -87,12 +75,12 @@ fn line(function: &str, at: Timestamp, metrics: &[(Metric, u64)]) -> String {
     let definitions: Vec<Value> =
         metrics.iter().map(|(metric, _)| json!({"Name": metric.as_str(), "Unit": "Count"})).collect();
     let directive = json!({"Namespace": NAMESPACE, "Dimensions": [[DIMENSION]], "Metrics": definitions});
-    let mut members = Map::new();
     let about = json!({"Timestamp": at.as_millis(), "CloudWatchMetrics": [directive]});
-    members.insert("_aws".to_owned(), about);
-    members.insert(DIMENSION.to_owned(), function.into());
-    members.extend(metrics.iter().map(|(metric, value)| (metric.as_str().to_owned(), (*value).into())));
-    format!("{}\n", Value::Object(members))
+    let mut line = json!({"_aws": about, DIMENSION: function});
+    for (metric, value) in metrics {
+        line[metric.as_str()] = json!(value);
+    }
+    format!("{line}\n")
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@
 //! relay, which publishes the event and removes the row from the `outbox` index. A row that stays in the index was never
 //! published; the sweep finds it there, however old.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use erp_contracts::Event;
 use erp_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::list::{shard, shards};
 use crate::table::{Row, unavailable};
-use crate::{Key, StoreError, Table};
+use crate::transaction::text;
+use crate::{StoreError, Table};
 
 /// Prefix of the sort keys of event rows.
 pub const EVENT_PREFIX: &str = "EVENT#";
@@ -19,8 +20,8 @@ pub const EVENT_PREFIX: &str = "EVENT#";
 pub const OUTBOX_INDEX: &str = "outbox";
 /// Rows read per query of the index.
 const QUERY_LIMIT: i32 = 100;
-/// Shards of the index.
-pub const OUTBOX_SHARDS: u8 = 4;
+/// Name of the partitions of the index, before their shard.
+const OUTBOX: &str = "OUTBOX";
 
 /// An event as a row of a table.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,26 +44,22 @@ pub fn event_sk(id: Uuid) -> String {
 
 /// Returns the shard of the outbox index for an event.
 pub fn outbox_pk(id: Uuid) -> String {
-    let [.., last] = *id.as_bytes();
-    format!("OUTBOX#{}", last % OUTBOX_SHARDS)
+    shard(OUTBOX, id)
 }
 
 /// Returns every shard of the outbox index.
-pub fn outbox_partitions() -> impl Iterator<Item = String> + Send {
-    (0..OUTBOX_SHARDS).map(|shard| format!("OUTBOX#{shard}"))
+pub fn outbox_partitions() -> Vec<String> {
+    shards(OUTBOX)
 }
 
 /// Returns the smallest UUID of version 7 of a millisecond (RFC 9562 section 5.7).
 fn first_id_at(at: Timestamp) -> String {
     let millis = u64::try_from(at.as_millis()).unwrap_or(0);
-    format!("{:08x}-{:04x}-7000-8000-000000000000", (millis >> 16) & 0xffff_ffff, millis & 0xffff)
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid().to_string()
 }
 
 /// Reads rows of one shard of the outbox index whose event is older than `before`, oldest first, starting after the key
 /// `after`. Returns the rows, and the key to continue after if there may be more.
-///
-/// # Errors
-/// If the table is unavailable.
 pub async fn unpublished(
     table: &Table,
     partition: &str,
@@ -75,8 +72,8 @@ pub async fn unpublished(
         .table_name(&table.name)
         .index_name(OUTBOX_INDEX)
         .key_condition_expression("outbox_pk = :pk AND outbox_sk < :before")
-        .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
-        .expression_attribute_values(":before", AttributeValue::S(first_id_at(before)))
+        .expression_attribute_values(":pk", text(partition))
+        .expression_attribute_values(":before", text(first_id_at(before)))
         .set_exclusive_start_key(after)
         .limit(QUERY_LIMIT)
         .send()
@@ -87,9 +84,6 @@ pub async fn unpublished(
 
 impl EventRow {
     /// Creates the row of an event of the entity in partition `pk`, to be published.
-    ///
-    /// # Errors
-    /// If the event cannot be serialised.
     pub fn to_publish(pk: &str, event: &Event) -> Result<Self, StoreError> {
         let mut row = Self::history(pk, event)?;
         row.outbox_pk = Some(outbox_pk(event.id));
@@ -98,25 +92,9 @@ impl EventRow {
     }
 
     /// Creates the row of another context's event that belongs to the history of the entity and is not published again.
-    ///
-    /// # Errors
-    /// As [`EventRow::to_publish`].
     pub fn history(pk: &str, event: &Event) -> Result<Self, StoreError> {
         let json = event.to_json()?;
         Ok(Self { pk: pk.to_owned(), sk: event_sk(event.id), event: json, outbox_pk: None, outbox_sk: None })
-    }
-
-    /// Returns the primary key.
-    pub fn key(&self) -> Key {
-        Key::new(&self.pk, &self.sk)
-    }
-
-    /// Parses the event.
-    ///
-    /// # Errors
-    /// If the row does not contain one.
-    pub fn read(&self) -> Result<Event, StoreError> {
-        Ok(Event::parse(&self.event)?)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The database could not be reached, was too busy, or returned data that cannot be decoded.
@@ -33,14 +32,8 @@ impl From<erp_contracts::EventError> for StoreError {
 
 /// Formats an error with its chain of causes on one line.
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// A request for a page of a list. Lists are sorted by id, newest first (UUIDs of version 7 sort by creation).
@@ -71,21 +64,9 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Converts the rows.
-    ///
-    /// # Errors
-    /// The first error of `convert`.
+    /// Converts the rows; fails with the first error of `convert`.
     pub fn try_map<U, E>(self, convert: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
         let rows = self.rows.into_iter().map(convert).collect::<Result<_, _>>()?;
         Ok(Page { rows, next: self.next })
     }
-}
-
-/// The position of a scan of a whole table: the key of the last row that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScanCursor {
-    /// Partition key.
-    pub partition: String,
-    /// Sort key.
-    pub row: String,
 }

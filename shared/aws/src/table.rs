@@ -1,19 +1,21 @@
 //! One DynamoDB table: keys, reads and batches.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
 use backon::BackoffBuilder;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 use crate::retry::backoff;
 use crate::sdk_error::sdk_error_message;
-use crate::store::{ScanCursor, error_chain};
+use crate::store::error_chain;
+use crate::transaction::{names, text};
 
 /// The attributes of a row.
 pub type Row = HashMap<String, AttributeValue>;
@@ -36,7 +38,7 @@ pub struct Unreadable {
 pub type Scanned<T> = (Vec<Result<T, Unreadable>>, Option<ScanCursor>);
 
 /// A primary key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// Partition key.
     pub pk: String,
@@ -44,17 +46,8 @@ pub struct Key {
     pub sk: String,
 }
 
-impl From<Key> for ScanCursor {
-    fn from(key: Key) -> Self {
-        Self { partition: key.pk, row: key.sk }
-    }
-}
-
-impl From<&ScanCursor> for Key {
-    fn from(cursor: &ScanCursor) -> Self {
-        Self::new(&cursor.partition, &cursor.row)
-    }
-}
+/// The position of a scan of a whole table: the key of the last row that was read.
+pub type ScanCursor = Key;
 
 impl Key {
     /// Creates a key.
@@ -63,9 +56,6 @@ impl Key {
     }
 
     /// Extracts the key of a row.
-    ///
-    /// # Errors
-    /// If `pk` or `sk` is missing.
     pub fn of(row: &Row) -> Result<Self, StoreError> {
         let part = |name| row.get(name).and_then(|value| value.as_s().ok());
         match (part("pk"), part("sk")) {
@@ -76,10 +66,7 @@ impl Key {
 
     /// Returns the key as attributes.
     pub fn attributes(&self) -> Row {
-        HashMap::from([
-            ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
-            ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
-        ])
+        HashMap::from([("pk".to_owned(), text(&self.pk)), ("sk".to_owned(), text(&self.sk))])
     }
 }
 
@@ -101,17 +88,11 @@ where
 }
 
 /// Deserialises a row.
-///
-/// # Errors
-/// If it does not have the shape of a `T`.
 pub fn read<T: DeserializeOwned>(row: Row) -> Result<T, StoreError> {
     serde_dynamo::from_item(row).map_err(StoreError::new)
 }
 
 /// Serialises a row.
-///
-/// # Errors
-/// If `value` is not a struct or map of supported values.
 pub fn write<T: Serialize>(value: &T) -> Result<Row, StoreError> {
     serde_dynamo::to_item(value).map_err(StoreError::new)
 }
@@ -130,9 +111,6 @@ impl Table {
     }
 
     /// Reads one row, strongly consistent.
-    ///
-    /// # Errors
-    /// If the table is unavailable or the row cannot be decoded.
     pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
         self.get_raw(key).await?.map(read).transpose()
     }
@@ -143,15 +121,12 @@ impl Table {
     }
 
     /// Reads the rows that exist, strongly consistent, in no order. The keys must be distinct.
-    ///
-    /// # Errors
-    /// If the table is unavailable, a row cannot be decoded, or keys stay unprocessed after 8 attempts.
     pub async fn get_all<T: DeserializeOwned>(&self, keys: &[Key]) -> Result<Vec<T>, StoreError> {
         let mut rows = Vec::new();
         for chunk in keys.chunks(BATCH_GET) {
             let mut left: Vec<Row> = chunk.iter().map(Key::attributes).collect();
             let mut delays = backoff(BATCH_ATTEMPTS).build();
-            loop {
+            while !left.is_empty() {
                 let request = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(left));
                 let request = request.build().map_err(StoreError::new)?;
                 let response = self.client.batch_get_item().request_items(&self.name, request).send().await;
@@ -161,13 +136,9 @@ impl Table {
                 }
                 let mut unprocessed = response.unprocessed_keys.unwrap_or_default();
                 left = unprocessed.remove(&self.name).map(|keys| keys.keys).unwrap_or_default();
-                if left.is_empty() {
-                    break;
+                if !left.is_empty() {
+                    wait(delays.next()).await?;
                 }
-                let Some(delay) = delays.next() else {
-                    return Err(StoreError::new("DynamoDB did not process all keys of a batch"));
-                };
-                tokio::time::sleep(delay).await;
             }
         }
         Ok(rows)
@@ -176,9 +147,6 @@ impl Table {
     /// Scans a page of the whole table after a cursor, and decodes its rows; `filter` is an expression with its values,
     /// such as `#sk = :sk`. Rows of one partition are contiguous, sorted by sort key. The reads are eventually consistent,
     /// which halves their cost: a suspicious row must be read again.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn scan<T>(
         &self,
         filter: &str,
@@ -191,8 +159,8 @@ impl Table {
             .scan()
             .table_name(&self.name)
             .filter_expression(filter)
-            .set_expression_attribute_names(crate::transaction::names(&[filter]))
-            .set_exclusive_start_key(after.map(|cursor| Key::from(cursor).attributes()));
+            .set_expression_attribute_names(names(&[filter]))
+            .set_exclusive_start_key(after.map(Key::attributes));
         for (name, value) in values {
             scan = scan.expression_attribute_values(*name, value.clone());
         }
@@ -206,14 +174,11 @@ impl Table {
             }))
         };
         let rows = page.items.unwrap_or_default().into_iter().map(decoded);
-        Ok((rows.collect::<Result<_, StoreError>>()?, next.map(ScanCursor::from)))
+        Ok((rows.collect::<Result<_, StoreError>>()?, next))
     }
 
     /// Writes rows without a condition, not atomically and in no order: only for rows that are idempotent, with keys and
     /// contents that do not depend on when or how often they are written.
-    ///
-    /// # Errors
-    /// If the table is unavailable, or rows stay unprocessed after 8 attempts.
     pub async fn put_all<T: Serialize>(
         &self,
         rows: impl Iterator<Item = T> + Send,
@@ -222,38 +187,33 @@ impl Table {
             let put = PutRequest::builder().set_item(Some(write(&row)?)).build().map_err(StoreError::new)?;
             Ok(WriteRequest::builder().put_request(put).build())
         };
-        let requests = rows.map(put).collect::<Result<_, StoreError>>()?;
-        self.write_all(requests).await
+        self.write_all(rows.map(put)).await
     }
 
     /// Deletes rows without a condition, not atomically and in no order; they need not exist.
-    ///
-    /// # Errors
-    /// As [`Table::put_all`].
     pub async fn delete_all(&self, keys: impl Iterator<Item = Key> + Send) -> Result<(), StoreError> {
         let delete = |key: Key| {
             let delete = DeleteRequest::builder().set_key(Some(key.attributes())).build();
             Ok(WriteRequest::builder().delete_request(delete.map_err(StoreError::new)?).build())
         };
-        let requests = keys.map(delete).collect::<Result<_, StoreError>>()?;
-        self.write_all(requests).await
+        self.write_all(keys.map(delete)).await
     }
 
-    async fn write_all(&self, requests: Vec<WriteRequest>) -> Result<(), StoreError> {
+    async fn write_all(
+        &self,
+        requests: impl Iterator<Item = Result<WriteRequest, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let requests: Vec<WriteRequest> = requests.collect::<Result<_, _>>()?;
         for chunk in requests.chunks(BATCH_WRITE) {
             let mut left = chunk.to_vec();
             let mut delays = backoff(BATCH_ATTEMPTS).build();
-            loop {
+            while !left.is_empty() {
                 let response = self.client.batch_write_item().request_items(&self.name, left).send().await;
                 let mut unprocessed = response.map_err(unavailable)?.unprocessed_items.unwrap_or_default();
                 left = unprocessed.remove(&self.name).unwrap_or_default();
-                if left.is_empty() {
-                    break;
+                if !left.is_empty() {
+                    wait(delays.next()).await?;
                 }
-                let Some(delay) = delays.next() else {
-                    return Err(StoreError::new("DynamoDB did not process all rows of a batch"));
-                };
-                tokio::time::sleep(delay).await;
             }
         }
         Ok(())
@@ -261,9 +221,6 @@ impl Table {
 
     /// Reads up to `limit` rows of a partition whose sort key starts with `prefix`, in ascending order after the sort key
     /// `after`, strongly consistent.
-    ///
-    /// # Errors
-    /// If the table is unavailable or a row cannot be decoded.
     pub async fn query_prefix<T: DeserializeOwned>(
         &self,
         pk: &str,
@@ -271,29 +228,31 @@ impl Table {
         after: Option<String>,
         limit: usize,
     ) -> Result<Vec<T>, StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(pk))
+            .expression_attribute_values(":prefix", text(prefix))
+            .set_exclusive_start_key(after.map(|sk| Key::new(pk, sk).attributes()))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let mut pages = query.into_paginator().send();
         let mut rows = Vec::new();
-        let mut start = after.map(|sk| Key::new(pk, sk).attributes());
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-                .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
-                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
-                .set_exclusive_start_key(start)
-                .limit(i32::try_from(limit - rows.len()).unwrap_or(i32::MAX))
-                .send()
-                .await
-                .map_err(unavailable)?;
-            for row in page.items.unwrap_or_default() {
-                rows.push(read(row)?);
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() || rows.len() >= limit {
-                return Ok(rows);
-            }
+        while rows.len() < limit
+            && let Some(page) = pages.try_next().await.map_err(unavailable)?
+        {
+            let page = page.items.unwrap_or_default().into_iter().take(limit - rows.len());
+            rows.extend(page.map(read).collect::<Result<Vec<T>, _>>()?);
         }
+        Ok(rows)
     }
+}
+
+/// Waits before the entries of a batch that DynamoDB did not process are sent again.
+async fn wait(delay: Option<Duration>) -> Result<(), StoreError> {
+    let delay = delay.ok_or_else(|| StoreError::new("DynamoDB did not process all entries of a batch"))?;
+    tokio::time::sleep(delay).await;
+    Ok(())
 }

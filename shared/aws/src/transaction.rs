@@ -4,24 +4,25 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
 };
-use backon::BackoffBuilder;
+use backon::Retryable;
 use serde::Serialize;
 
 use crate::StoreError;
 use crate::retry::backoff;
-use crate::sdk_error::sdk_error_message;
-use crate::table::{Key, Row, Table, write};
+use crate::table::{Key, Row, Table, unavailable, write};
 
 /// Maximum actions of one transaction.
 pub const MAX_ACTIONS: usize = 100;
 /// Attempts of a commit that conflicts with concurrent transactions.
 const ATTEMPTS: usize = 8;
 
-/// An update, delete or condition check of one row.
+/// An update or deletion of one row.
 ///
 /// In the expressions `#name` stands for the attribute `name`, which avoids DynamoDB's reserved words, and `:value` for a
 /// value.
@@ -29,7 +30,7 @@ const ATTEMPTS: usize = 8;
 pub struct Change {
     /// Key of the row.
     pub key: Key,
-    /// Update expression (`SET …`, `REMOVE …`); ignored by deletes and checks.
+    /// Update expression (`SET …`, `REMOVE …`); ignored by a deletion.
     pub update: String,
     /// Condition expression; a named constant of the store.
     pub condition: &'static str,
@@ -75,7 +76,7 @@ impl<L> Default for Transaction<L> {
     }
 }
 
-impl<L: Clone> Transaction<L> {
+impl<L> Transaction<L> {
     /// Creates a transaction without actions.
     pub fn new() -> Self {
         Self::default()
@@ -87,9 +88,6 @@ impl<L: Clone> Transaction<L> {
     }
 
     /// Puts a whole row.
-    ///
-    /// # Errors
-    /// If the row cannot be serialised.
     pub fn put(
         &mut self,
         label: L,
@@ -101,9 +99,6 @@ impl<L: Clone> Transaction<L> {
     }
 
     /// Puts a whole row on a condition with values.
-    ///
-    /// # Errors
-    /// As [`Transaction::put`].
     pub fn put_with(
         &mut self,
         label: L,
@@ -126,9 +121,6 @@ impl<L: Clone> Transaction<L> {
     }
 
     /// Updates a row.
-    ///
-    /// # Errors
-    /// Never in practice: every required field is set.
     pub fn update(&mut self, label: L, table: &Table, change: Change) -> Result<(), StoreError> {
         let update = Update::builder()
             .table_name(&table.name)
@@ -145,9 +137,6 @@ impl<L: Clone> Transaction<L> {
     }
 
     /// Deletes a row.
-    ///
-    /// # Errors
-    /// As [`Transaction::update`].
     pub fn delete(&mut self, label: L, table: &Table, change: Change) -> Result<(), StoreError> {
         let delete = Delete::builder()
             .table_name(&table.name)
@@ -167,48 +156,47 @@ impl<L: Clone> Transaction<L> {
     /// A conflict with a concurrent transaction on the same item is retried with back-off. All attempts, the SDK's
     /// included, carry one client request token, so an attempt whose response was lost is not applied twice
     /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>).
-    ///
-    /// # Errors
-    /// If conditions failed, or the table is unavailable.
     pub async fn commit(self, table: &Table) -> Result<(), TransactionError<L>> {
         let (labels, items): (Vec<L>, Vec<TransactWriteItem>) = self.actions.into_iter().unzip();
-        let token = format!("{:032x}", fastrand::u128(..));
-        let mut delays = backoff(ATTEMPTS).build();
-        loop {
-            let request = table.client.transact_write_items().client_request_token(&token);
-            let sent = request.set_transact_items(Some(items.clone())).send().await;
-            let Err(error) = sent else { return Ok(()) };
-            let unavailable = || TransactionError::Unavailable(StoreError::new(sdk_error_message(&error)));
-            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
-                error.as_service_error()
-            else {
-                return Err(unavailable());
-            };
-            let reasons = cancelled.cancellation_reasons();
-            let failed: Vec<(L, Option<Row>)> = reasons
-                .iter()
-                .zip(&labels)
+        let request = table
+            .client
+            .transact_write_items()
+            .client_request_token(format!("{:032x}", fastrand::u128(..)))
+            .set_transact_items(Some(items));
+        let send = || request.clone().send();
+        let sent = send
+            .retry(backoff(ATTEMPTS))
+            .when(|error| is_conflict(cancellation_reasons(error)))
+            .notify(|_, _| tracing::debug!("transaction conflict, retrying"))
+            .await;
+        sent.map(drop).map_err(|error| {
+            let reasons = cancellation_reasons(&error).iter().zip(labels);
+            let failed: Vec<_> = reasons
                 .filter(|(reason, _)| reason.code() == Some("ConditionalCheckFailed"))
-                .map(|(reason, label)| (label.clone(), reason.item.clone()))
+                .map(|(reason, label)| (label, reason.item.clone()))
                 .collect();
-            if !failed.is_empty() {
-                return Err(TransactionError::Conditions(failed));
+            match failed.is_empty() {
+                true => TransactionError::Unavailable(unavailable(error)),
+                false => TransactionError::Conditions(failed),
             }
-            let retryable = reasons.iter().all(|reason| {
-                matches!(
-                    reason.code().unwrap_or("None"),
-                    "None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded"
-                )
-            });
-            match delays.next() {
-                Some(delay) if retryable && !reasons.is_empty() => {
-                    tracing::debug!("transaction conflict, retrying");
-                    tokio::time::sleep(delay).await;
-                }
-                _ => return Err(unavailable()),
-            }
-        }
+        })
     }
+}
+
+/// Returns the reason per action, in order, if DynamoDB cancelled the transaction.
+fn cancellation_reasons(error: &SdkError<TransactWriteItemsError>) -> &[CancellationReason] {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+            cancelled.cancellation_reasons()
+        }
+        _ => &[],
+    }
+}
+
+/// Returns whether nothing but concurrent transactions or throttling prevented the commit.
+fn is_conflict(reasons: &[CancellationReason]) -> bool {
+    let codes = ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+    !reasons.is_empty() && reasons.iter().all(|reason| codes.contains(&reason.code().unwrap_or("None")))
 }
 
 /// Maps every `#name` of the expressions to the attribute `name`.
