@@ -14,7 +14,7 @@ use erp_contracts::{Cause, Event};
 use erp_domain::Clock;
 
 use crate::ServiceError;
-use crate::idempotency::{HashedKey, IdempotencyKey, Lookup, StoredResponse};
+use crate::idempotency::{HashedKey, IdempotencyKey, StoredResponse};
 
 /// Attempts of a change that loses against concurrent updates, the first included: about 2 s of back-off in all.
 const ATTEMPTS: usize = 8;
@@ -72,6 +72,16 @@ impl<R, E: Into<ServiceError<R>>> From<E> for SaveError<R> {
     }
 }
 
+impl<R> SaveError<R> {
+    /// Returns the error of the use case, whose retries are used up.
+    fn after_retries(self) -> ServiceError<R> {
+        match self {
+            Self::Stale | Self::KeyBound => ServiceError::Contended,
+            Self::Failed(error) => error,
+        }
+    }
+}
+
 impl<T, R: Clone + PartialEq> Change<T, R> {
     /// Creates a change. An empty transaction saves nothing but the stored response.
     pub fn new(value: T, transaction: Transaction<OnFailure<R>>) -> Self {
@@ -79,9 +89,6 @@ impl<T, R: Clone + PartialEq> Change<T, R> {
     }
 
     /// Adds an event of the entity in partition `pk`.
-    ///
-    /// # Errors
-    /// If the event cannot be serialised.
     pub fn with_event(mut self, table: &Table, pk: &str, event: &Event) -> Result<Self, StoreError> {
         let row = EventRow::to_publish(pk, event)?;
         self.transaction.put(OnFailure::Bug, table, &row, ABSENT)?;
@@ -108,9 +115,6 @@ impl<T, R: Clone + PartialEq> Change<T, R> {
     }
 
     /// Saves the change and returns its value.
-    ///
-    /// # Errors
-    /// If a condition failed or the table is unavailable.
     pub async fn save(self, table: &Table) -> Result<T, SaveError<R>> {
         if !self.transaction.is_empty() {
             self.transaction.commit(table).await.map_err(save_error)?;
@@ -134,18 +138,14 @@ fn save_error<R: Clone + PartialEq>(error: TransactionError<OnFailure<R>>) -> Sa
     if error.failed(&OnFailure::Stale) {
         return SaveError::Stale;
     }
-    let failed = match error {
-        TransactionError::Conditions(failed) => failed,
-        TransactionError::Unavailable(error) => return SaveError::Failed(error.into()),
-    };
-    let rejection = failed.into_iter().find_map(|(label, _)| match label {
-        OnFailure::Rejected(rejection) => Some(rejection),
-        OnFailure::Stale | OnFailure::KeyBound | OnFailure::Bug => None,
-    });
-    SaveError::Failed(match rejection {
-        Some(rejection) => ServiceError::Rejected(rejection),
-        None => ServiceError::unavailable("a condition failed that is expected to hold"),
-    })
+    if let TransactionError::Conditions(failed) = &error {
+        for (label, _) in failed {
+            if let OnFailure::Rejected(rejection) = label {
+                return SaveError::Failed(ServiceError::Rejected(rejection.clone()));
+            }
+        }
+    }
+    StoreError::from(error).into()
 }
 
 /// The response to a change.
@@ -196,35 +196,28 @@ impl Committer {
             let mut change = decide().await?;
             let response = render(&change.value).map_err(ServiceError::unavailable)?;
             if let Some(key) = &key {
-                let (table, now) = (&self.table, self.clock.now());
-                key.store(&mut change.transaction, OnFailure::KeyBound, table, &response, now)?;
+                key.store(&mut change.transaction, &self.table, &response, self.clock.now())?;
             }
             change.save(&self.table).await?;
             Ok(response)
         };
-        match retry_on_stale(attempt).await {
-            Ok(response) => Ok(Committed { response, replayed: false }),
-            Err(SaveError::Stale) => Err(ServiceError::Contended),
-            // The same request, sent twice at once, was committed by the other one: `decide` may reject what the other
-            // one did.
-            Err(error @ (SaveError::KeyBound | SaveError::Failed(ServiceError::Rejected(_)))) => {
-                match (self.replay(key.as_ref()).await?, error) {
-                    (Some(replay), _) => Ok(replay),
-                    (None, SaveError::Failed(error)) => Err(error),
-                    (None, SaveError::KeyBound | SaveError::Stale) => Err(ServiceError::Contended),
-                }
-            }
-            Err(SaveError::Failed(error)) => Err(error),
+        let error = match retry_on_stale(attempt).await {
+            Ok(response) => return Ok(Committed { response, replayed: false }),
+            Err(error) => error,
+        };
+        // The same request, sent twice at once, was committed by the other one: `decide` may reject what the other one did.
+        if matches!(error, SaveError::KeyBound | SaveError::Failed(ServiceError::Rejected(_)))
+            && let Some(replay) = self.replay(key.as_ref()).await?
+        {
+            return Ok(replay);
         }
+        Err(error.after_retries())
     }
 
     async fn replay<R>(&self, key: Option<&HashedKey>) -> Result<Option<Committed>, ServiceError<R>> {
         let Some(key) = key else { return Ok(None) };
-        match key.find(&self.table, self.clock.now()).await? {
-            Lookup::Unused => Ok(None),
-            Lookup::Stored(response) => Ok(Some(Committed { response, replayed: true })),
-            Lookup::OtherRequest => Err(ServiceError::KeyReused),
-        }
+        let stored = key.find(&self.table, self.clock.now()).await?;
+        Ok(stored.map(|response| Committed { response, replayed: true }))
     }
 }
 
@@ -236,10 +229,7 @@ pub async fn retry_stale<T, R, F>(attempt: impl FnMut() -> F) -> Result<T, Servi
 where
     F: Future<Output = Result<T, SaveError<R>>>,
 {
-    retry_on_stale(attempt).await.map_err(|error| match error {
-        SaveError::Stale | SaveError::KeyBound => ServiceError::Contended,
-        SaveError::Failed(error) => error,
-    })
+    retry_on_stale(attempt).await.map_err(SaveError::after_retries)
 }
 
 async fn retry_on_stale<T, R, F>(attempt: impl FnMut() -> F) -> Result<T, SaveError<R>>

@@ -13,6 +13,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use crate::{OnFailure, ServiceError};
+
 /// Seconds that a response is stored.
 pub const IDEMPOTENCY_SECONDS: i64 = 24 * 60 * 60;
 
@@ -55,15 +57,8 @@ impl fmt::Debug for IdempotencyKey {
 /// A key as it is stored: hashed, so that the table contains neither bodies nor keys.
 #[derive(Debug, Clone)]
 pub(crate) struct HashedKey {
-    scope: String,
+    row: Key,
     fingerprint: String,
-}
-
-/// What a lookup of a key found.
-pub(crate) enum Lookup {
-    Unused,
-    Stored(StoredResponse),
-    OtherRequest,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,37 +76,34 @@ impl HashedKey {
     /// Hashes a key. `pepper` is secret where requests contain secrets, so that a fingerprint cannot be used to guess
     /// them.
     pub(crate) fn new(key: &IdempotencyKey, pepper: &[u8]) -> Result<Self, StoreError> {
-        Ok(Self {
-            scope: hash(pepper, &[&key.scope, &key.key])?,
-            fingerprint: hash(pepper, &[&key.request])?,
-        })
+        let scope = hash(pepper, &[&key.scope, &key.key])?;
+        let row = Key::new(format!("IDEMPOTENCY#{scope}"), "RESPONSE");
+        Ok(Self { row, fingerprint: hash(pepper, &[&key.request])? })
     }
 
-    fn row_key(&self) -> Key {
-        Key::new(format!("IDEMPOTENCY#{}", self.scope), "RESPONSE")
-    }
-
-    /// Looks for a stored response, strongly consistent.
-    pub(crate) async fn find(&self, table: &Table, now: Timestamp) -> Result<Lookup, StoreError> {
-        let row: Option<IdempotencyRow> = table.get(&self.row_key()).await?;
-        Ok(match row {
-            Some(row) if row.expires_at <= now.as_seconds() => Lookup::Unused,
-            Some(row) if row.fingerprint == self.fingerprint => Lookup::Stored(row.response),
-            Some(_) => Lookup::OtherRequest,
-            None => Lookup::Unused,
-        })
+    /// Looks for a stored response, strongly consistent. Fails with [`ServiceError::KeyReused`] if another request bound
+    /// the key.
+    pub(crate) async fn find<R>(
+        &self,
+        table: &Table,
+        now: Timestamp,
+    ) -> Result<Option<StoredResponse>, ServiceError<R>> {
+        match table.get::<IdempotencyRow>(&self.row).await? {
+            Some(row) if row.expires_at <= now.as_seconds() => Ok(None),
+            Some(row) if row.fingerprint != self.fingerprint => Err(ServiceError::KeyReused),
+            row => Ok(row.map(|row| row.response)),
+        }
     }
 
     /// Adds the record to the transaction of the effect.
-    pub(crate) fn store<L: Clone>(
+    pub(crate) fn store<R>(
         &self,
-        transaction: &mut Transaction<L>,
-        label: L,
+        transaction: &mut Transaction<OnFailure<R>>,
         table: &Table,
         response: &StoredResponse,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let Key { pk, sk } = self.row_key();
+        let Key { pk, sk } = self.row.clone();
         let row = IdempotencyRow {
             pk,
             sk,
@@ -121,7 +113,7 @@ impl HashedKey {
             expires_at: now.plus_seconds(IDEMPOTENCY_SECONDS).as_seconds(),
         };
         let values = vec![(":now", number(now.as_seconds()))];
-        transaction.put_with(label, table, &row, UNUSED_OR_EXPIRED, values)
+        transaction.put_with(OnFailure::KeyBound, table, &row, UNUSED_OR_EXPIRED, values)
     }
 }
 
