@@ -1,13 +1,14 @@
 //! An embedded DynamoDB behind HTTP on a free loopback port.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
     Projection, ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use erp_aws::Table;
 use erp_aws::table::Row;
+
+use crate::sdk::{listen, sdk_config};
 
 /// The DynamoDB of one test.
 #[derive(Debug, Clone)]
@@ -21,24 +22,17 @@ pub struct Dynamo {
 impl Dynamo {
     /// Starts an instance that ends with the test's runtime.
     pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (listener, endpoint) = listen().await;
         let database = dynoxide::Database::memory().unwrap();
         tokio::spawn(dynoxide::server::serve_on(listener, database));
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::for_tests())
-            .endpoint_url(&endpoint)
-            .build();
-        Self { client: Client::from_conf(config), endpoint }
+        Self { client: Client::new(&sdk_config(&endpoint)), endpoint }
     }
 
     /// Creates a table with keys `pk`, `sk` and indexes with `{index}_pk`, `{index}_sk`. A conformance test checks that the
     /// tables of `template.yaml` have these keys.
     pub async fn table(&self, name: &str, indexes: &[&str]) -> Table {
         let names = indexes.iter().flat_map(|index| [format!("{index}_pk"), format!("{index}_sk")]);
-        let attributes = ["pk".to_owned(), "sk".to_owned()].into_iter().chain(names).map(|name| {
+        let attributes = ["pk".into(), "sk".into()].into_iter().chain(names).map(|name: String| {
             let attribute = AttributeDefinition::builder().attribute_name(name);
             attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
         });

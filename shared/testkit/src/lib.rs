@@ -4,6 +4,7 @@
 //! dynamo    an embedded DynamoDB over HTTP, so that the real SDK is used
 //! request   requests as API Gateway sends them, and the responses
 //! sns       an SNS endpoint that records what is published
+//! sdk       SDK clients of the two
 //! clock     a clock that tests set
 //! snapshot  generated files that are committed at their own path
 //! ```
@@ -12,6 +13,7 @@
 pub mod clock;
 pub mod dynamo;
 pub mod request;
+mod sdk;
 pub mod snapshot;
 pub mod sns;
 

@@ -19,7 +19,7 @@ pub struct ApiRequest {
     path: String,
     headers: Vec<(String, String)>,
     body: Option<String>,
-    caller: Option<(Caller, Timestamp)>,
+    caller: Option<Verified>,
     source_ip: String,
     base_path: String,
 }
@@ -68,12 +68,8 @@ impl ApiResponse {
 
 /// Returns a user with a role.
 pub fn user(role: Role) -> Caller {
-    let id = Uuid::from_u128(1 + role as u128);
-    Caller::User {
-        id: Id::new(id),
-        email: EmailAddress::parse(&format!("{role}@example.com")).unwrap(),
-        role,
-    }
+    let email = EmailAddress::parse(&format!("{role}@example.com")).unwrap();
+    Caller::User { id: Id::new(Uuid::from_u128(1 + role as u128)), email, role }
 }
 
 impl ApiRequest {
@@ -103,15 +99,16 @@ impl ApiRequest {
     /// Sets the caller in the authorizer context.
     #[must_use]
     pub fn caller(mut self, caller: Caller) -> Self {
-        self.caller = Some((caller, Timestamp::from_millis(i64::from(u32::MAX) * 1000)));
+        let expires_at = Timestamp::from_millis(i64::from(u32::MAX) * 1000);
+        self.caller = Some(Verified { caller, expires_at });
         self
     }
 
     /// Sets the expiry of the token.
     #[must_use]
     pub fn expires(mut self, at: Timestamp) -> Self {
-        if let Some((_, expires_at)) = &mut self.caller {
-            *expires_at = at;
+        if let Some(verified) = &mut self.caller {
+            verified.expires_at = at;
         }
         self
     }
@@ -156,33 +153,14 @@ impl ApiRequest {
     /// `AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH` for that, and a test cannot set its environment.
     pub fn event(&self) -> Value {
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
-        let query: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
-        let mut single = json!({});
-        let mut multiple = json!({});
-        for (name, value) in &query {
-            single[name] = json!(value);
-            match multiple[name].as_array_mut() {
-                Some(values) => values.push(json!(value)),
-                None => multiple[name] = json!([value]),
-            }
-        }
-        let mut headers = json!({"Host": "localhost"});
-        let mut multi_headers = json!({"Host": ["localhost"]});
-        for (name, value) in &self.headers {
-            headers[name] = json!(value);
-            match multi_headers[name].as_array_mut() {
-                Some(values) => values.push(json!(value)),
-                None => multi_headers[name] = json!([value]),
-            }
-        }
-        let authorizer = self.caller.as_ref().map(|(caller, expires_at)| {
-            let verified = Verified { caller: caller.clone(), expires_at: *expires_at };
-            json!(context::to_fields(&verified))
-        });
+        let (query, multi_query) = maps(query.split('&').filter_map(|pair| pair.split_once('=')));
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let (headers, multi_headers) = maps(std::iter::once(("Host", "localhost")).chain(headers));
+        let authorizer = self.caller.as_ref().map(context::to_fields);
         json!({
             "resource": path, "path": path, "httpMethod": self.method,
             "headers": headers, "multiValueHeaders": multi_headers,
-            "queryStringParameters": single, "multiValueQueryStringParameters": multiple,
+            "queryStringParameters": query, "multiValueQueryStringParameters": multi_query,
             "pathParameters": {}, "stageVariables": null,
             "requestContext": {
                 "accountId": "000000000000", "apiId": "local", "stage": "$default", "httpMethod": self.method,
@@ -197,6 +175,19 @@ impl ApiRequest {
     pub async fn send(&self, router: &Router) -> ApiResponse {
         send_event(&self.event(), router).await
     }
+}
+
+/// Returns the last value of each name, and all its values.
+fn maps<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> (Value, Value) {
+    let (mut single, mut multiple) = (json!({}), json!({}));
+    for (name, value) in pairs {
+        single[name] = json!(value);
+        match multiple[name].as_array_mut() {
+            Some(values) => values.push(json!(value)),
+            None => multiple[name] = json!([value]),
+        }
+    }
+    (single, multiple)
 }
 
 /// Sends the event of a request to a router the way Lambda does.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_config::SdkConfig;
 use axum::extract::State;
 use axum::routing::post;
+
+use crate::sdk::{listen, sdk_config};
 
 /// The response to an entry of a `PublishBatch`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +50,7 @@ pub struct FakeSns {
 impl FakeSns {
     /// Starts an endpoint that ends with the test's runtime.
     pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (listener, endpoint) = listen().await;
         let record = Arc::new(Mutex::new(Record::default()));
         let router = axum::Router::new().route("/", post(publish_batch)).with_state(record.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -59,12 +59,7 @@ impl FakeSns {
 
     /// Returns the configuration of an SDK client of this endpoint.
     pub fn sdk_config(&self) -> SdkConfig {
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
-            .endpoint_url(&self.endpoint)
-            .build()
+        sdk_config(&self.endpoint)
     }
 
     /// Lets every message that contains `text` fail.
@@ -82,14 +77,9 @@ impl FakeSns {
         std::mem::take(&mut self.record.lock().unwrap().published)
     }
 
-    /// Returns the number of published messages.
-    pub fn len(&self) -> usize {
-        self.record.lock().unwrap().published.len()
-    }
-
-    /// Returns whether no message is published.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Returns the published messages.
+    pub fn published(&self) -> Vec<Published> {
+        self.record.lock().unwrap().published.clone()
     }
 
     /// Returns the numbers of entries of all batches.
@@ -110,8 +100,7 @@ async fn publish_batch(State(record): State<Arc<Mutex<Record>>>, body: String) -
         let Some(id) = form.get(&format!("{entry}.Id")) else { break };
         count += 1;
         let message = form[&format!("{entry}.Message")].clone();
-        let fault = record.faults.iter().find(|(text, _)| message.contains(*text)).map(|(_, fault)| *fault);
-        match fault {
+        match record.faults.iter().find(|(text, _)| message.contains(*text)).map(|(_, fault)| *fault) {
             None => {
                 assert_eq!(form[&format!("{entry}.MessageAttributes.entry.1.Name")], "type");
                 let kind = form[&format!("{entry}.MessageAttributes.entry.1.Value.StringValue")].clone();
