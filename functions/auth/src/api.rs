@@ -124,15 +124,6 @@ struct ForgotPasswordData {
 #[derive(Serialize, ToSchema)]
 struct ResetPasswordData {}
 
-/// An access token of a program.
-#[derive(Serialize, ToSchema)]
-struct ServiceTokenData {
-    token: Secret,
-    /// Lifetime in seconds.
-    #[schema(example = 3600)]
-    expires_in: i64,
-}
-
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         let (kind, detail) = match error {
@@ -163,10 +154,8 @@ impl From<AuthError> for Problem {
 /// The state of the handlers.
 #[derive(Clone)]
 pub struct Api {
-    /// The use cases.
-    pub auth: Arc<Auth>,
-    /// Commits changes.
-    pub committer: Committer,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) committer: Committer,
 }
 
 /// Returns the OpenAPI document of the routes.
@@ -262,7 +251,7 @@ async fn reset_password(
 ///
 /// It permits reading customers, vendors, items and stock.
 #[utoipa::path(post, path = "/api/auth/service-token", tag = "auth", request_body = ServiceTokenRequest, responses(
-    (status = 200, body = ServiceTokenData),
+    (status = 200, body = IssuedToken),
     (status = 401, description = "invalid_credentials", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
 ))]
 async fn issue_service_token(
@@ -272,9 +261,8 @@ async fn issue_service_token(
 ) -> Result<Reply, Problem> {
     let ServiceTokenRequest { service_name, service_secret } = request.read()?;
     let network = source_network(&info);
-    let IssuedToken { token, expires_in } =
-        api.auth.service_token(service_name, &service_secret, &network).await?;
-    Ok(reply::ok("Service token issued successfully", &ServiceTokenData { token, expires_in })?.into())
+    let token = api.auth.service_token(service_name, &service_secret, &network).await?;
+    Ok(reply::ok("Service token issued successfully", &token)?.into())
 }
 
 #[cfg(test)]

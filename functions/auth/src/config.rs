@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::api::{self, Api};
-use crate::domain::{Pseudonyms, Registration, ResetTokens};
+use crate::domain::{Pseudonyms, Registration};
 use crate::randomness::{OsRandomness, Randomness};
 use crate::service::Auth;
 use crate::service_credentials::ServiceCredentials;
@@ -25,14 +25,11 @@ use crate::throttle::Throttle;
 pub struct Config {
     /// Signs and verifies tokens.
     pub tokens: Tokens,
-    /// The rule of registration.
-    pub registration: Registration,
-    /// Whether responses contain reset tokens.
-    pub reset_tokens: ResetTokens,
-    /// The services that get tokens.
-    pub services: ServiceCredentials,
+    registration: Registration,
+    exposes_reset_tokens: bool,
+    services: ServiceCredentials,
     /// Mixed into the fingerprints of requests, because these contain passwords.
-    pub pepper: Arc<[u8]>,
+    pepper: Arc<[u8]>,
     /// Names accounts in the log.
     pub pseudonyms: Pseudonyms,
 }
@@ -53,9 +50,9 @@ impl Config {
                 "closed" => Ok(Registration::Closed),
                 _ => Err("must be open or closed"),
             })?,
-            reset_tokens: settings.parsed("RESET_TOKENS", |text| match text {
-                "expose" => Ok(ResetTokens::Expose),
-                "hide" => Ok(ResetTokens::Hide),
+            exposes_reset_tokens: settings.parsed("RESET_TOKENS", |text| match text {
+                "expose" => Ok(true),
+                "hide" => Ok(false),
                 _ => Err("must be expose or hide"),
             })?,
             services: settings.parsed("SERVICE_CREDENTIALS", ServiceCredentials::from_json)?,
@@ -71,30 +68,24 @@ fn derive(keys: &str, label: &str) -> Result<Arc<[u8]>, InvalidLength> {
     Ok(Arc::from(mac.finalize().into_bytes().as_slice()))
 }
 
-/// The sources of time, ids and randomness.
-#[derive(Clone)]
-pub struct Dependencies {
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// The source of ids.
-    pub ids: Arc<dyn Ids>,
-    /// The source of random bytes.
-    pub randomness: Arc<dyn Randomness>,
-}
-
 /// Builds the service from the environment.
 pub async fn app() -> Result<App, SettingError> {
     let settings = Settings::from_env();
     let config = Config::read(&settings)?;
     let table = clients::table(&settings, &clients::sdk_config().await).await?;
-    let (clock, ids, randomness) = (Arc::new(SystemClock), Arc::new(RandomIds), Arc::new(OsRandomness));
-    Ok(build(config, AuthStore::new(table), Dependencies { clock, ids, randomness }))
+    let store = AuthStore::new(table);
+    Ok(build(config, store, Arc::new(SystemClock), Arc::new(RandomIds), Arc::new(OsRandomness)))
 }
 
 /// Builds the service over a store.
-pub fn build(config: Config, store: AuthStore, dependencies: Dependencies) -> App {
-    let Config { tokens, registration, reset_tokens, services, pepper, pseudonyms } = config;
-    let Dependencies { clock, ids, randomness } = dependencies;
+pub fn build(
+    config: Config,
+    store: AuthStore,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    randomness: Arc<dyn Randomness>,
+) -> App {
+    let Config { tokens, registration, exposes_reset_tokens, services, pepper, pseudonyms } = config;
     let committer = Committer::new(store.table().clone(), clock.clone(), pepper);
     let auth = Arc::new(Auth {
         throttle: Throttle { store: store.clone(), clock: clock.clone(), pseudonyms },
@@ -102,7 +93,7 @@ pub fn build(config: Config, store: AuthStore, dependencies: Dependencies) -> Ap
         tokens,
         services,
         registration,
-        reset_tokens,
+        exposes_reset_tokens,
         clock: clock.clone(),
         ids,
         randomness,

@@ -115,9 +115,9 @@ impl Throttle {
 
     /// Settles an attempt as succeeded: earlier failures from its source network no longer count.
     pub async fn succeeded(&self, attempt: Attempt) -> Result<(), ServiceError<AuthError>> {
-        let mut transaction = Transaction::<()>::new();
+        let mut transaction = Transaction::new();
         for counter in &attempt.counters {
-            self.store.settle_success(&mut transaction, (), counter, self.clock.now())?;
+            self.store.settle_success(&mut transaction, counter, self.clock.now())?;
         }
         Ok(transaction.commit(self.store.table()).await.map_err(StoreError::from)?)
     }

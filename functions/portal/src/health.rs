@@ -109,14 +109,14 @@ impl Health {
         // Locked while probing, so that concurrent requests share one report.
         let mut cache = self.cache.lock().await;
         let now = self.clock.now();
-        match &*cache {
-            Some((at, report)) if now < at.plus_seconds(CACHE_SECONDS) => report.clone(),
-            _ => {
-                let report = self.probe_all().await;
-                *cache = Some((now, report.clone()));
-                report
-            }
+        if let Some((at, report)) = &*cache
+            && now < at.plus_seconds(CACHE_SECONDS)
+        {
+            return report.clone();
         }
+        let report = self.probe_all().await;
+        *cache = Some((now, report.clone()));
+        report
     }
 
     async fn probe_all(&self) -> HealthReport {

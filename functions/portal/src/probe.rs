@@ -38,12 +38,10 @@ impl Probe {
         let request = self.sqs.get_queue_attributes().queue_url(queue_url);
         let response = request.set_attribute_names(Some(MESSAGE_COUNTS.to_vec())).send().await;
         let attributes = response.map_err(|error| sdk_error_message(&error))?.attributes.unwrap_or_default();
-        let mut count: u64 = 0;
-        for name in &MESSAGE_COUNTS {
+        let count = |name| {
             let number = attributes.get(name).ok_or_else(|| format!("the response has no {name}"))?;
-            let number: u64 = number.parse().map_err(|_| format!("{name} is {number}"))?;
-            count = count.saturating_add(number);
-        }
-        Ok(count)
+            number.parse::<u64>().map_err(|_| format!("{name} is {number}"))
+        };
+        MESSAGE_COUNTS.iter().map(count).sum()
     }
 }

@@ -166,9 +166,8 @@ impl Environments {
         match function {
             Function::AuthApi => {
                 let randomness = SeededRandomness::new(Rng::with_seed(seed));
-                let dependencies = auth::config::Dependencies { clock, ids, randomness };
-                let store = auth::store::AuthStore::new(table());
-                Handler::Api(auth::config::build(self.auth_config(), store, dependencies).into_router())
+                let (config, store) = (self.auth_config(), auth::store::AuthStore::new(table()));
+                Handler::Api(auth::config::build(config, store, clock, ids, randomness).into_router())
             }
             Function::ContactApi => {
                 Handler::Api(contact::config::build(ContactStore::new(table()), clock, ids).into_router())

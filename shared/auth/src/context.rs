@@ -17,20 +17,16 @@ const EXPIRES: &str = "exp";
 /// Returns the fields of a verified token. They include the expiry, because the gateway caches the authorizer's response
 /// for minutes, and the service rejects a token that expired meanwhile.
 pub fn to_fields(verified: &Verified) -> BTreeMap<&'static str, String> {
-    let mut fields = BTreeMap::from([(EXPIRES, verified.expires_at.as_seconds().to_string())]);
+    let expires = (EXPIRES, verified.expires_at.as_seconds().to_string());
     match &verified.caller {
         Caller::User { id, email, role } => {
-            fields.insert(TYPE, "user".to_owned());
-            fields.insert(SUBJECT, id.to_string());
-            fields.insert(EMAIL, email.to_string());
-            fields.insert(ROLE, role.to_string());
+            let user = [(SUBJECT, id.to_string()), (EMAIL, email.to_string()), (ROLE, role.to_string())];
+            BTreeMap::from_iter([expires, (TYPE, "user".to_owned())].into_iter().chain(user))
         }
         Caller::Service { name } => {
-            fields.insert(TYPE, "service".to_owned());
-            fields.insert(SUBJECT, name.clone());
+            BTreeMap::from([expires, (TYPE, "service".to_owned()), (SUBJECT, name.clone())])
         }
     }
-    fields
 }
 
 /// Parses the fields; `field` looks one up. `None` if one is missing or invalid.

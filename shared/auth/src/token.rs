@@ -133,9 +133,6 @@ impl Tokens {
     }
 
     /// Verifies the bearer token of an `Authorization` header at the time `now`.
-    ///
-    /// # Errors
-    /// As [`Tokens::verify`]; [`TokenError::Invalid`] if the header contains no bearer token.
     pub fn verify_header(&self, authorization: Option<&str>, now: Timestamp) -> Result<Verified, TokenError> {
         let token = authorization.and_then(bearer);
         let token = token.ok_or_else(|| TokenError::Invalid("no bearer token".to_owned()))?;

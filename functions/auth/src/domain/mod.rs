@@ -11,7 +11,7 @@ mod user;
 pub use attempts::{Admission, Attempts, KNOWN_NETWORK_SECONDS, Limits, WINDOW_SECONDS};
 pub use network::SourceNetwork;
 pub use registration::Registration;
-pub use reset::{Allowance, RESET_SECONDS, RESETS_PER_ADDRESS, RESETS_PER_NETWORK, ResetTokens};
+pub use reset::{Allowance, RESET_SECONDS, RESETS_PER_ADDRESS, RESETS_PER_NETWORK};
 pub use secret::{NewPassword, PASSWORD_CHARACTERS, Pseudonyms, Secret, TokenHash};
 pub use user::{Account, NewUser, User};
 

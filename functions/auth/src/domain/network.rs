@@ -28,11 +28,6 @@ impl SourceNetwork {
             None => "unknown".to_owned(),
         })
     }
-
-    /// Returns the network as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl fmt::Display for SourceNetwork {
@@ -57,8 +52,8 @@ mod tests {
             ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
             ("nonsense", "unknown"),
         ] {
-            assert_eq!(SourceNetwork::of(Some(address)).as_str(), network, "{address}");
+            assert_eq!(SourceNetwork::of(Some(address)).to_string(), network, "{address}");
         }
-        assert_eq!(SourceNetwork::of(None).as_str(), "unknown");
+        assert_eq!(SourceNetwork::of(None).to_string(), "unknown");
     }
 }

@@ -12,15 +12,6 @@ pub const RESETS_PER_ADDRESS: u32 = 20;
 /// The period of the allowances, in seconds.
 const ALLOWANCE_SECONDS: i64 = 60 * 60;
 
-/// Whether responses contain reset tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResetTokens {
-    /// They do: for demonstrations, where no mail is sent.
-    Expose,
-    /// They do not.
-    Hide,
-}
-
 /// Resets that were granted within the current period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {

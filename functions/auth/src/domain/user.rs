@@ -1,6 +1,6 @@
 //! Users and their accounts.
 
-use erp_domain::identity::{Caller, Role};
+use erp_domain::identity::Role;
 use erp_domain::{EmailAddress, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,13 +21,6 @@ pub struct User {
     pub created_at: Timestamp,
     /// Time of the last change of the password.
     pub updated_at: Timestamp,
-}
-
-impl User {
-    /// Returns the caller that the user's tokens identify.
-    pub fn caller(&self) -> Caller {
-        Caller::User { id: self.id, email: self.email.clone(), role: self.role }
-    }
 }
 
 /// A user with the hash of the password.

@@ -10,8 +10,10 @@ use erp_contracts::{Cause, Event, EventKind};
 use erp_domain::identity::Caller;
 use erp_domain::{Clock, EmailAddress, Ids};
 use erp_service::{Change, ServiceError};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::domain::{Account, AuthError, NewUser, Registration, ResetTokens, Secret, SourceNetwork, User};
+use crate::domain::{Account, AuthError, NewUser, Registration, Secret, SourceNetwork, User};
 use crate::password;
 use crate::randomness::Randomness;
 use crate::service_credentials::ServiceCredentials;
@@ -19,35 +21,29 @@ use crate::store::{AuthStore, Counter};
 use crate::throttle::Throttle;
 
 /// A new access token.
-#[derive(Debug, Clone)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServiceTokenData, description = "An access token of a program.")]
 pub struct IssuedToken {
     /// The token.
     pub token: Secret,
     /// Lifetime in seconds.
+    #[schema(example = 3600)]
     pub expires_in: i64,
 }
 
 /// The use cases of users and services.
-#[derive(Clone)]
 pub struct Auth {
-    /// Stores users and resets.
-    pub store: AuthStore,
-    /// Counts attempts.
-    pub throttle: Throttle,
-    /// Signs and verifies access tokens.
-    pub tokens: Tokens,
-    /// The services that get tokens.
-    pub services: ServiceCredentials,
-    /// The rule of registration.
-    pub registration: Registration,
-    /// Whether responses contain reset tokens.
-    pub reset_tokens: ResetTokens,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// The source of ids.
-    pub ids: Arc<dyn Ids>,
+    pub(crate) store: AuthStore,
+    pub(crate) throttle: Throttle,
+    pub(crate) tokens: Tokens,
+    pub(crate) services: ServiceCredentials,
+    pub(crate) registration: Registration,
+    /// Whether responses contain reset tokens: for demonstrations, where no mail is sent.
+    pub(crate) exposes_reset_tokens: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
     /// The source of salts and reset tokens.
-    pub randomness: Arc<dyn Randomness>,
+    pub(crate) randomness: Arc<dyn Randomness>,
 }
 
 impl Auth {
@@ -88,7 +84,8 @@ impl Auth {
         match account.filter(|_| matches) {
             Some(Account { user, .. }) => {
                 self.throttle.succeeded(attempt).await?;
-                Ok((self.issue(&user.caller())?, user))
+                let caller = Caller::User { id: user.id, email: user.email.clone(), role: user.role };
+                Ok((self.issue(&caller)?, user))
             }
             None => {
                 self.throttle.failed(attempt).await?;

@@ -9,8 +9,8 @@ use erp_service::{Change, ServiceError, retry_stale};
 
 use super::Auth;
 use crate::domain::{
-    Allowance, AuthError, NewPassword, RESET_SECONDS, RESETS_PER_ADDRESS, RESETS_PER_NETWORK, ResetTokens,
-    Secret, SourceNetwork, TokenHash,
+    Allowance, AuthError, NewPassword, RESET_SECONDS, RESETS_PER_ADDRESS, RESETS_PER_NETWORK, Secret,
+    SourceNetwork, TokenHash,
 };
 use crate::password;
 use crate::store::{Counter, ResetRequest, Versioned};
@@ -71,7 +71,7 @@ impl Auth {
             change.save(self.store.table()).await
         };
         retry_stale(attempt).await?;
-        Ok((self.reset_tokens == ResetTokens::Expose).then_some(token))
+        Ok(self.exposes_reset_tokens.then_some(token))
     }
 
     /// Sets a new password for the user of a reset token. A token is never throttled: it cannot be guessed.

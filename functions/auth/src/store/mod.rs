@@ -151,10 +151,9 @@ impl AuthStore {
 
     /// Settles an attempt as succeeded, whatever its counter contains: concurrent successes do not conflict. A source
     /// network becomes known to the account, the account's own counter keeps its failures.
-    pub fn settle_success<L: Clone>(
+    pub fn settle_success(
         &self,
-        transaction: &mut Transaction<L>,
-        label: L,
+        transaction: &mut Actions,
         counter: &Counter,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -178,11 +177,11 @@ impl AuthStore {
             ),
             Counter::Service(_) => {
                 let forget = RowChange { key, update: String::new(), condition: ANY, values: Vec::new() };
-                return transaction.delete(label, &self.table, forget);
+                return transaction.delete(OnFailure::Bug, &self.table, forget);
             }
         };
         let change = RowChange { key, update: update.to_owned(), condition, values };
-        transaction.update(label, &self.table, change)
+        transaction.update(OnFailure::Bug, &self.table, change)
     }
 
     /// Reads the resets granted for an address: to one source network, or to all of them.
@@ -269,7 +268,7 @@ impl AuthStore {
         };
         transaction.update(rejected, &self.table, changed)?;
         let counter = Counter::Login(request.email.clone(), network.clone());
-        self.settle_success(&mut transaction, OnFailure::Bug, &counter, now)?;
+        self.settle_success(&mut transaction, &counter, now)?;
         Ok(Change::new((), transaction))
     }
 

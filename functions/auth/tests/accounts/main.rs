@@ -13,7 +13,7 @@ mod text;
 
 use std::sync::Arc;
 
-use auth::config::{Config, Dependencies, build};
+use auth::config::{Config, build};
 use auth::domain::Pseudonyms;
 use auth::randomness::OsRandomness;
 use auth::store::AuthStore;
@@ -95,8 +95,8 @@ impl TestService {
         let config = Config::read(&settings).unwrap();
         let (tokens, pseudonyms) = (config.tokens.clone(), config.pseudonyms.clone());
         let (ids, randomness) = (Arc::new(RandomIds), Arc::new(OsRandomness));
-        let dependencies = Dependencies { clock: clock.clone(), ids, randomness };
-        let router = build(config, AuthStore::new(table.clone()), dependencies).into_router();
+        let store = AuthStore::new(table.clone());
+        let router = build(config, store, clock.clone(), ids, randomness).into_router();
         Self { dynamo, table, clock, router, tokens, pseudonyms, source_ip: "127.0.0.1".to_owned() }
     }
 
