@@ -142,8 +142,7 @@ impl TryFrom<i64> for StockLevel {
 }
 
 /// A change of stock, positive or negative, never zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "i64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StockChange(i64);
 
 impl StockChange {
@@ -161,13 +160,6 @@ impl StockChange {
     /// Returns the signed number.
     pub const fn get(self) -> i64 {
         self.0
-    }
-}
-
-impl TryFrom<i64> for StockChange {
-    type Error = ValidationError;
-    fn try_from(change: i64) -> Result<Self, ValidationError> {
-        Self::new(change)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{ALLOW, CONTENT_LENGTH, HOST, LOCATION};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use erp_auth::access::{Access, RULES};
@@ -15,13 +15,11 @@ use erp_contracts::Cause;
 use erp_domain::{Clock, Settings};
 use lambda_http::LambdaEvent;
 use lambda_http::request::{LambdaRequest, RequestContext};
+use tower::util::MapRequest;
 use tracing::Instrument;
 
 use crate::body::{MAX_BODY_BYTES, too_large};
 use crate::{Problem, ProblemKind};
-
-/// The header that carries the request id on every response.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers of every response that a handler has not set. Responses of API Gateway itself have them, too.
 pub const DEFAULT_HEADERS: [(&str, &str); 4] = [
@@ -70,10 +68,7 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for RequestInfo {
 }
 
 /// A service's router with the layers that all services share.
-pub struct App {
-    routes: Router,
-    context: HttpContext,
-}
+pub struct App(Router);
 
 #[derive(Clone)]
 struct HttpContext {
@@ -87,24 +82,24 @@ impl App {
     pub fn new(routes: Router, clock: Arc<dyn Clock>) -> Self {
         let origin = Settings::from_env().optional("ALLOW_ORIGIN").unwrap_or_else(|| "*".to_owned());
         let allow_origin = HeaderValue::try_from(origin).ok().filter(|origin| origin != "none");
-        Self { routes, context: HttpContext { clock, allow_origin } }
+        let router = routes
+            .fallback(|| async { Problem::new(ProblemKind::NotFound, "There is no such route.") })
+            .layer(middleware::from_fn_with_state(HttpContext { clock, allow_origin }, request_layer));
+        // Around the router, so that the path is rewritten before routing.
+        Self(Router::new().fallback_service(MapRequest::new(router, without_trailing_slash)))
     }
 
     /// Returns the complete router.
     pub fn into_router(self) -> Router {
-        let router = self
-            .routes
-            .fallback(|| async { Problem::new(ProblemKind::NotFound, "There is no such route.") })
-            .layer(middleware::from_fn_with_state(self.context, request_layer));
-        // Around the router, so that the path is rewritten before routing.
-        Router::new().fallback_service(tower::util::MapRequest::new(router, without_trailing_slash))
+        self.0
     }
 
     /// Serves in Lambda until the environment ends.
     pub async fn run(self) -> Result<(), lambda_http::Error> {
-        let service = lambda_http::Adapter::from(self.into_router());
-        let service = tower::util::MapRequest::new(service, |event: LambdaEvent<LambdaRequest>| {
-            LambdaEvent { payload: keep_repeated_headers(event.payload), ..event }
+        let service = lambda_http::Adapter::from(self.0);
+        let service = MapRequest::new(service, |event: LambdaEvent<LambdaRequest>| LambdaEvent {
+            payload: keep_repeated_headers(event.payload),
+            ..event
         });
         lambda_http::lambda_runtime::run(service).await
     }
@@ -198,7 +193,7 @@ async fn request_layer(State(context): State<HttpContext>, mut request: Request,
 
 fn finish_headers(headers: &mut HeaderMap, info: &RequestInfo, allow_origin: Option<HeaderValue>) {
     if let Ok(id) = HeaderValue::try_from(&info.request_id) {
-        headers.insert(X_REQUEST_ID, id);
+        headers.insert("x-request-id", id);
     }
     // A handler names a path below `/api`; the client's URL has a stage or a base path before it.
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
@@ -239,8 +234,7 @@ fn read_context(request: &Request, clock: &dyn Clock) -> (RequestInfo, bool) {
     let fields = &context.authorizer.fields;
     let verified = context::from_fields(|name| fields.get(name).and_then(serde_json::Value::as_str));
     let expired = verified.as_ref().is_some_and(|verified| verified.expires_at <= clock.now());
-    let full_path = context.path.as_deref().unwrap_or_default();
-    let full_path = if full_path.len() > 1 { full_path.trim_end_matches('/') } else { full_path };
+    let full_path = context.path.as_deref().unwrap_or_default().trim_end_matches('/');
     let info = RequestInfo {
         request_id: context.request_id.clone().unwrap_or_default(),
         source_ip: context.identity.source_ip.clone(),

@@ -156,6 +156,9 @@ impl<'a> Json<'a> {
     }
 }
 
+/// The parser of a domain type.
+type ParseText<T> = fn(&str) -> Result<T, ValidationError>;
+
 /// The fields of an object that is being parsed. A field that is not read is reported as unknown at the end.
 pub struct Fields<'a, 'e> {
     pointer: String,
@@ -196,21 +199,13 @@ impl<'a> Fields<'a, '_> {
     }
 
     /// Parses a required string.
-    pub fn text<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&str) -> Result<T, ValidationError>,
-    ) -> Option<T> {
+    pub fn text<T>(&mut self, name: &str, read: ParseText<T>) -> Option<T> {
         let value = self.optional_text(name, read);
         self.required(name, value)
     }
 
     /// Parses an optional string: `Some(None)` if it is absent or null, `None` if it is invalid.
-    pub fn optional_text<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&str) -> Result<T, ValidationError>,
-    ) -> Option<Option<T>> {
+    pub fn optional_text<T>(&mut self, name: &str, read: ParseText<T>) -> Option<Option<T>> {
         self.optional(name, |value| match value {
             Json::String(text) => read(&text),
             other => Err(other.is_not("a string")),
@@ -218,11 +213,7 @@ impl<'a> Fields<'a, '_> {
     }
 
     /// Parses an optional decimal, given as a number or a string, from its text.
-    pub fn optional_decimal<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&str) -> Result<T, ValidationError>,
-    ) -> Option<Option<T>> {
+    pub fn optional_decimal<T>(&mut self, name: &str, read: ParseText<T>) -> Option<Option<T>> {
         self.optional(name, |value| match value {
             Json::Number(text) => read(text),
             Json::String(text) => read(text.trim()),
@@ -231,11 +222,7 @@ impl<'a> Fields<'a, '_> {
     }
 
     /// Parses a required decimal.
-    pub fn decimal<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&str) -> Result<T, ValidationError>,
-    ) -> Option<T> {
+    pub fn decimal<T>(&mut self, name: &str, read: ParseText<T>) -> Option<T> {
         let value = self.optional_decimal(name, read);
         self.required(name, value)
     }
@@ -244,7 +231,7 @@ impl<'a> Fields<'a, '_> {
     pub fn optional_integer<T>(
         &mut self,
         name: &str,
-        read: impl FnOnce(i64) -> Result<T, ValidationError>,
+        read: fn(i64) -> Result<T, ValidationError>,
     ) -> Option<Option<T>> {
         self.optional(name, |value| match value {
             Json::Number(text) => integer(text).and_then(read),
@@ -253,11 +240,7 @@ impl<'a> Fields<'a, '_> {
     }
 
     /// Parses a required integer.
-    pub fn integer<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(i64) -> Result<T, ValidationError>,
-    ) -> Option<T> {
+    pub fn integer<T>(&mut self, name: &str, read: fn(i64) -> Result<T, ValidationError>) -> Option<T> {
         let value = self.optional_integer(name, read);
         self.required(name, value)
     }

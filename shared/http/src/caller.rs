@@ -10,16 +10,13 @@ use crate::{Problem, ProblemKind, RequestInfo};
 fn caller(parts: &Parts, access: Access) -> Result<Caller, Problem> {
     // API Gateway adds the authorizer's context; a request without it did not pass the authorizer.
     let verified = parts.extensions.get::<RequestInfo>().and_then(|info| info.verified.as_ref());
-    let Some(verified) = verified else {
-        return Err(Problem::new(ProblemKind::Unauthorized, "A valid bearer token is required."));
-    };
-    if !access.allows(&verified.caller) {
-        return Err(Problem::new(
-            ProblemKind::Forbidden,
-            "The role of this token does not permit this operation.",
-        ));
+    let unauthorized = || Problem::new(ProblemKind::Unauthorized, "A valid bearer token is required.");
+    let caller = &verified.ok_or_else(unauthorized)?.caller;
+    if !access.allows(caller) {
+        let detail = "The role of this token does not permit this operation.";
+        return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
-    Ok(verified.caller.clone())
+    Ok(caller.clone())
 }
 
 macro_rules! extractor {

@@ -59,13 +59,11 @@ impl<S: Send + Sync> FromRequest<S> for JsonRequest {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let unsupported = |detail: &str| Problem::new(ProblemKind::UnsupportedMediaType, detail);
         let (mut parts, body) = request.into_parts();
-        let encodings = parts.headers.get_all(CONTENT_ENCODING).iter();
-        if encodings.into_iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Err(Problem::new(
-                ProblemKind::UnsupportedMediaType,
-                "The body must not be encoded: send it without Content-Encoding.",
-            ));
+        let mut encodings = parts.headers.get_all(CONTENT_ENCODING).iter();
+        if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(unsupported("The body must not be encoded: send it without Content-Encoding."));
         }
         let bytes = match Limited::new(body, MAX_BODY_BYTES).collect().await {
             Ok(collected) => collected.to_bytes(),
@@ -75,10 +73,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonRequest {
         if !bytes.is_empty() {
             let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
             if !content_type.is_some_and(is_json) {
-                return Err(Problem::new(
-                    ProblemKind::UnsupportedMediaType,
-                    "The body must be JSON, with Content-Type: application/json.",
-                ));
+                return Err(unsupported("The body must be JSON, with Content-Type: application/json."));
             }
         }
         let info = parts.extensions.get::<RequestInfo>().cloned().unwrap_or_default();
