@@ -18,11 +18,9 @@ use crate::service::Contacts;
 
 /// The state of the handlers.
 #[derive(Clone)]
-pub struct Api {
-    /// The use cases.
-    pub contacts: Contacts,
-    /// Commits what they decide.
-    pub committer: Committer,
+struct Api {
+    contacts: Contacts,
+    committer: Committer,
 }
 
 impl FromBody for ContactDetails {
@@ -52,8 +50,8 @@ impl From<ContactError> for Problem {
 type Service = State<Api>;
 
 /// Returns the routes with their documentation.
-pub fn router(api: Api) -> OpenApiRouter {
-    routes().with_state(api)
+pub fn router(contacts: Contacts, committer: Committer) -> OpenApiRouter {
+    routes().with_state(Api { contacts, committer })
 }
 
 /// Returns the documentation of the routes.

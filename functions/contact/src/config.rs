@@ -8,7 +8,7 @@ use erp_domain::{Clock, Ids, SettingError, Settings};
 use erp_http::App;
 use erp_service::Committer;
 
-use crate::api::{self, Api};
+use crate::api;
 use crate::service::Contacts;
 use crate::store::ContactStore;
 
@@ -28,6 +28,6 @@ pub fn build(store: ContactStore, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> A
     // Bodies contain no secret, so the fingerprints of requests need no pepper.
     let committer = Committer::new(store.table().clone(), clock.clone(), Arc::new([]));
     let contacts = Contacts { store, clock: clock.clone(), ids };
-    let (routes, _) = api::router(Api { contacts, committer }).split_for_parts();
+    let (routes, _) = api::router(contacts, committer).split_for_parts();
     App::new(routes, clock)
 }

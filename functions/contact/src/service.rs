@@ -10,7 +10,7 @@ use erp_service::{Precondition, ServiceError};
 use crate::domain::{Contact, ContactDetails, ContactError};
 use crate::store::{ContactChange, ContactStore};
 
-type Error = ServiceError<ContactError>;
+type Result<T> = std::result::Result<T, ServiceError<ContactError>>;
 
 /// The use cases of customers and vendors.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ impl Contacts {
     ///
     /// # Errors
     /// [`ContactError::NotFound`].
-    pub async fn get(&self, kind: PartyKind, id: PartyId) -> Result<Contact, Error> {
+    pub async fn get(&self, kind: PartyKind, id: PartyId) -> Result<Contact> {
         let contact = self.store.find(kind, id).await?;
         contact.ok_or(ServiceError::Rejected(ContactError::NotFound(kind)))
     }
@@ -42,7 +42,7 @@ impl Contacts {
         kind: PartyKind,
         details: ContactDetails,
         cause: &Cause,
-    ) -> Result<ContactChange, Error> {
+    ) -> Result<ContactChange> {
         let now = self.clock.now();
         let contact = Contact::create(self.ids.make(), kind, details, now);
         let kinds = [EventKind::CustomerCreated, EventKind::VendorCreated];
@@ -61,8 +61,8 @@ impl Contacts {
         details: ContactDetails,
         precondition: &Precondition,
         cause: &Cause,
-    ) -> Result<ContactChange, Error> {
-        let old = self.load_expected(kind, id, precondition).await?;
+    ) -> Result<ContactChange> {
+        let old = self.expected(kind, id, precondition).await?;
         let now = self.clock.now();
         let new = old.update(details, now);
         let kinds = [EventKind::CustomerUpdated, EventKind::VendorUpdated];
@@ -79,24 +79,18 @@ impl Contacts {
         id: PartyId,
         precondition: &Precondition,
         cause: &Cause,
-    ) -> Result<ContactChange, Error> {
-        let contact = self.load_expected(kind, id, precondition).await?;
+    ) -> Result<ContactChange> {
+        let contact = self.expected(kind, id, precondition).await?;
         let kinds = [EventKind::CustomerDeleted, EventKind::VendorDeleted];
         let event = self.event(kinds, &contact, self.clock.now(), cause)?;
         Ok(self.store.delete(&contact, &event)?)
     }
 
-    async fn load_expected(
-        &self,
-        kind: PartyKind,
-        id: PartyId,
-        precondition: &Precondition,
-    ) -> Result<Contact, Error> {
+    async fn expected(&self, kind: PartyKind, id: PartyId, precondition: &Precondition) -> Result<Contact> {
         let contact = self.get(kind, id).await?;
-        match precondition.check(contact.version()) {
-            Ok(()) => Ok(contact),
-            Err(version) => Err(ServiceError::Rejected(ContactError::VersionMismatch(version))),
-        }
+        let checked = precondition.check(contact.version());
+        checked.map_err(|found| ServiceError::Rejected(ContactError::VersionMismatch(found)))?;
+        Ok(contact)
     }
 
     /// Creates the event of a change: the first kind for a customer, the second for a vendor.
@@ -106,7 +100,7 @@ impl Contacts {
         contact: &Contact,
         now: Timestamp,
         cause: &Cause,
-    ) -> Result<Event, EventError> {
+    ) -> std::result::Result<Event, EventError> {
         let kind = match contact.kind() {
             PartyKind::Customer => customer,
             PartyKind::Vendor => vendor,

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use erp_domain::id::Item as ItemMark;
-use erp_domain::text::multi_line;
+use erp_domain::text::{multi_line, single_line};
 use erp_domain::{ItemId, Money, OrderId, Sku, StockChange, StockLevel, Timestamp};
 use erp_http::{
     FieldError, Fields, FinanceManager, FromBody, IfMatch, JsonRequest, ListQuery, Manager, PageParams,
@@ -18,9 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::domain::{
-    Adjustment, AdjustmentError, Item, ItemDetails, ItemError, Movement, MovementKind, Stock,
-};
+use crate::domain::{Adjustment, Item, ItemData, ItemDetails, ItemError, Movement, MovementKind, Stock};
 use crate::service::Items;
 
 /// The data of an item.
@@ -41,8 +39,8 @@ struct ItemRequest {
 
 impl FromBody for ItemRequest {
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
-        let name = fields.text("name", ItemDetails::name);
-        let description = fields.optional_text("description", ItemDetails::description);
+        let name = fields.text("name", |text| single_line(text, 1, 255));
+        let description = fields.optional_text("description", |text| multi_line(text, 0, 2000));
         let sku = fields.text("sku", Sku::parse);
         let unit_price = fields.decimal("unit_price", Money::parse);
         let description = description?.unwrap_or_default();
@@ -109,77 +107,29 @@ impl FromBody for StockRequest {
         let set_to = fields.optional_integer("set_to", StockLevel::entered);
         let expected = fields.optional_integer("expected", StockLevel::new);
         let reason = fields.optional_text("reason", |text| multi_line(text, 0, 500));
+        let mut reject = |name, reason| {
+            fields.error(name, reason);
+            None
+        };
         match (change?, set_to?, expected?) {
             (Some(quantity), None, None) => Some(Self::By(ChangeStockRequest { quantity, reason: reason? })),
             (None, Some(set_to), expected) => {
                 Some(Self::SetTo(SetStockRequest { set_to, expected, reason: reason? }))
             }
-            (Some(_), Some(_), _) => {
-                fields.error("set_to", "cannot be combined with quantity");
-                None
-            }
-            (Some(_), None, Some(_)) => {
-                fields.error("expected", "can only be combined with set_to");
-                None
-            }
-            (None, None, _) => {
-                fields.error("quantity", "is required, or set_to");
-                None
-            }
+            (Some(_), Some(_), _) => reject("set_to", "cannot be combined with quantity"),
+            (Some(_), None, Some(_)) => reject("expected", "can only be combined with set_to"),
+            (None, None, _) => reject("quantity", "is required, or set_to"),
         }
     }
 }
 
-impl From<StockRequest> for (Adjustment, Option<String>) {
-    fn from(request: StockRequest) -> Self {
-        let (adjustment, reason) = match request {
-            StockRequest::By(ChangeStockRequest { quantity, reason }) => (Adjustment::By(quantity), reason),
-            StockRequest::SetTo(SetStockRequest { set_to: target, expected, reason }) => {
-                (Adjustment::SetTo { target, expected }, reason)
-            }
-        };
-        (adjustment, reason.filter(|text| !text.is_empty()))
-    }
+fn render_item(item: &Item, participle: &str) -> Result<StoredResponse, serde_json::Error> {
+    reply::resource(&format!("Item {participle} successfully"), item, item.version())
 }
 
-/// An item.
-#[derive(Serialize, ToSchema)]
-struct ItemData {
-    id: ItemId,
-    name: String,
-    description: String,
-    sku: Sku,
-    unit_price: Money,
-    version: u64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-impl From<&Item> for ItemData {
-    fn from(item: &Item) -> Self {
-        let ItemDetails { name, description, sku, unit_price } = item.details().clone();
-        Self {
-            id: item.id(),
-            name,
-            description,
-            sku,
-            unit_price,
-            version: item.version(),
-            created_at: item.created_at(),
-            updated_at: item.updated_at(),
-        }
-    }
-}
-
-impl ItemData {
-    fn render(item: &Item, message: &str) -> Result<StoredResponse, serde_json::Error> {
-        reply::resource(message, &Self::from(item), item.version())
-    }
-
-    fn created(item: &Item) -> Result<StoredResponse, serde_json::Error> {
-        let location = format!("/api/items/{}", item.id());
-        reply::created("Item created successfully", &Self::from(item), item.version(), location)
-    }
+fn item_created(item: &Item) -> Result<StoredResponse, serde_json::Error> {
+    let location = format!("/api/items/{}", item.id());
+    reply::created("Item created successfully", item, item.version(), location)
 }
 
 /// The stock of an item.
@@ -191,11 +141,10 @@ struct StockData {
     updated_at: Timestamp,
 }
 
-impl StockData {
-    fn render(stock: &Stock, message: &str) -> Result<StoredResponse, serde_json::Error> {
-        let (item_id, quantity, updated_at) = (stock.item_id(), stock.quantity(), stock.updated_at());
-        reply::resource(message, &Self { item_id, quantity, updated_at }, stock.sequence())
-    }
+fn render_stock(stock: &Stock, participle: &str) -> Result<StoredResponse, serde_json::Error> {
+    let (item_id, quantity, updated_at) = (stock.item_id(), stock.quantity(), stock.updated_at());
+    let data = StockData { item_id, quantity, updated_at };
+    reply::resource(&format!("Stock {participle} successfully"), &data, stock.sequence())
 }
 
 /// A change of the stock of an item.
@@ -237,15 +186,15 @@ impl From<ItemError> for Problem {
                     .with("allocated", json!(allocated))
                     .with("backordered", json!(backordered))
             }
-            ItemError::Adjustment(AdjustmentError::InsufficientStock { available }) => {
+            ItemError::InsufficientStock { available } => {
                 let detail = format!("The stock is {}.", available.get());
                 Self::new(ProblemKind::InsufficientStock, detail).with("available", json!(available))
             }
-            ItemError::Adjustment(AdjustmentError::AboveMaximum) => {
+            ItemError::AboveMaximum => {
                 let reason = format!("must not raise the stock above {}", StockLevel::MAX);
                 Self::invalid(vec![FieldError::body("/quantity", reason)])
             }
-            ItemError::Adjustment(AdjustmentError::UnexpectedQuantity { found }) => {
+            ItemError::UnexpectedQuantity { found } => {
                 let detail = format!("The stock is {}: get it again and retry.", found.get());
                 Self::new(ProblemKind::VersionMismatch, detail).with("quantity", json!(found))
             }
@@ -259,6 +208,8 @@ struct Api {
     items: Items,
     committer: Committer,
 }
+
+type Service = State<Api>;
 
 /// Creates the routes with their documentation.
 pub fn router(items: Items, committer: Committer) -> OpenApiRouter {
@@ -280,42 +231,40 @@ fn routes() -> OpenApiRouter<Api> {
 
 /// List items, newest first.
 #[utoipa::path(get, path = "/api/items", tag = "items", params(PageParams), responses((status = 200, body = [ItemData])))]
-async fn list_items(_: Reader, State(api): State<Api>, query: ListQuery) -> Result<Reply, Problem> {
+async fn list_items(_: Reader, State(api): Service, query: ListQuery) -> Result<Reply, Problem> {
     let page = query.finish()?;
-    let items =
-        api.items.list(page.request).await?.try_map(|item| Ok::<_, Problem>(ItemData::from(&item)))?;
-    page.reply("Items retrieved successfully", &items)
+    page.reply("Items retrieved successfully", &api.items.store.list(page.request).await?)
 }
 
 /// Create an item.
 ///
 /// Its stock is 0.
 #[utoipa::path(post, path = "/api/items", tag = "items", request_body = ItemRequest, responses((status = 201, body = ItemData)))]
-async fn create_item(_: Manager, State(api): State<Api>, request: JsonRequest) -> Result<Reply, Problem> {
+async fn create_item(_: Manager, State(api): Service, request: JsonRequest) -> Result<Reply, Problem> {
     let details: ItemDetails = request.read::<ItemRequest>()?.into();
     let decide = || api.items.create(details.clone(), &request.write.cause);
-    Ok(api.committer.commit(&request.write, decide, ItemData::created).await?.into())
+    Ok(api.committer.commit(&request.write, decide, item_created).await?.into())
 }
 
 /// Get an item.
 #[utoipa::path(get, path = "/api/items/{id}", tag = "items", params(PathId<ItemMark>), responses((status = 200, body = ItemData)))]
-async fn get_item(_: Reader, State(api): State<Api>, PathId(id): PathId<ItemMark>) -> Result<Reply, Problem> {
+async fn get_item(_: Reader, State(api): Service, PathId(id): PathId<ItemMark>) -> Result<Reply, Problem> {
     let (item, _) = api.items.get(id).await?;
-    Ok(ItemData::render(&item, "Item retrieved successfully")?.into())
+    Ok(render_item(&item, "retrieved")?.into())
 }
 
 /// Update an item.
 #[utoipa::path(put, path = "/api/items/{id}", tag = "items", params(PathId<ItemMark>), request_body = ItemRequest, responses((status = 200, body = ItemData)))]
 async fn update_item(
     _: Manager,
-    State(api): State<Api>,
+    State(api): Service,
     PathId(id): PathId<ItemMark>,
     IfMatch(precondition): IfMatch,
     request: JsonRequest,
 ) -> Result<Reply, Problem> {
     let details: ItemDetails = request.read::<ItemRequest>()?.into();
     let decide = || api.items.update(id, details.clone(), &precondition, &request.write.cause);
-    let render = |item: &Item| ItemData::render(item, "Item updated successfully");
+    let render = |item: &Item| render_item(item, "updated");
     Ok(api.committer.commit(&request.write, decide, render).await?.into())
 }
 
@@ -329,26 +278,22 @@ async fn update_item(
 ))]
 async fn delete_item(
     _: FinanceManager,
-    State(api): State<Api>,
+    State(api): Service,
     PathId(id): PathId<ItemMark>,
     IfMatch(precondition): IfMatch,
     info: RequestInfo,
 ) -> Result<Reply, Problem> {
     let write = WriteRequest { cause: info.cause(), key: None };
     let decide = || api.items.delete(id, &precondition, &write.cause);
-    let render = |item: &Item| ItemData::render(item, "Item deleted successfully");
+    let render = |item: &Item| render_item(item, "deleted");
     Ok(api.committer.commit(&write, decide, render).await?.into())
 }
 
 /// Get the stock of an item.
 #[utoipa::path(get, path = "/api/items/{id}/stock", tag = "stock", params(PathId<ItemMark>), responses((status = 200, body = StockData)))]
-async fn get_stock(
-    _: Reader,
-    State(api): State<Api>,
-    PathId(id): PathId<ItemMark>,
-) -> Result<Reply, Problem> {
+async fn get_stock(_: Reader, State(api): Service, PathId(id): PathId<ItemMark>) -> Result<Reply, Problem> {
     let (_, stock) = api.items.get(id).await?;
-    Ok(StockData::render(&stock, "Stock retrieved successfully")?.into())
+    Ok(render_stock(&stock, "retrieved")?.into())
 }
 
 /// Adjust the stock of an item.
@@ -357,14 +302,20 @@ async fn get_stock(
 #[utoipa::path(put, path = "/api/items/{id}/stock", tag = "stock", params(PathId<ItemMark>), request_body = StockRequest, responses((status = 200, body = StockData)))]
 async fn adjust_stock(
     _: Manager,
-    State(api): State<Api>,
+    State(api): Service,
     PathId(id): PathId<ItemMark>,
     IfMatch(precondition): IfMatch,
     request: JsonRequest,
 ) -> Result<Reply, Problem> {
-    let (adjustment, reason) = request.read::<StockRequest>()?.into();
+    let (adjustment, reason) = match request.read()? {
+        StockRequest::By(ChangeStockRequest { quantity, reason }) => (Adjustment::By(quantity), reason),
+        StockRequest::SetTo(SetStockRequest { set_to: target, expected, reason }) => {
+            (Adjustment::SetTo { target, expected }, reason)
+        }
+    };
+    let reason = reason.filter(|text| !text.is_empty());
     let decide = || api.items.adjust(id, adjustment, reason.clone(), &precondition, &request.write.cause);
-    let render = |stock: &Stock| StockData::render(stock, "Stock updated successfully");
+    let render = |stock: &Stock| render_stock(stock, "updated");
     Ok(api.committer.commit(&request.write, decide, render).await?.into())
 }
 
@@ -374,7 +325,7 @@ async fn adjust_stock(
 #[utoipa::path(get, path = "/api/items/{id}/movements", tag = "stock", params(PathId<ItemMark>, PageParams), responses((status = 200, body = [MovementData])))]
 async fn list_movements(
     _: Reader,
-    State(api): State<Api>,
+    State(api): Service,
     PathId(id): PathId<ItemMark>,
     query: ListQuery,
 ) -> Result<Reply, Problem> {

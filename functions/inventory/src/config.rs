@@ -13,18 +13,12 @@ use crate::service::{Allocations, Items};
 use crate::store::InventoryStore;
 
 /// Opens the inventory table and connects to DynamoDB.
-///
-/// # Errors
-/// If a setting is missing.
 pub async fn store() -> Result<InventoryStore, SettingError> {
     let sdk = clients::sdk_config().await;
     Ok(InventoryStore::new(clients::table(&Settings::from_env(), &sdk).await?))
 }
 
 /// Creates the service behind the API from the environment.
-///
-/// # Errors
-/// If a setting is missing.
 pub async fn app() -> Result<App, SettingError> {
     Ok(build(store().await?, Arc::new(SystemClock), Arc::new(RandomIds)))
 }
@@ -38,9 +32,6 @@ pub fn build(store: InventoryStore, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
 }
 
 /// Creates the use cases of the worker from the environment.
-///
-/// # Errors
-/// If a setting is missing.
 pub async fn allocations() -> Result<Allocations, SettingError> {
     Ok(Allocations { store: store().await?, clock: Arc::new(SystemClock), ids: Arc::new(RandomIds) })
 }

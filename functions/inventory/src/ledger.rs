@@ -6,17 +6,15 @@ use erp_aws::transaction::text;
 use erp_aws::{Key, ScanCursor, StoreError, Table};
 use erp_domain::{ItemId, OrderId, Timestamp};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use crate::domain::{Allocation, Movement};
 use crate::store::keys;
-use crate::store::row::{AllocationRow, BackorderRow, MovementRow};
+use crate::store::row::{AllocationRow, BackorderRow};
 
 /// Filter: items, stock, allocations and movements; no events, guards, back-orders or idempotency records.
 const LEDGER: &str = "#sk = :item OR #sk = :stock OR #sk = :allocation OR begins_with(#sk, :movement)";
-/// Filter: allocations.
-const ALLOCATIONS: &str = "#sk = :allocation";
 /// Movements read at once.
 const MOVEMENTS_PAGE: usize = 1000;
 /// Attempts to read a balance while the stock does not change.
@@ -127,26 +125,16 @@ enum AllocationOrId {
     Id { order_id: OrderId },
 }
 
-#[derive(Debug, Deserialize)]
-struct PartitionRow {
-    pk: String,
-}
-
 fn entry(row: Row) -> Result<LedgerEntry, StoreError> {
-    fn row_as<T: DeserializeOwned>(
-        row: Row,
-        entry: impl FnOnce(T) -> LedgerEntry,
-    ) -> Result<LedgerEntry, StoreError> {
-        read(row).map(entry)
-    }
-    match Key::of(&row)?.sk.as_str() {
-        "ITEM" => row_as::<ItemIdRow>(row, |row| LedgerEntry::Item(row.id)),
-        "STOCK" => row_as(row, LedgerEntry::Stock),
-        "ALLOCATION" => row_as::<AllocationRow>(row, |row| LedgerEntry::Allocation(row.allocation.value)),
+    Ok(match Key::of(&row)?.sk.as_str() {
+        "ITEM" => LedgerEntry::Item(read::<ItemIdRow>(row)?.id),
+        "STOCK" => LedgerEntry::Stock(read(row)?),
+        "ALLOCATION" => LedgerEntry::Allocation(read::<AllocationRow>(row)?.allocation.value),
         _ => {
-            row_as::<ChangeRow>(row, |row| LedgerEntry::Movement { item_id: row.item_id, change: row.change })
+            let ChangeRow { item_id, change, .. } = read(row)?;
+            LedgerEntry::Movement { item_id, change }
         }
-    }
+    })
 }
 
 impl LedgerReader {
@@ -157,9 +145,6 @@ impl LedgerReader {
 
     /// Reads a page of the whole table. The rows of an item are contiguous. The reads are eventually consistent: check a
     /// suspicious entry again with the other methods, which are strongly consistent.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn entries(&self, after: Option<&ScanCursor>) -> Result<Scanned<LedgerEntry>, StoreError> {
         let values = [
             (":item", text("ITEM")),
@@ -171,21 +156,15 @@ impl LedgerReader {
     }
 
     /// Reads a page of the allocations, as [`LedgerReader::entries`].
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn allocation_entries(
         &self,
         after: Option<&ScanCursor>,
     ) -> Result<Scanned<LedgerEntry>, StoreError> {
-        self.table.scan(ALLOCATIONS, &[(":allocation", text("ALLOCATION"))], after, entry).await
+        self.table.scan("#sk = :allocation", &[(":allocation", text("ALLOCATION"))], after, entry).await
     }
 
     /// Reads the balance of an item at one moment: the stock did not change while its movements were read. `None` if it
     /// changed during every attempt, or if one of the rows cannot be decoded, which [`LedgerReader::entries`] reports.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn balance(&self, item_id: ItemId) -> Result<Option<Balance>, StoreError> {
         for _ in 0..ATTEMPTS {
             let Some(before) = self.stock(item_id).await? else { return Ok(None) };
@@ -229,16 +208,10 @@ impl LedgerReader {
     /// Reads the stock of an item, if there is one; `None` if it cannot be decoded.
     async fn stock(&self, item_id: ItemId) -> Result<Option<Option<StockRecord>>, StoreError> {
         let row: Option<Readable<StockRecord>> = self.table.get(&keys::stock(item_id)).await?;
-        Ok(match row {
-            None => Some(None),
-            Some(row) => row.ok().map(Some),
-        })
+        Ok(row.map_or(Some(None), |row| row.ok().map(Some)))
     }
 
     /// Reads the stock of several items; those without one, and those that cannot be decoded, are left out.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn stock_records(&self, items: &[ItemId]) -> Result<Vec<StockRecord>, StoreError> {
         let keys: Vec<Key> = items.iter().map(|id| keys::stock(*id)).collect();
         let rows: Vec<Readable<StockRecord>> = self.table.get_all(&keys).await?;
@@ -246,9 +219,6 @@ impl LedgerReader {
     }
 
     /// Reads the allocations of several orders; `None` beside the id of one that cannot be decoded.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn allocations(
         &self,
         orders: &[OrderId],
@@ -256,37 +226,28 @@ impl LedgerReader {
         let keys: Vec<Key> = orders.iter().map(|id| keys::allocation(*id)).collect();
         let rows: Vec<AllocationOrId> = self.table.get_all(&keys).await?;
         let found = rows.into_iter().map(|row| match row {
-            AllocationOrId::Allocation(row) => {
-                let allocation = row.allocation.value;
-                (allocation.order_id(), Some(allocation))
-            }
+            AllocationOrId::Allocation(row) => (row.allocation.value.order_id(), Some(row.allocation.value)),
             AllocationOrId::Id { order_id } => (order_id, None),
         });
         Ok(found.collect())
     }
 
     /// Returns the items and ids of those of the movements that have been written.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn recorded_movements(
         &self,
         movements: &[Movement],
     ) -> Result<Vec<(ItemId, Uuid)>, StoreError> {
-        let keys: Vec<Key> =
-            movements.iter().map(|movement| MovementRow::from(movement.clone()).key()).collect();
+        let key = |movement: &Movement| keys::movement(movement.item_id, movement.id);
+        let keys: Vec<Key> = movements.iter().map(key).collect();
         let rows: Vec<Readable<MovementIdRow>> = self.table.get_all(&keys).await?;
         Ok(rows.into_iter().filter_map(Readable::ok).map(|row| (row.item_id, row.id)).collect())
     }
 
     /// Returns the items in whose back-order queue the order of the allocation is.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn queued_items(&self, allocation: &Allocation) -> Result<Vec<ItemId>, StoreError> {
-        let keys: Vec<Key> = BackorderRow::of(allocation.order()).map(|row| row.key()).collect();
-        let rows: Vec<PartitionRow> = self.table.get_all(&keys).await?;
-        let is_queued = |id: &ItemId| rows.iter().any(|row| row.pk == keys::partition(*id));
+        let keys: Vec<Key> = BackorderRow::of(allocation.order()).map(|row| row.key).collect();
+        let queued: Vec<Key> = self.table.get_all(&keys).await?;
+        let is_queued = |id: &ItemId| queued.iter().any(|key| key.pk == keys::partition(*id));
         Ok(allocation.demand().items().filter(is_queued).collect())
     }
 }

@@ -7,9 +7,6 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use crate::store::InventoryStore;
 
 /// Runs in Lambda until the environment ends.
-///
-/// # Errors
-/// If the runtime fails.
 pub async fn run(store: InventoryStore) -> Result<(), lambda_runtime::Error> {
     let store = &store;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<ItemsQuery>| {
@@ -18,10 +15,7 @@ pub async fn run(store: InventoryStore) -> Result<(), lambda_runtime::Error> {
     .await
 }
 
-/// Returns price and stock of the items that exist.
-///
-/// # Errors
-/// If the table is unavailable, which does not mean that an item does not exist.
+/// Returns price and stock of the items that exist. An error does not mean that an item does not exist.
 pub async fn query_items(
     store: &InventoryStore,
     query: ItemsQuery,
@@ -32,7 +26,7 @@ pub async fn query_items(
     let found = store.find_all(&ids).await?;
     let snapshots = found.into_iter().map(|(item, stock)| ItemSnapshot {
         id: item.id(),
-        unit_price: item.details().unit_price,
+        unit_price: item.data().unit_price,
         quantity: stock.quantity().get(),
     });
     Ok(ItemsQueryResponse { items: snapshots.collect() })

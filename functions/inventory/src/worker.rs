@@ -12,9 +12,6 @@ use crate::domain::{OrderDemand, OrderFact};
 use crate::service::{Allocations, OrderEvent};
 
 /// Runs in Lambda until the environment ends.
-///
-/// # Errors
-/// If the runtime fails.
 pub async fn run(allocations: Allocations) -> Result<(), lambda_runtime::Error> {
     let allocations = &allocations;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {

@@ -9,8 +9,8 @@ use crate::domain::{Contact, ContactData};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ContactRow {
-    pk: String,
-    sk: String,
+    #[serde(flatten)]
+    key: Key,
     list_pk: String,
     list_sk: PartyId,
     #[serde(flatten)]
@@ -20,9 +20,9 @@ pub(super) struct ContactRow {
 impl From<&Contact> for ContactRow {
     fn from(contact: &Contact) -> Self {
         let id = contact.id();
-        let Key { pk, sk } = keys::contact(contact.kind(), id);
+        let key = keys::contact(contact.kind(), id);
         let list_pk = list::shard(&keys::list(contact.kind()), id.uuid());
-        Self { pk, sk, list_pk, list_sk: id, data: contact.data().clone() }
+        Self { key, list_pk, list_sk: id, data: contact.data().clone() }
     }
 }
 

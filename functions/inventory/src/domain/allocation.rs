@@ -23,9 +23,7 @@ use uuid::Uuid;
 use super::{Movement, MovementKind};
 
 /// The state of an allocation.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::IntoStaticStr,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum AllocationState {
@@ -40,11 +38,6 @@ pub enum AllocationState {
 }
 
 impl AllocationState {
-    /// Returns the name in rows and logs.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-
     /// Returns the decision that is published to the order; a purchase order gets none.
     pub const fn decision(self) -> Option<StockDecision> {
         match self {
@@ -74,6 +67,12 @@ pub struct ChangeStamp {
     pub id: Uuid,
     /// The time.
     pub at: Timestamp,
+}
+
+impl ChangeStamp {
+    fn change(self, kind: MovementKind) -> StockChangeSet {
+        StockChangeSet { id: self.id, kind, at: self.at }
+    }
 }
 
 /// A change of the stock of all items of an order at once.
@@ -124,7 +123,7 @@ pub struct Allocation {
 impl Allocation {
     /// Creates the allocation of an order for which stock is sufficient.
     pub fn allocated(order: &OrderDemand, stamp: ChangeStamp) -> Self {
-        let change = Some((stamp, MovementKind::Allocated));
+        let change = Some(stamp.change(MovementKind::Allocated));
         Self::create(order, AllocationState::Allocated, change, BTreeSet::new())
     }
 
@@ -136,7 +135,7 @@ impl Allocation {
     /// Creates the allocation of a purchase order that was received. Goods of `missing` items, which do not exist any
     /// more, are not added to stock.
     pub fn received(order: &OrderDemand, stamp: ChangeStamp, missing: BTreeSet<ItemId>) -> Self {
-        let change = Some((stamp, MovementKind::Received));
+        let change = Some(stamp.change(MovementKind::Received));
         Self::create(order, AllocationState::Received, change, missing)
     }
 
@@ -147,13 +146,9 @@ impl Allocation {
 
     /// Allocates a back-ordered order; `None` in any other state.
     pub fn allocate(&self, stamp: ChangeStamp) -> Option<Self> {
-        let change = Some((stamp, MovementKind::Allocated));
-        match self.state {
-            AllocationState::Backordered => {
-                Some(self.next(AllocationState::Allocated, change, BTreeSet::new()))
-            }
-            AllocationState::Allocated | AllocationState::Released | AllocationState::Received => None,
-        }
+        let change = Some(stamp.change(MovementKind::Allocated));
+        let is_backordered = self.state == AllocationState::Backordered;
+        is_backordered.then(|| self.next(AllocationState::Allocated, change, BTreeSet::new()))
     }
 
     /// Releases the allocation of a cancelled order and returns its stock, except of `missing` items; `None` if it is
@@ -161,7 +156,7 @@ impl Allocation {
     pub fn release(&self, stamp: ChangeStamp, missing: BTreeSet<ItemId>) -> Option<Self> {
         let change = match self.state {
             AllocationState::Backordered => None,
-            AllocationState::Allocated => Some((stamp, MovementKind::Released)),
+            AllocationState::Allocated => Some(stamp.change(MovementKind::Released)),
             AllocationState::Released | AllocationState::Received => return None,
         };
         Some(self.next(AllocationState::Released, change, missing))
@@ -170,21 +165,21 @@ impl Allocation {
     fn create(
         order: &OrderDemand,
         state: AllocationState,
-        change: Option<(ChangeStamp, MovementKind)>,
+        change: Option<StockChangeSet>,
         missing: BTreeSet<ItemId>,
     ) -> Self {
-        let changes = change.into_iter().map(change_set).collect();
+        let changes = change.into_iter().collect();
         Self { order: order.clone(), state, missing, sequence: 1, changes, counted: true }
     }
 
     fn next(
         &self,
         state: AllocationState,
-        change: Option<(ChangeStamp, MovementKind)>,
+        change: Option<StockChangeSet>,
         missing: BTreeSet<ItemId>,
     ) -> Self {
         let mut next = Self { state, sequence: self.sequence + 1, missing, counted: true, ..self.clone() };
-        next.changes.extend(change.map(change_set));
+        next.changes.extend(change);
         next
     }
 
@@ -274,10 +269,6 @@ impl Allocation {
     fn stocked(&self) -> impl Iterator<Item = (ItemId, Quantity)> + '_ {
         self.demand().iter().filter(|(item_id, _)| !self.missing.contains(item_id))
     }
-}
-
-fn change_set((ChangeStamp { id, at }, kind): (ChangeStamp, MovementKind)) -> StockChangeSet {
-    StockChangeSet { id, kind, at }
 }
 
 /// The step that a fact about an order requires.

@@ -1,10 +1,9 @@
 //! Items that are bought, stocked and sold.
 
 use erp_contracts::data::ItemChanged;
-use erp_domain::text::{multi_line, single_line};
-use erp_domain::{ItemId, Money, Sku, StockLevel, Timestamp, ValidationError};
-
-use super::AdjustmentError;
+use erp_domain::{ItemId, Money, Sku, StockLevel, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The data of an item that a client enters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,87 +18,65 @@ pub struct ItemDetails {
     pub unit_price: Money,
 }
 
-impl ItemDetails {
-    /// Parses a name.
-    ///
-    /// # Errors
-    /// If it is empty, longer than 255 characters, or contains control or format characters.
-    pub fn name(text: &str) -> Result<String, ValidationError> {
-        single_line(text, 1, 255)
-    }
-
-    /// Parses a description.
-    ///
-    /// # Errors
-    /// If it is longer than 2,000 characters, or contains control characters other than line breaks.
-    pub fn description(text: &str) -> Result<String, ValidationError> {
-        multi_line(text, 0, 2000)
-    }
+/// An item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ItemData {
+    pub(crate) id: ItemId,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) sku: Sku,
+    pub(crate) unit_price: Money,
+    pub(crate) version: u64,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
 }
 
-/// An item. Only its own methods change its version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    id: ItemId,
-    details: ItemDetails,
-    version: u64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
+/// An item. Only its own methods change its data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item(ItemData);
 
 impl Item {
     /// Creates an item of version 1.
     pub fn create(id: ItemId, details: ItemDetails, now: Timestamp) -> Self {
-        Self { id, details, version: 1, created_at: now, updated_at: now }
+        let ItemDetails { name, description, sku, unit_price } = details;
+        let (version, created_at, updated_at) = (1, now, now);
+        Self(ItemData { id, name, description, sku, unit_price, version, created_at, updated_at })
     }
 
     /// Restores an item from its row.
-    pub(crate) fn restore(
-        id: ItemId,
-        details: ItemDetails,
-        version: u64,
-        created_at: Timestamp,
-        updated_at: Timestamp,
-    ) -> Self {
-        Self { id, details, version, created_at, updated_at }
+    pub(crate) fn restore(data: ItemData) -> Self {
+        Self(data)
     }
 
     /// Returns the next version of the item, with other details.
     #[must_use]
     pub fn update(&self, details: ItemDetails, now: Timestamp) -> Self {
-        Self { details, version: self.version + 1, updated_at: now.max(self.updated_at), ..self.clone() }
+        let ItemDetails { name, description, sku, unit_price } = details;
+        let ItemData { id, version, created_at, updated_at, .. } = self.0;
+        let (version, updated_at) = (version + 1, now.max(updated_at));
+        Self(ItemData { id, name, description, sku, unit_price, version, created_at, updated_at })
     }
 
     /// Returns the id.
     pub fn id(&self) -> ItemId {
-        self.id
-    }
-
-    /// Returns the data that a client entered.
-    pub fn details(&self) -> &ItemDetails {
-        &self.details
+        self.0.id
     }
 
     /// Returns the version: 1 when created, incremented by each change.
     pub fn version(&self) -> u64 {
-        self.version
+        self.0.version
     }
 
-    /// Returns the time of creation.
-    pub fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    /// Returns the time of the last change.
-    pub fn updated_at(&self) -> Timestamp {
-        self.updated_at
+    /// Returns the data.
+    pub(crate) fn data(&self) -> &ItemData {
+        &self.0
     }
 }
 
 impl From<&Item> for ItemChanged {
     fn from(item: &Item) -> Self {
-        let ItemDetails { name, sku, unit_price, .. } = item.details.clone();
-        Self { id: item.id, name, sku, unit_price, version: item.version }
+        let ItemData { id, name, sku, unit_price, version, .. } = item.0.clone();
+        Self { id, name, sku, unit_price, version }
     }
 }
 
@@ -121,6 +98,16 @@ pub enum ItemError {
         /// The quantity that orders in the back-order queue need.
         backordered: i64,
     },
-    /// The stock cannot be adjusted as requested.
-    Adjustment(AdjustmentError),
+    /// An adjustment would make the quantity negative.
+    InsufficientStock {
+        /// The available quantity.
+        available: StockLevel,
+    },
+    /// An adjustment would raise the quantity above [`StockLevel::MAX`].
+    AboveMaximum,
+    /// The quantity is not the one that an adjustment expects.
+    UnexpectedQuantity {
+        /// The available quantity.
+        found: StockLevel,
+    },
 }

@@ -8,5 +8,5 @@ pub use allocation::{
     Allocation, AllocationState, ChangeStamp, InsufficientStock, OrderDemand, OrderFact, Step,
     StockChangeSet, StockDelta, decide,
 };
-pub use item::{Item, ItemDetails, ItemError};
-pub use stock::{Adjustment, AdjustmentError, Movement, MovementKind, Stock};
+pub use item::{Item, ItemData, ItemDetails, ItemError};
+pub use stock::{Adjustment, Movement, MovementKind, Stock};

@@ -34,23 +34,6 @@ pub enum Adjustment {
     },
 }
 
-/// The reason why an adjustment is not possible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdjustmentError {
-    /// The quantity would become negative.
-    InsufficientStock {
-        /// The available quantity.
-        available: StockLevel,
-    },
-    /// The quantity would be raised above [`StockLevel::MAX`].
-    AboveMaximum,
-    /// The quantity is not the expected one.
-    UnexpectedQuantity {
-        /// The available quantity.
-        found: StockLevel,
-    },
-}
-
 impl Stock {
     /// Creates the stock of a new item: no quantity.
     pub fn empty(item_id: ItemId, now: Timestamp) -> Self {
@@ -61,22 +44,22 @@ impl Stock {
     /// Returns the stock after an adjustment, with the change; `None` if the quantity stays as it is.
     ///
     /// # Errors
-    /// If the adjustment is not possible.
+    /// [`ItemError::InsufficientStock`], [`ItemError::AboveMaximum`], [`ItemError::UnexpectedQuantity`].
     pub fn adjust(
         &self,
         adjustment: Adjustment,
         now: Timestamp,
-    ) -> Result<Option<(Self, StockChange)>, AdjustmentError> {
+    ) -> Result<Option<(Self, StockChange)>, ItemError> {
         let (quantity, change) = match adjustment {
             Adjustment::By(change) => match self.quantity.apply(change) {
                 Some(quantity) => (quantity, change),
                 None if change.get() < 0 => {
-                    return Err(AdjustmentError::InsufficientStock { available: self.quantity });
+                    return Err(ItemError::InsufficientStock { available: self.quantity });
                 }
-                None => return Err(AdjustmentError::AboveMaximum),
+                None => return Err(ItemError::AboveMaximum),
             },
             Adjustment::SetTo { expected: Some(expected), .. } if expected != self.quantity => {
-                return Err(AdjustmentError::UnexpectedQuantity { found: self.quantity });
+                return Err(ItemError::UnexpectedQuantity { found: self.quantity });
             }
             Adjustment::SetTo { target, .. } => match self.quantity.change_to(target) {
                 Some(change) => (target, change),
@@ -142,20 +125,8 @@ pub struct Movement {
 }
 
 /// The kind of a change of stock.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::IntoStaticStr,
-    utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
 pub enum MovementKind {
     /// Allocated to a sales order.
     Allocated,
@@ -174,10 +145,5 @@ impl MovementKind {
             Self::Allocated => -1,
             Self::Released | Self::Received | Self::Adjusted => 1,
         }
-    }
-
-    /// Returns the name in JSON.
-    pub fn as_str(self) -> &'static str {
-        self.into()
     }
 }

@@ -53,9 +53,6 @@ pub struct OrderEvent {
 
 impl Allocations {
     /// Applies an event of an order to its allocation and to the stock.
-    ///
-    /// # Errors
-    /// If the table is unavailable, or concurrent updates won every attempt.
     pub async fn apply_event(&self, event: &OrderEvent) -> Result<()> {
         retry_stale(|| self.apply_once(event)).await
     }
@@ -121,9 +118,6 @@ impl Allocations {
     }
 
     /// Applies the side effects of a decision about an order.
-    ///
-    /// # Errors
-    /// If the table is unavailable, or there is no allocation.
     pub async fn apply_side_effects(&self, order_id: OrderId, cause: &Cause) -> Result<()> {
         match self.store.allocation(order_id).await? {
             Some(allocation) => self.apply_side_effects_of(&allocation, cause).await,
@@ -150,9 +144,6 @@ impl Allocations {
 
     /// Fulfils the back-orders of items from their stock: oldest first, each order with all its lines or not at all. An
     /// order that cannot be fulfilled takes nothing and does not block the orders behind it.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn fulfil_backorders(
         &self,
         items: impl Iterator<Item = ItemId> + Send,
@@ -165,7 +156,11 @@ impl Allocations {
                 let queue = self.store.backorders(item_id, last, QUEUE_PAGE).await?;
                 for backorder in &queue {
                     let needed = backorder.quantity.get();
-                    if needed <= available && self.fulfil_order(backorder.order_id, cause).await? {
+                    // An order without an allocation is not saved yet: it tries to allocate itself.
+                    if needed <= available
+                        && let Some(allocation) = self.store.allocation(backorder.order_id).await?
+                        && self.fulfil(&allocation, cause).await?
+                    {
                         available -= needed;
                     }
                 }
@@ -176,15 +171,6 @@ impl Allocations {
             }
         }
         Ok(())
-    }
-
-    /// Allocates an order of the back-order queue; returns whether it was.
-    async fn fulfil_order(&self, order_id: OrderId, cause: &Cause) -> Result<bool> {
-        match self.store.allocation(order_id).await? {
-            Some(allocation) => self.fulfil(&allocation, cause).await,
-            // It is queued and not saved yet: it tries to allocate itself.
-            None => Ok(false),
-        }
     }
 
     /// Allocates a back-ordered order if stock is sufficient; returns whether it was. `false` too if the allocation
@@ -204,7 +190,7 @@ impl Allocations {
         self.store.save_allocation(old, new, event.as_ref())?.save(self.store.table()).await?;
         tracing::info!(
             order_id = %new.order_id(),
-            state = new.state().as_str(),
+            state = %new.state(),
             request_id = cause.request_id.as_deref().unwrap_or("-"),
             "allocation saved"
         );

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use erp_aws::{Page, PageRequest, StoreError, Transaction};
+use erp_aws::{Page, PageRequest, Transaction};
 use erp_contracts::data::{ItemChanged, StockAdjusted};
 use erp_contracts::{Cause, Event, EventError, EventKind};
 use erp_domain::{Clock, Ids, ItemId};
 use erp_service::{Change, Precondition, ServiceError};
 
 use crate::domain::{Adjustment, Item, ItemDetails, ItemError, Movement, MovementKind, Stock};
-use crate::store::InventoryStore;
+use crate::store::{InventoryStore, ItemChange};
 
 type Result<T> = std::result::Result<T, ServiceError<ItemError>>;
 
@@ -33,14 +33,6 @@ impl Items {
         self.store.find(id).await?.ok_or(ServiceError::Rejected(ItemError::NotFound))
     }
 
-    /// Returns a page of items, newest first.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
-    pub async fn list(&self, page: PageRequest) -> std::result::Result<Page<Item>, StoreError> {
-        self.store.list(page).await
-    }
-
     /// Returns a page of the movements of an item, newest first.
     ///
     /// # Errors
@@ -54,7 +46,7 @@ impl Items {
     ///
     /// # Errors
     /// [`ItemError::SkuTaken`], once the change is saved.
-    pub async fn create(&self, details: ItemDetails, cause: &Cause) -> Result<Change<Item, ItemError>> {
+    pub async fn create(&self, details: ItemDetails, cause: &Cause) -> Result<ItemChange> {
         let item = Item::create(self.ids.make(), details, self.clock.now());
         Ok(self.store.insert(&item, &self.event(EventKind::ItemCreated, &item, cause)?)?)
     }
@@ -69,7 +61,7 @@ impl Items {
         details: ItemDetails,
         precondition: &Precondition,
         cause: &Cause,
-    ) -> Result<Change<Item, ItemError>> {
+    ) -> Result<ItemChange> {
         let (old, _) = self.expected(id, precondition).await?;
         let new = old.update(details, self.clock.now());
         Ok(self.store.replace(&old, &new, &self.event(EventKind::ItemUpdated, &new, cause)?)?)
@@ -79,12 +71,7 @@ impl Items {
     ///
     /// # Errors
     /// [`ItemError::NotFound`], [`ItemError::VersionMismatch`], [`ItemError::InUse`].
-    pub async fn delete(
-        &self,
-        id: ItemId,
-        precondition: &Precondition,
-        cause: &Cause,
-    ) -> Result<Change<Item, ItemError>> {
+    pub async fn delete(&self, id: ItemId, precondition: &Precondition, cause: &Cause) -> Result<ItemChange> {
         let (item, stock) = self.expected(id, precondition).await?;
         stock.check_unused().map_err(ServiceError::Rejected)?;
         Ok(self.store.delete(&item, &self.event(EventKind::ItemDeleted, &item, cause)?)?)
@@ -93,7 +80,7 @@ impl Items {
     /// Adjusts the stock of an item. The worker fulfils back-orders from what it adds, as from a receipt.
     ///
     /// # Errors
-    /// [`ItemError::NotFound`], [`ItemError::VersionMismatch`], [`ItemError::Adjustment`].
+    /// [`ItemError::NotFound`], [`ItemError::VersionMismatch`], and those of [`Stock::adjust`].
     pub async fn adjust(
         &self,
         id: ItemId,
@@ -104,8 +91,7 @@ impl Items {
     ) -> Result<Change<Stock, ItemError>> {
         let (_, old) = self.get(id).await?;
         check(precondition, old.sequence())?;
-        let adjusted = old.adjust(adjustment, self.clock.now());
-        let adjusted = adjusted.map_err(|error| ServiceError::Rejected(ItemError::Adjustment(error)))?;
+        let adjusted = old.adjust(adjustment, self.clock.now()).map_err(ServiceError::Rejected)?;
         let Some((new, change)) = adjusted else { return Ok(Change::new(old, Transaction::new())) };
         let (event_id, change, at) = (self.ids.next(), change.get(), new.updated_at());
         let data =

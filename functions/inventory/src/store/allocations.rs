@@ -37,27 +37,18 @@ pub struct Backorder {
 
 impl InventoryStore {
     /// Reads the allocation of an order, strongly consistent.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn allocation(&self, order_id: OrderId) -> Result<Option<Allocation>, StoreError> {
         let row: Option<AllocationRow> = self.table.get(&keys::allocation(order_id)).await?;
         Ok(row.map(|row| row.allocation.value))
     }
 
     /// Reads the available quantity of an item, strongly consistent; 0 if the item does not exist.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn available(&self, item_id: ItemId) -> Result<StockLevel, StoreError> {
         let row: Option<StockRow> = self.table.get(&keys::stock(item_id)).await?;
         Ok(row.map_or(StockLevel::ZERO, |row| row.value.quantity()))
     }
 
     /// Returns the items without a stock row: they were deleted. An id is never used again.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn missing_items(&self, demand: &Demand) -> Result<BTreeSet<ItemId>, StoreError> {
         let keys: Vec<Key> = demand.items().map(keys::stock).collect();
         let mut missing: BTreeSet<ItemId> = demand.items().collect();
@@ -69,9 +60,6 @@ impl InventoryStore {
 
     /// Saves `new` in place of `old` (`None`: there is no allocation yet), with its event and the changes of all stock
     /// rows, in one transaction.
-    ///
-    /// # Errors
-    /// If a row cannot be serialised.
     pub fn save_allocation(
         &self,
         old: Option<&Allocation>,
@@ -80,7 +68,10 @@ impl InventoryStore {
     ) -> Result<Change<(), InsufficientStock>, StoreError> {
         let mut transaction = Transaction::new();
         match old {
-            None => self.put_allocation(&mut transaction, new, event)?,
+            None => {
+                let row = AllocationRow::new(new, event)?;
+                transaction.put(OnFailure::Stale, &self.table, &row, ABSENT)?;
+            }
             Some(old) => self.update_allocation(&mut transaction, old, new, event)?,
         }
         let mut movements = 0;
@@ -93,21 +84,6 @@ impl InventoryStore {
             change = change.with_metric(metric, 1);
         }
         Ok(if movements > 0 { change.with_metric(Metric::StockMovements, movements) } else { change })
-    }
-
-    fn put_allocation(
-        &self,
-        transaction: &mut AllocationTransaction,
-        new: &Allocation,
-        event: Option<&Event>,
-    ) -> Result<(), StoreError> {
-        let mut row = AllocationRow::from(new);
-        if let Some(event) = event {
-            row.events.push(event.to_json()?);
-            row.outbox_pk = Some(outbox_pk(event.id));
-            row.outbox_sk = Some(event.id.to_string());
-        }
-        transaction.put(OnFailure::Stale, &self.table, &row, ABSENT)
     }
 
     /// Updates the row and appends the event to those that are not published yet.
@@ -185,34 +161,22 @@ impl InventoryStore {
     }
 
     /// Writes every movement of the allocation; writing them again changes nothing.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn write_movements(&self, allocation: &Allocation) -> Result<(), StoreError> {
         self.table.put_all(allocation.movements().into_iter().map(MovementRow::from)).await
     }
 
     /// Puts the order into the back-order queue of each of its items. It may be there already.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn enqueue_backorder(&self, order: &OrderDemand) -> Result<(), StoreError> {
         self.table.put_all(BackorderRow::of(order)).await
     }
 
     /// Removes the order from the back-order queue of each of its items. It need not be there.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn dequeue_backorder(&self, order: &OrderDemand) -> Result<(), StoreError> {
-        self.table.delete_all(BackorderRow::of(order).map(|row| row.key())).await
+        self.table.delete_all(BackorderRow::of(order).map(|row| row.key)).await
     }
 
     /// Reads up to `limit` orders of the back-order queue of an item that come after `after`, oldest first, strongly
     /// consistent.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn backorders(
         &self,
         item_id: ItemId,

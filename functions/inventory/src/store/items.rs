@@ -24,6 +24,9 @@ const UNUSED: &str = "#quantity = :zero AND (attribute_not_exists(#allocated) OR
 /// The SKU is reserved for this item.
 const RESERVED_BY: &str = "#id = :id";
 
+/// A change of an item that is not saved yet.
+pub type ItemChange = Change<Item, ItemError>;
+
 type ItemTransaction = Transaction<OnFailure<ItemError>>;
 
 impl InventoryStore {
@@ -36,16 +39,13 @@ impl InventoryStore {
     }
 
     /// Reads the items that exist with their stock, strongly consistent. The ids must be distinct.
-    ///
-    /// # Errors
-    /// As [`InventoryStore::find`].
     pub async fn find_all(&self, ids: &[ItemId]) -> Result<Vec<(Item, Stock)>, StoreError> {
         let keys: Vec<Key> = ids.iter().flat_map(|id| [keys::item(*id), keys::stock(*id)]).collect();
         let mut items = Vec::new();
         let mut stocks = HashMap::new();
         for row in self.table.get_all(&keys).await? {
             match row {
-                ItemOrStock::Item(row) => items.push(Item::try_from(row)?),
+                ItemOrStock::Item(row) => items.push(Item::restore(row.data)),
                 ItemOrStock::Stock(StockRow { value: stock, .. }) => {
                     stocks.insert(stock.item_id(), stock);
                 }
@@ -60,18 +60,12 @@ impl InventoryStore {
     }
 
     /// Reads a page of the items, newest first.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn list(&self, page: PageRequest) -> Result<Page<Item>, StoreError> {
         let list = List::sharded(&self.table, "list", keys::ITEMS);
-        list.page::<ItemRow>(page).await?.try_map(Item::try_from)
+        list.page::<ItemRow>(page).await?.try_map(|row| Ok(Item::restore(row.data)))
     }
 
     /// Reads a page of the movements of an item, newest first.
-    ///
-    /// # Errors
-    /// If the table is unavailable.
     pub async fn movements(&self, id: ItemId, page: PageRequest) -> Result<Page<Movement>, StoreError> {
         let partitions = vec![keys::partition(id)];
         let list =
@@ -80,32 +74,22 @@ impl InventoryStore {
     }
 
     /// Inserts a new item with an empty stock.
-    ///
-    /// # Errors
-    /// If a row cannot be serialised.
-    pub fn insert(&self, item: &Item, event: &Event) -> Result<Change<Item, ItemError>, StoreError> {
-        let stock = Stock::empty(item.id(), item.created_at());
+    pub fn insert(&self, item: &Item, event: &Event) -> Result<ItemChange, StoreError> {
+        let stock = Stock::empty(item.id(), item.data().created_at);
+        let stock = StockRow { key: keys::stock(item.id()), value: stock };
         let mut transaction = Transaction::new();
         transaction.put(OnFailure::Bug, &self.table, &ItemRow::from(item), ABSENT)?;
-        transaction.put(OnFailure::Bug, &self.table, &StockRow::from(stock), ABSENT)?;
+        transaction.put(OnFailure::Bug, &self.table, &stock, ABSENT)?;
         self.reserve_sku(&mut transaction, item)?;
         Change::new(item.clone(), transaction).with_event(&self.table, &keys::partition(item.id()), event)
     }
 
     /// Replaces an item if it still has the version of `old`. The SKU of `old` becomes free.
-    ///
-    /// # Errors
-    /// If a row cannot be serialised.
-    pub fn replace(
-        &self,
-        old: &Item,
-        new: &Item,
-        event: &Event,
-    ) -> Result<Change<Item, ItemError>, StoreError> {
+    pub fn replace(&self, old: &Item, new: &Item, event: &Event) -> Result<ItemChange, StoreError> {
         let mut transaction = Transaction::new();
         let version = vec![(":version", number(old.version()))];
         transaction.put_with(OnFailure::Stale, &self.table, &ItemRow::from(new), SAME_VERSION, version)?;
-        if old.details().sku != new.details().sku {
+        if old.data().sku != new.data().sku {
             self.reserve_sku(&mut transaction, new)?;
             self.free_sku(&mut transaction, old)?;
         }
@@ -114,10 +98,7 @@ impl InventoryStore {
 
     /// Deletes an item and its stock if the item has the same version and is unused, and frees its SKU. The movements
     /// stay.
-    ///
-    /// # Errors
-    /// If a row cannot be serialised.
-    pub fn delete(&self, item: &Item, event: &Event) -> Result<Change<Item, ItemError>, StoreError> {
+    pub fn delete(&self, item: &Item, event: &Event) -> Result<ItemChange, StoreError> {
         let mut transaction = Transaction::new();
         let same = RowChange {
             key: keys::item(item.id()),
@@ -138,9 +119,6 @@ impl InventoryStore {
     }
 
     /// Changes the stock from `old` to `new` and adds the movement, if the stock has not changed since it was read.
-    ///
-    /// # Errors
-    /// If a row cannot be serialised.
     pub fn adjust(
         &self,
         old: &Stock,
@@ -167,14 +145,13 @@ impl InventoryStore {
     }
 
     fn reserve_sku(&self, transaction: &mut ItemTransaction, item: &Item) -> Result<(), StoreError> {
-        let Key { pk, sk } = keys::sku(&item.details().sku);
-        let guard = GuardRow { pk, sk, id: item.id() };
+        let guard = GuardRow { key: keys::sku(&item.data().sku), id: item.id() };
         transaction.put(OnFailure::Rejected(ItemError::SkuTaken), &self.table, &guard, ABSENT)
     }
 
     fn free_sku(&self, transaction: &mut ItemTransaction, item: &Item) -> Result<(), StoreError> {
         let reserved = RowChange {
-            key: keys::sku(&item.details().sku),
+            key: keys::sku(&item.data().sku),
             update: String::new(),
             condition: RESERVED_BY,
             values: vec![(":id", text(item.id()))],

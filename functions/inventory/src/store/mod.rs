@@ -7,6 +7,7 @@ pub(crate) mod row;
 
 pub use allocations::Backorder;
 use erp_aws::Table;
+pub use items::ItemChange;
 
 /// Items, stock and allocations in DynamoDB.
 #[derive(Debug, Clone)]

@@ -1,100 +1,84 @@
 //! Rows of the inventory table.
 
+use erp_aws::outbox::outbox_pk;
 use erp_aws::{Key, StoreError, list};
+use erp_contracts::Event;
 use erp_domain::{ItemId, Money, Sku, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Backorder, keys};
-use crate::domain::{Allocation, Item, ItemDetails, Movement, OrderDemand, Stock};
+use crate::domain::{Allocation, Item, ItemData, Movement, OrderDemand, Stock};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ItemRow {
-    pk: String,
-    sk: String,
+    #[serde(flatten)]
+    key: Key,
     list_pk: String,
     list_sk: ItemId,
+    #[serde(flatten, with = "ItemColumns")]
+    pub(crate) data: ItemData,
+}
+
+/// The attributes of an item.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ItemData")]
+struct ItemColumns {
     id: ItemId,
     name: String,
     description: String,
     sku: Sku,
-    /// Minor units.
-    unit_price: i64,
+    #[serde(with = "minor_units")]
+    unit_price: Money,
     version: u64,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
-impl From<&Item> for ItemRow {
-    fn from(item: &Item) -> Self {
-        let Key { pk, sk } = keys::item(item.id());
-        let ItemDetails { name, description, sku, unit_price } = item.details().clone();
-        Self {
-            pk,
-            sk,
-            list_pk: list::shard(keys::ITEMS, item.id().uuid()),
-            list_sk: item.id(),
-            id: item.id(),
-            name,
-            description,
-            sku,
-            unit_price: unit_price.minor(),
-            version: item.version(),
-            created_at: item.created_at(),
-            updated_at: item.updated_at(),
-        }
+mod minor_units {
+    use erp_domain::Money;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(money: &Money, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(money.minor())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
+        Money::from_minor(i64::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
-impl TryFrom<ItemRow> for Item {
-    type Error = StoreError;
-    fn try_from(row: ItemRow) -> Result<Self, StoreError> {
-        let ItemRow { id, name, description, sku, version, created_at, updated_at, .. } = row;
-        let unit_price = Money::from_minor(row.unit_price).map_err(StoreError::new)?;
-        let details = ItemDetails { name, description, sku, unit_price };
-        Ok(Self::restore(id, details, version, created_at, updated_at))
+impl From<&Item> for ItemRow {
+    fn from(item: &Item) -> Self {
+        let (id, data) = (item.id(), item.data().clone());
+        Self { key: keys::item(id), list_pk: list::shard(keys::ITEMS, id.uuid()), list_sk: id, data }
     }
 }
 
 /// Reserves a unique value for one item.
 #[derive(Debug, Serialize)]
 pub(crate) struct GuardRow {
-    pub(crate) pk: String,
-    pub(crate) sk: String,
+    #[serde(flatten)]
+    pub(crate) key: Key,
     pub(crate) id: ItemId,
 }
 
 /// A value whose attributes are those of its row, with the key of the row.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KeyedRow<T> {
-    pk: String,
-    sk: String,
+    #[serde(flatten)]
+    pub(crate) key: Key,
     #[serde(flatten)]
     pub(crate) value: T,
-}
-
-impl<T> KeyedRow<T> {
-    fn new(key: Key, value: T) -> Self {
-        Self { pk: key.pk, sk: key.sk, value }
-    }
-
-    pub(crate) fn key(&self) -> Key {
-        Key::new(&self.pk, &self.sk)
-    }
 }
 
 pub(crate) type StockRow = KeyedRow<Stock>;
 pub(crate) type MovementRow = KeyedRow<Movement>;
 pub(crate) type BackorderRow = KeyedRow<Backorder>;
 
-impl From<Stock> for StockRow {
-    fn from(stock: Stock) -> Self {
-        Self::new(keys::stock(stock.item_id()), stock)
-    }
-}
-
 impl From<Movement> for MovementRow {
     fn from(movement: Movement) -> Self {
-        Self::new(keys::movement(movement.item_id, movement.id), movement)
+        Self { key: keys::movement(movement.item_id, movement.id), value: movement }
     }
 }
 
@@ -102,8 +86,9 @@ impl BackorderRow {
     /// Returns the rows of an order, one in the back-order queue of each item.
     pub(crate) fn of(order: &OrderDemand) -> impl Iterator<Item = Self> + '_ {
         let &OrderDemand { order_id, since, .. } = order;
-        order.demand.iter().map(move |(item_id, quantity)| {
-            Self::new(keys::backorder(item_id, since, order_id), Backorder { order_id, quantity, since })
+        order.demand.iter().map(move |(item_id, quantity)| Self {
+            key: keys::backorder(item_id, since, order_id),
+            value: Backorder { order_id, quantity, since },
         })
     }
 }
@@ -130,10 +115,14 @@ pub(crate) struct AllocationRow {
     pub(crate) outbox_sk: Option<String>,
 }
 
-impl From<&Allocation> for AllocationRow {
-    fn from(allocation: &Allocation) -> Self {
-        let key = keys::allocation(allocation.order_id());
-        let allocation = KeyedRow::new(key, allocation.clone());
-        Self { allocation, events: Vec::new(), outbox_pk: None, outbox_sk: None }
+impl AllocationRow {
+    /// Creates the row of a new allocation, with its event to be published.
+    pub(crate) fn new(allocation: &Allocation, event: Option<&Event>) -> Result<Self, StoreError> {
+        Ok(Self {
+            allocation: KeyedRow { key: keys::allocation(allocation.order_id()), value: allocation.clone() },
+            events: event.into_iter().map(Event::to_json).collect::<Result<_, _>>()?,
+            outbox_pk: event.map(|event| outbox_pk(event.id)),
+            outbox_sk: event.map(|event| event.id.to_string()),
+        })
     }
 }
