@@ -11,10 +11,7 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    /// Checks the current version.
-    ///
-    /// # Errors
-    /// The current version, if the client does not expect it.
+    /// Checks the current version; the error is that version, if the client does not expect it.
     pub fn check(&self, version: u64) -> Result<(), u64> {
         match self {
             Self::None => Ok(()),
