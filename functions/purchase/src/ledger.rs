@@ -3,7 +3,7 @@
 use erp_aws::StoreError;
 use erp_domain::{Demand, OrderId, Timestamp};
 
-use crate::domain::{PurchaseOrder, PurchaseStatus};
+use crate::domain::{OrderSummary, PurchaseOrder, PurchaseStatus};
 use crate::store::row::{OrderRow, SummaryRow};
 
 /// Read-only access to every order of the purchase table.
@@ -26,12 +26,7 @@ impl TryFrom<OrderRow> for OrderRecord {
     type Error = StoreError;
     fn try_from(row: OrderRow) -> Result<Self, StoreError> {
         let order = PurchaseOrder::try_from(row)?;
-        let summary = order.summary();
-        Ok(Self {
-            id: summary.id,
-            status: summary.status,
-            demand: order.lines().demand(),
-            updated_at: summary.updated_at,
-        })
+        let &OrderSummary { id, status, updated_at, .. } = order.summary();
+        Ok(Self { id, status, demand: order.lines().demand(), updated_at })
     }
 }

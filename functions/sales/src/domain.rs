@@ -301,21 +301,19 @@ impl Transitioned {
 
     /// Creates the event of the transition.
     pub fn event(&self, id: Uuid, cause: &Cause) -> Result<Event, EventError> {
-        let OrderSummary { id: order_id, customer_id, status, total_amount, currency, version, .. } =
+        let OrderSummary { id: order_id, status, total_amount, currency, version, updated_at, .. } =
             self.order.summary.clone();
-        let lines = self.order.lines.as_slice().iter();
         let payload = OrderChanged {
             order_id,
-            party_id: customer_id,
+            party_id: self.order.summary.customer_id,
             status,
             previous_status: self.previous_status,
             total_amount,
             currency,
             version,
-            items: lines.map(OrderLine::from).collect(),
+            items: self.order.lines.as_slice().iter().map(OrderLine::from).collect(),
         };
-        let (kind, time) = (self.transition.event_kind(), self.order.summary.updated_at);
-        Event::new(id, kind, order_id, time, cause, &payload)
+        Event::new(id, self.transition.event_kind(), order_id, updated_at, cause, &payload)
     }
 }
 

@@ -3,7 +3,7 @@
 use erp_aws::StoreError;
 use erp_domain::{Demand, OrderId, Timestamp};
 
-use crate::domain::{SalesOrder, SalesStatus, StockStatus};
+use crate::domain::{OrderSummary, SalesOrder, SalesStatus, StockStatus};
 use crate::store::row::{Attributes, OrderRow};
 
 /// Read-only access to every order of the sales table.
@@ -31,14 +31,7 @@ impl TryFrom<OrderRow> for OrderRecord {
     fn try_from(row: OrderRow) -> Result<Self, StoreError> {
         let stock_sequence = row.attributes.stock_sequence;
         let order = SalesOrder::try_from(row)?;
-        let summary = order.summary();
-        Ok(Self {
-            id: summary.id,
-            status: summary.status,
-            stock_status: summary.stock_status,
-            stock_sequence,
-            demand: order.lines().demand(),
-            updated_at: summary.updated_at,
-        })
+        let &OrderSummary { id, status, stock_status, updated_at, .. } = order.summary();
+        Ok(Self { id, status, stock_status, stock_sequence, demand: order.lines().demand(), updated_at })
     }
 }

@@ -11,6 +11,13 @@ use lambda_runtime::{LambdaEvent, service_fn};
 
 use crate::store::{DecisionOutcome, SalesStore};
 
+/// The event types of inventory's decisions; the queue is subscribed to these.
+const DECISIONS: [(EventKind, StockDecision); 3] = [
+    (EventKind::OrderAllocated, StockDecision::Allocated),
+    (EventKind::OrderBackordered, StockDecision::Backordered),
+    (EventKind::OrderReleased, StockDecision::Released),
+];
+
 /// Handles batches in Lambda until the environment ends.
 pub async fn run(store: SalesStore) -> Result<(), lambda_runtime::Error> {
     let store = &store;
@@ -54,38 +61,12 @@ pub async fn handle(store: &SalesStore, event: Event) -> Result<(), MessageError
 /// # Errors
 /// [`MessageError::Poison`] if the payload does not match the event type.
 pub fn decision(event: &Event) -> Result<Option<StockDecided>, MessageError> {
-    let Some(stock_status) = stock_decision(event.kind) else { return Ok(None) };
+    let announced = DECISIONS.iter().find(|(kind, _)| *kind == event.kind);
+    let Some((_, stock_status)) = announced else { return Ok(None) };
     let decided: StockDecided = event.data().map_err(|error| MessageError::Poison(error.to_string()))?;
-    if decided.stock_status != stock_status {
+    if decided.stock_status != *stock_status {
         let found = decided.stock_status;
         return Err(MessageError::Poison(format!("{} has the stock status {found}", event.kind)));
     }
     Ok(Some(decided))
-}
-
-/// Returns the decision that an event type announces, if any.
-fn stock_decision(kind: EventKind) -> Option<StockDecision> {
-    match kind {
-        EventKind::OrderAllocated => Some(StockDecision::Allocated),
-        EventKind::OrderBackordered => Some(StockDecision::Backordered),
-        EventKind::OrderReleased => Some(StockDecision::Released),
-        EventKind::CustomerCreated
-        | EventKind::CustomerUpdated
-        | EventKind::CustomerDeleted
-        | EventKind::VendorCreated
-        | EventKind::VendorUpdated
-        | EventKind::VendorDeleted
-        | EventKind::SalesConfirmed
-        | EventKind::SalesPaid
-        | EventKind::SalesCancelled
-        | EventKind::PurchaseReceived
-        | EventKind::PurchasePaid
-        | EventKind::PurchaseCancelled
-        | EventKind::ItemCreated
-        | EventKind::ItemUpdated
-        | EventKind::ItemDeleted
-        | EventKind::StockAdjusted
-        | EventKind::UserRegistered
-        | EventKind::PasswordResetRequested => None,
-    }
 }

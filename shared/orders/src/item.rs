@@ -21,13 +21,13 @@ pub struct OrderItem {
 impl OrderItem {
     /// Converts the lines of an order, in their order.
     pub fn all(order_id: OrderId, lines: &Lines) -> Vec<Self> {
-        let item = |line: &Line| Self {
-            id: line.id,
+        let item = |&Line { id, item_id, quantity, unit_price, subtotal }: &Line| Self {
+            id,
             order_id,
-            item_id: line.item_id,
-            quantity: line.quantity,
-            unit_price: line.unit_price,
-            subtotal: line.subtotal,
+            item_id,
+            quantity,
+            unit_price,
+            subtotal,
         };
         lines.as_slice().iter().map(item).collect()
     }

@@ -112,9 +112,6 @@ impl TryFrom<LineRow> for Line {
 }
 
 /// Serialises lines as the value of an attribute.
-///
-/// # Errors
-/// Never in practice: every field has a supported type.
 pub fn attribute(lines: &Lines) -> Result<AttributeValue, StoreError> {
     let rows: Vec<LineRow> = lines.as_slice().iter().map(LineRow::from).collect();
     serde_dynamo::to_attribute_value(rows).map_err(StoreError::new)

@@ -52,9 +52,6 @@ impl SalesStore {
     /// clients and are not changed.
     ///
     /// Whatever the order and number of deliveries, the order ends with the decision of the highest sequence.
-    ///
-    /// # Errors
-    /// If the order does not exist or the table is unavailable.
     pub async fn apply_decision(
         &self,
         decided: &StockDecided,
