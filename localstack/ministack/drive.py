@@ -27,6 +27,8 @@ ROOT = HERE.parent.parent
 # The output of `sam build`.
 BUILT = ROOT / ".aws-sam/build/template.yaml"
 STACK = "erp"
+# A second stack of the account: it uses the logging role of the first one.
+SECOND_STACK = "erp-second"
 PASSWORD = "correct horse battery"
 
 # Tests that MiniStack cannot run, each with the reason.
@@ -95,7 +97,7 @@ def until(seconds, description, condition):
         time.sleep(0.2)
 
 
-def deploy(sam, endpoint, folder, parameters):
+def deploy(sam, endpoint, folder, parameters, name=STACK):
     """Runs `sam deploy` as for AWS, with another endpoint."""
     machine = os.uname().machine
     parameters = {"Stage": "dev", "Architecture": {"aarch64": "arm64"}.get(machine, machine), **parameters}
@@ -106,7 +108,7 @@ def deploy(sam, endpoint, folder, parameters):
     environment.pop("AWS_PROFILE", None)
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     command = [
-        sam, "deploy", "--config-env", "ministack", "--stack-name", STACK, "--resolve-s3", "--region", REGION,
+        sam, "deploy", "--config-env", "ministack", "--stack-name", name, "--resolve-s3", "--region", REGION,
         "--template-file", BUILT, "--capabilities", "CAPABILITY_IAM",
         "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *overrides,
     ]
@@ -118,9 +120,9 @@ def deploy(sam, endpoint, folder, parameters):
     print(f"sam deploy {' '.join(overrides)}: {time.monotonic() - start:.0f} s")
 
 
-def compare(client):
+def compare(client, name=STACK):
     """Fills the known gaps, compares the stack with the template, and returns the template."""
-    template = Template(client, STACK)
+    template = Template(client, name)
     for gap, count in gaps.fill(client, template).items():
         print(f"  missing in MiniStack's CloudFormation and added with the service's API: {gap}, {count} times")
     counts, problems = stack.check(client, template)
@@ -319,6 +321,9 @@ def run(sam, folder):
         template = compare(client)
         check_permissions(client, template)
         first_administrator(Api(endpoint, template))
+        step("sam deploy of a second stack")
+        deploy(sam, endpoint, folder, {"GatewayLogsRole": "exists"}, SECOND_STACK)
+        compare(client, SECOND_STACK)
         step("sam deploy with open registration for the tests")
         deploy(sam, endpoint, folder, {"Registration": "open", "ResetTokens": "expose"})
         template = compare(client)

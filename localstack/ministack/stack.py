@@ -88,6 +88,8 @@ class Deployed:
             "environment": {key: value if secret not in str(value) else "…" for key, value in environment.items()},
             "reserved": expected.get("ReservedConcurrentExecutions"),
             "tracing": expected["TracingConfig"]["Mode"],
+            "role": expected["Role"],
+            "log group": expected["LoggingConfig"]["LogGroup"],
             "has code": True,
         }, {
             **{name: function[name] for name in ("FunctionName", "Runtime", "MemorySize", "Timeout", "Architectures")},
@@ -97,6 +99,8 @@ class Deployed:
             },
             "reserved": reserved,
             "tracing": function["TracingConfig"]["Mode"],
+            "role": function["Role"],
+            "log group": function.get("LoggingConfig", {}).get("LogGroup"),
             "has code": function["CodeSize"] > 100_000,
         }
 
@@ -107,15 +111,14 @@ class Deployed:
             "BisectBatchOnFunctionError", "StartingPosition", "MaximumBatchingWindowInSeconds",
             "MaximumRecordAgeInSeconds", "MaximumRetryAttempts", "DestinationConfig",
         ]
-        source = expected["EventSourceArn"].removesuffix(".StreamArn").rsplit(":", 1)[-1].rsplit("/", 1)[-1]
         return {
             **{name: expected[name] for name in names if name in expected},
-            "source": source,
+            "source": expected["EventSourceArn"],
             "function": expected["FunctionName"].rsplit("function:", 1)[-1],
             "state": "Enabled",
         }, {
             **{name: mapping.get(name) for name in names},
-            "source": source if source in mapping["EventSourceArn"] else mapping["EventSourceArn"],
+            "source": mapping["EventSourceArn"],
             "function": mapping["FunctionArn"].rsplit("function:", 1)[-1],
             "state": mapping["State"],
         }

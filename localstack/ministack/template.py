@@ -19,6 +19,7 @@ class Template:
     """The expected resources of a stack, with the physical names of the deployed ones."""
 
     def __init__(self, client, stack):
+        self.client = client
         cloudformation = client("cloudformation")
         body = cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
         self.body = json.loads(body if isinstance(body, str) else json.dumps(body))
@@ -101,9 +102,12 @@ class Template:
         name = name.rsplit("/", 1)[-1] if kind == "AWS::SQS::Queue" else name
         if attribute == "Arn" and kind == "AWS::IAM::Role":
             return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+        if attribute == "StreamArn":
+            return self.client("dynamodb").describe_table(TableName=name)["Table"]["LatestStreamArn"]
         if attribute == "Arn" and service:
-            return f"arn:aws:{service.replace('%s', f'{REGION}:{ACCOUNT}')}{name}"
-        # Other attributes are compared by prefix: the name of a stream ends with the time of its creation.
+            # The ARN of a log group includes its streams.
+            suffix = ":*" if kind == "AWS::Logs::LogGroup" else ""
+            return f"arn:aws:{service.replace('%s', f'{REGION}:{ACCOUNT}')}{name}{suffix}"
         return name if attribute in {"QueueName", "TopicName"} else f"{name}.{attribute}"
 
     def substituted(self, argument):
