@@ -84,7 +84,7 @@ impl Relay {
         }
         let mut unpublished = BTreeSet::new();
         let mut retry = BTreeSet::new();
-        let mut count = 0;
+        let (mut count, mut failed) = (0, 0);
         for (context, entries) in by_context {
             let messages: Vec<_> = entries.iter().map(|(_, message)| *message).collect();
             let outcomes = self.topics.publish(context, &messages).await;
@@ -98,10 +98,12 @@ impl Relay {
                         tracing::info!(%event_id, %kind, subject, request_id, "event published");
                     }
                     Outcome::Rejected(error) => {
+                        failed += 1;
                         tracing::error!(%event_id, %kind, subject, request_id, error, "event rejected");
                         unpublished.insert(index);
                     }
                     Outcome::Failed(error) => {
+                        failed += 1;
                         tracing::warn!(%event_id, %kind, subject, request_id, error, "event not published");
                         unpublished.insert(index);
                         retry.insert(index);
@@ -111,6 +113,9 @@ impl Relay {
         }
         if count > 0 {
             metric::emit(&[(Metric::EventsPublished, count)]);
+        }
+        if failed > 0 {
+            metric::emit(&[(Metric::MessagesFailed, failed)]);
         }
         let published = rows.iter().enumerate().filter(|(index, _)| !unpublished.contains(index));
         let removals = published.map(|(_, row)| outbox::remove_published(&self.dynamodb, row));

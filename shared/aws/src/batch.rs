@@ -6,6 +6,8 @@ use std::future::Future;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use erp_contracts::Event;
 
+use crate::metric::{self, Metric};
+
 /// Why a message was not processed.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
@@ -54,6 +56,10 @@ where
         if result.is_err() {
             response.add_failure(id);
         }
+    }
+    let failed = response.batch_item_failures.len() as u64;
+    if failed > 0 {
+        metric::emit(&[(Metric::MessagesFailed, failed)]);
     }
     response
 }

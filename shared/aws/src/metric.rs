@@ -1,8 +1,8 @@
 //! Business metrics in the CloudWatch embedded metric format: one JSON line in the function's log, without a call
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 //!
-//! A metric counts commits, not attempts. Its one dimension is the function name, which Lambda sets and which keeps two
-//! stacks of one account apart. Outside Lambda nothing is written.
+//! A metric counts commits, not attempts; `MessagesFailed` is the exception. Its one dimension is the function name, which
+//! Lambda sets and which keeps two stacks of one account apart. Outside Lambda nothing is written.
 
 use std::io::Write;
 
@@ -40,6 +40,8 @@ pub enum Metric {
     EventsPublished,
     /// Redelivered events that had been applied before.
     EventsDeduplicated,
+    /// Messages or events that a function returned as failed, one by one, in a successful invocation.
+    MessagesFailed,
     /// Events that the sweep published because the relay had not.
     OutboxRepublished,
     /// Items and orders that a reconciliation checked.

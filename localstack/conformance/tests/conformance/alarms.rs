@@ -14,6 +14,7 @@ use crate::template::{Resource, Template};
 pub(crate) mod checks {
     crate::template_checks::register!(
         every_failure_mode_has_an_alarm,
+        an_authorizer_that_rejects_every_token_has_an_alarm,
         every_alarm_is_complete_and_notifies_the_alarm_topic,
         no_alarm_watches_a_metric_that_does_not_exist,
         the_dashboard_shows_every_metric_and_every_alarm,
@@ -41,6 +42,12 @@ const REQUIRED: [&str; 11] = [
 /// Alarms on metrics of the whole account, which have no dimension.
 const ACCOUNT_WIDE: [&str; 1] = ["Throttled"];
 
+/// Heartbeats: alarms on missing data, that is on a scheduled function that does not run.
+const HEARTBEATS: [&str; 2] = ["SweepMissing", "ReconciliationMissing"];
+
+/// Properties that an alarm on an expression has per metric.
+const PER_METRIC: [&str; 4] = ["Dimensions", "MetricName", "Namespace", "Period"];
+
 /// Returns whether an alarm watches a statistic of a metric; `dimension` is the value of its first dimension.
 fn watches(alarm: &Resource, namespace: &str, metric: &str, statistic: &str, dimension: &Value) -> bool {
     let found = alarm.property("/Statistic").as_str().or(alarm.property("/ExtendedStatistic").as_str());
@@ -62,7 +69,8 @@ fn every_failure_mode_has_an_alarm(template: &Template) -> Vec<String> {
         };
         expected.push(("AWS/SQS", metric, "Maximum", dimension));
     }
-    for subscription in template.of_type("AWS::SNS::Subscription") {
+    let subscriptions = template.of_type("AWS::SNS::Subscription");
+    for subscription in subscriptions.filter(|subscription| subscription.property("/Protocol") == "sqs") {
         let topic = subscription.property("/TopicArn/Ref").as_str().unwrap_or_default();
         let dimension = json!({"GetAtt": format!("{topic}.TopicName")});
         expected.push(("AWS/SNS", "NumberOfNotificationsFailed", "Sum", dimension));
@@ -76,7 +84,11 @@ fn every_failure_mode_has_an_alarm(template: &Template) -> Vec<String> {
             expected.push(("AWS/Lambda", "Errors", "Sum", dimension.clone()));
         }
         if triggers().any(|trigger| matches!(trigger.source, TriggerSource::Stream { .. })) {
-            expected.push(("AWS/Lambda", "IteratorAge", "Maximum", dimension));
+            expected.push(("AWS/Lambda", "IteratorAge", "Maximum", dimension.clone()));
+        }
+        // A batch with failures is a successful invocation.
+        if triggers().any(|trigger| !matches!(trigger.source, TriggerSource::Schedule { .. })) {
+            expected.push((NAMESPACE, Metric::MessagesFailed.as_str(), "Sum", dimension));
         }
     }
     let api = json!({"Sub": "${AWS::StackName}-api"});
@@ -86,11 +98,14 @@ fn every_failure_mode_has_an_alarm(template: &Template) -> Vec<String> {
     expected.push(("AWS/Lambda", "Throttles", "Sum", Value::Null));
     if let Some(function) = template.function_of_binary("relay-sweep") {
         let dimension = json!({"Ref": function.logical_id});
-        expected.push((NAMESPACE, Metric::OutboxRepublished.as_str(), "Sum", dimension));
+        expected.push((NAMESPACE, Metric::OutboxRepublished.as_str(), "Sum", dimension.clone()));
+        expected.push((NAMESPACE, Metric::OutboxRepublished.as_str(), "SampleCount", dimension));
     }
     if let Some(function) = template.function_of_binary("reconcile") {
         let dimension = json!({"Ref": function.logical_id});
-        expected.push((NAMESPACE, Metric::ReconciliationMismatches.as_str(), "Maximum", dimension));
+        let metric = Metric::ReconciliationMismatches.as_str();
+        expected.push((NAMESPACE, metric, "Maximum", dimension.clone()));
+        expected.push((NAMESPACE, metric, "SampleCount", dimension));
     }
     let missing = expected.into_iter().filter(|(namespace, metric, statistic, dimension)| {
         !template.of_type(ALARM).any(|alarm| watches(alarm, namespace, metric, statistic, dimension))
@@ -101,12 +116,54 @@ fn every_failure_mode_has_an_alarm(template: &Template) -> Vec<String> {
     violations.collect()
 }
 
+/// Lambda counts a rejected token as an error, and some tokens are always invalid. So the alarms compare errors
+/// with invocations: of the function, and of the new version of a canary deployment.
+fn an_authorizer_that_rejects_every_token_has_an_alarm(template: &Template) -> Vec<String> {
+    let function = json!({"Name": "FunctionName", "Value": {"Ref": "AuthorizerFunction"}});
+    let alias = json!({"Name": "Resource", "Value": {"Sub": "${AuthorizerFunction}:live"}});
+    let version =
+        json!({"Name": "ExecutedVersion", "Value": {"GetAtt": "AuthorizerFunction.Version.Version"}});
+    let whole = json!([function]);
+    let canary = json!([function, alias, version]);
+    let expected = [
+        ("AuthorizerRejectsAll", 20, 300, 1, Value::Null, whole),
+        ("AuthorizerCanaryRejectsAll", 3, 60, 5, json!(2), canary),
+    ];
+    let mut violations = Vec::new();
+    for (id, errors, period, periods, datapoints, dimensions) in expected {
+        let metric = |id: &str, name: &str| {
+            let metric = json!({"Namespace": "AWS/Lambda", "MetricName": name, "Dimensions": dimensions});
+            let statistic = json!({"Stat": "Sum", "Period": period, "Metric": metric});
+            json!({"Id": id, "ReturnData": false, "MetricStat": statistic})
+        };
+        let expression = format!("IF(errors >= {errors} AND errors >= invocations, 1, 0)");
+        let metrics = json!([
+            {"Id": "rejects_all", "Expression": expression, "ReturnData": true},
+            metric("invocations", "Invocations"),
+            metric("errors", "Errors"),
+        ]);
+        let properties = [
+            ("Metrics", metrics),
+            ("EvaluationPeriods", json!(periods)),
+            ("DatapointsToAlarm", datapoints),
+            ("Threshold", json!(1)),
+        ];
+        for (name, expected) in properties {
+            if template.resource(id).is_none_or(|alarm| *alarm.property(&format!("/{name}")) != expected) {
+                violations.push(format!("{id}: {name} must be {expected}"));
+            }
+        }
+    }
+    violations
+}
+
 fn every_alarm_is_complete_and_notifies_the_alarm_topic(template: &Template) -> Vec<String> {
     let mut violations = Vec::new();
     for alarm in template.of_type(ALARM) {
         let id = &alarm.id;
         for name in REQUIRED {
-            let optional = name == "Dimensions" && ACCOUNT_WIDE.contains(&id.as_str());
+            let optional = name == "Dimensions" && ACCOUNT_WIDE.contains(&id.as_str())
+                || PER_METRIC.contains(&name) && !alarm.property("/Metrics").is_null();
             if alarm.property(&format!("/{name}")).is_null() && !optional {
                 violations.push(format!("{id}: set {name}"));
             }
@@ -121,7 +178,7 @@ fn every_alarm_is_complete_and_notifies_the_alarm_topic(template: &Template) -> 
             "AWS/SQS" => &["QueueName"],
             "AWS/SNS" => &["TopicName"],
             "AWS/ApiGateway" => &["ApiName", "Stage"],
-            _ if ACCOUNT_WIDE.contains(&id.as_str()) => &[],
+            _ if ACCOUNT_WIDE.contains(&id.as_str()) || !alarm.property("/Metrics").is_null() => &[],
             _ => &[DIMENSION],
         };
         if names != expected {
@@ -130,8 +187,18 @@ fn every_alarm_is_complete_and_notifies_the_alarm_topic(template: &Template) -> 
         if expected.contains(&"Stage") && *alarm.property("/Dimensions/1/Value") != json!({"Ref": "Stage"}) {
             violations.push(format!("{id}: the dimension Stage must be !Ref Stage"));
         }
-        if alarm.property("/TreatMissingData") != "notBreaching" {
-            violations.push(format!("{id}: set TreatMissingData: notBreaching"));
+        let heartbeat = HEARTBEATS.contains(&id.as_str());
+        let missing = if heartbeat { "breaching" } else { "notBreaching" };
+        if alarm.property("/TreatMissingData") != missing {
+            violations.push(format!("{id}: set TreatMissingData: {missing}"));
+        }
+        let (comparison, threshold) = if heartbeat {
+            ("LessThanThreshold", json!(1))
+        } else {
+            ("GreaterThanOrEqualToThreshold", alarm.property("/Threshold").clone())
+        };
+        if alarm.property("/ComparisonOperator") != comparison || *alarm.property("/Threshold") != threshold {
+            violations.push(format!("{id}: ComparisonOperator must be {comparison}, Threshold {threshold}"));
         }
     }
     let name = template.resource("Alarms").map(|topic| topic.property("/TopicName").clone());

@@ -45,12 +45,10 @@ fn every_route_is_throttled_and_public_routes_have_lower_limits(template: &Templ
             .find(|setting| setting["HttpMethod"] == method && setting["ResourcePath"] == path);
         let [rate, burst] =
             ["ThrottlingRateLimit", "ThrottlingBurstLimit"].map(|name| setting?[name].as_u64());
-        rate.zip(burst).filter(|_| setting.is_some_and(|setting| setting["MetricsEnabled"] == true))
+        rate.zip(burst)
     };
     let Some((rate, burst)) = limit("*", "/*") else {
-        return vec![
-            "MethodSettings: add HttpMethod '*' of ResourcePath /* with its limits and metrics".to_owned(),
-        ];
+        return vec!["MethodSettings: add HttpMethod '*' of ResourcePath /* with its limits".to_owned()];
     };
     // Public routes that only read are cheap.
     let public = RULES.iter().filter(|rule| rule.access == Access::Public && rule.method != "GET");
@@ -61,7 +59,7 @@ fn every_route_is_throttled_and_public_routes_have_lower_limits(template: &Templ
     let mut violations: Vec<String> = without
         .map(|rule| {
             format!(
-                "MethodSettings: {} {} is public: give {} lower limits than the default, and metrics",
+                "MethodSettings: {} {} is public: give {} lower limits than the default",
                 rule.method,
                 rule.path,
                 encoded(rule.path)
@@ -69,6 +67,10 @@ fn every_route_is_throttled_and_public_routes_have_lower_limits(template: &Templ
         })
         .collect();
     for setting in &settings {
+        // Metrics by method cost per method and month. Alarms and the dashboard read those of the stage.
+        if !setting["MetricsEnabled"].is_null() {
+            violations.push("MethodSettings: remove MetricsEnabled".to_owned());
+        }
         let path = setting["ResourcePath"].as_str().unwrap_or_default();
         if path != "/*" && !RULES.iter().any(|rule| encoded(rule.path) == path) {
             violations.push(format!("MethodSettings: {path} is not a route; every / but the first is ~1"));
@@ -128,7 +130,7 @@ fn api_gateway_has_a_role_for_logs(template: &Template) -> Vec<String> {
         let expected = json!({
             "Type": kind,
             "Condition": "MakesGatewayLogsRole",
-            "DeletionPolicy": "Retain",
+            "DeletionPolicy": "RetainExceptOnCreate",
             "UpdateReplacePolicy": "Retain",
             "Properties": properties,
         });
@@ -136,9 +138,12 @@ fn api_gateway_has_a_role_for_logs(template: &Template) -> Vec<String> {
             violations.push(format!("{id} must be {expected}"));
         }
     }
-    if api(template).body["DependsOn"] != "ApiGatewayAccount" {
-        violations
-            .push("Api: DependsOn must be ApiGatewayAccount, or the stage may be created first".to_owned());
+    // DependsOn of a resource whose condition is false would drop the API as well.
+    let role = json!({"If": ["MakesGatewayLogsRole", {"Ref": "ApiGatewayAccount"}, "exists"]});
+    if *api(template).property("/Tags/logging-role") != role || !api(template).body["DependsOn"].is_null() {
+        violations.push(format!(
+            "Api: the tag logging-role must be {role}, without DependsOn, or the stage may be created first"
+        ));
     }
     let condition = &template.document["Conditions"]["MakesGatewayLogsRole"];
     if *condition != json!({"Equals": [{"Ref": "GatewayLogsRole"}, "create"]}) {
@@ -157,6 +162,9 @@ fn the_api_has_its_settings(template: &Template) -> Vec<String> {
         ("/Name", json!({"Sub": "${AWS::StackName}-api"})),
         ("/StageName", json!({"Ref": "Stage"})),
         ("/EndpointConfiguration", json!({"Type": "REGIONAL"})),
+        // Any version prevents a second stage without limits and logs.
+        ("/OpenApiVersion", json!("2.0")),
+        ("/AlwaysDeploy", json!(true)),
         ("/TracingEnabled", json!(true)),
         ("/Auth/DefaultAuthorizer", json!("JwtAuthorizer")),
         ("/Auth/AddDefaultAuthorizerToCorsPreflight", json!(false)),

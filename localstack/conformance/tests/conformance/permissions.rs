@@ -4,6 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use erp_local::arn;
+use erp_local::deployment::{Function, TriggerSource};
+
 use crate::source_files::sources;
 use crate::template::Template;
 
@@ -249,8 +252,41 @@ const RESOURCE_SETTERS: [&str; 6] = [
 ];
 
 /// Returns the last part of an ARN: `table/erp-sales`, `function:erp-relay`, `erp-stock-queue`.
-fn short(arn: &str) -> String {
+pub(crate) fn short(arn: &str) -> String {
     arn.splitn(6, ':').nth(5).unwrap_or(arn).to_owned()
+}
+
+/// Returns the permissions that Lambda itself needs in the role of a function: for its logs and traces, and to read
+/// from the source of its triggers.
+pub(crate) fn runtime_permissions(template: &Template, function: &Function) -> Vec<(&'static str, String)> {
+    let logs = format!("{}Logs.Arn", function.logical_id.trim_end_matches("Function"));
+    let mut permissions = vec![
+        ("logs:CreateLogStream", logs.clone()),
+        ("logs:PutLogEvents", logs),
+        ("xray:PutTraceSegments", "*".to_owned()),
+        ("xray:PutTelemetryRecords", "*".to_owned()),
+    ];
+    for trigger in
+        template.deployment.triggers.iter().filter(|trigger| trigger.function == function.logical_id)
+    {
+        let (actions, source): (&[_], _) = match &trigger.source {
+            TriggerSource::Queue { queue_arn, .. } => {
+                (&["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], queue_arn.clone())
+            }
+            TriggerSource::Stream { table, .. } => (
+                &[
+                    "dynamodb:DescribeStream",
+                    "dynamodb:GetRecords",
+                    "dynamodb:GetShardIterator",
+                    "dynamodb:ListStreams",
+                ],
+                arn::stream(table),
+            ),
+            TriggerSource::Schedule { .. } => continue,
+        };
+        permissions.extend(actions.iter().map(|action| (*action, short(&source))));
+    }
+    permissions
 }
 
 fn every_function_has_exactly_its_permissions(template: &Template) -> Vec<String> {
@@ -266,18 +302,24 @@ fn every_function_has_exactly_its_permissions(template: &Template) -> Vec<String
             }
         }
     }
-    let needed: BTreeSet<String> = PERMISSIONS
+    let mut needed: BTreeSet<String> = PERMISSIONS
         .iter()
         .flat_map(|(binary, action, resources, _)| {
             resources.iter().map(move |resource| format!("{binary}: {action} on {resource}"))
         })
         .collect();
+    for function in &template.deployment.functions {
+        let permissions = runtime_permissions(template, function).into_iter();
+        needed.extend(
+            permissions.map(|(action, resource)| format!("{}: {action} on {resource}", function.binary)),
+        );
+    }
     let excessive = granted.difference(&needed).map(|grant| {
         format!("{grant}: remove it from template.yaml, or add it to PERMISSIONS with its reason")
     });
     let missing = needed
         .difference(&granted)
-        .map(|grant| format!("{grant}: add it to the function's Policies in template.yaml"));
+        .map(|grant| format!("{grant}: add it to the Policies of the function's role in template.yaml"));
     excessive.chain(missing).collect()
 }
 
@@ -286,6 +328,8 @@ fn no_permission_contains_a_wildcard(template: &Template) -> Vec<String> {
         let texts = function
             .statements
             .iter()
+            // X-Ray's actions have no resource.
+            .filter(|statement| !statement.actions.iter().all(|action| action.starts_with("xray:")))
             .flat_map(|statement| statement.actions.iter().chain(&statement.resources));
         texts.filter(|text| text.contains('*') || text.contains('?')).map(|text| {
             format!("{}: {text} contains a wildcard; list actions and resources", function.logical_id)

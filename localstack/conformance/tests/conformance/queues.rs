@@ -7,9 +7,9 @@ use std::time::Duration;
 use erp_local::arn;
 use erp_local::deployment::{Queue, TriggerSource};
 use operator::dlq::queues::QUEUES;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::template::{STACK, Template};
+use crate::template::{Resource, STACK, Template};
 
 pub(crate) mod checks {
     crate::template_checks::register!(
@@ -19,6 +19,8 @@ pub(crate) mod checks {
         the_operator_cli_lists_every_dead_letter_queue,
         every_trigger_reports_partial_batch_failures,
         exactly_the_subscribed_topics_may_send_to_a_queue,
+        undeliverable_messages_are_kept_in_the_dead_letter_queue,
+        queues_and_topics_refuse_requests_without_tls,
     );
 }
 
@@ -129,6 +131,77 @@ fn every_trigger_reports_partial_batch_failures(template: &Template) -> Vec<Stri
     violations.collect()
 }
 
+/// Returns the subscriptions of queues.
+fn subscriptions(template: &Template) -> impl Iterator<Item = &Resource> {
+    template
+        .of_type("AWS::SNS::Subscription")
+        .filter(|subscription| subscription.property("/Protocol") == "sqs")
+}
+
+/// The statement that denies requests without TLS.
+fn deny_without_tls(action: &str, resource: &Value) -> Value {
+    json!({
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": action,
+        "Resource": resource,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    })
+}
+
+/// SNS sends what it cannot deliver to the dead-letter queue of the queue, so that the operator's program
+/// redrives it like a message that a function has failed to process.
+fn undeliverable_messages_are_kept_in_the_dead_letter_queue(template: &Template) -> Vec<String> {
+    let violations = subscriptions(template).filter_map(|subscription| {
+        let queue = subscription.property("/Endpoint/GetAtt").as_str()?.trim_end_matches(".Arn");
+        let target = template.resource(queue)?.property("/RedrivePolicy/deadLetterTargetArn");
+        (subscription.property("/RedrivePolicy") != &json!({"deadLetterTargetArn": target})).then(|| {
+            format!("{}: RedrivePolicy must have the deadLetterTargetArn of {queue}", subscription.id)
+        })
+    });
+    violations.collect()
+}
+
+fn queues_and_topics_refuse_requests_without_tls(template: &Template) -> Vec<String> {
+    let targets = [
+        ("AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "Queues", "sqs:*"),
+        ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "Topics", "sns:Publish"),
+    ];
+    let mut violations = Vec::new();
+    for (kind, policy_kind, property, action) in targets {
+        for target in template.of_type(kind) {
+            let id = &target.id;
+            let arn = match kind {
+                "AWS::SQS::Queue" => json!({"GetAtt": format!("{id}.Arn")}),
+                _ => json!({"Ref": id}),
+            };
+            let denied = template.of_type(policy_kind).any(|policy| {
+                let statements = policy.property("/PolicyDocument/Statement").as_array();
+                *policy.property(&format!("/{property}")) == json!([{"Ref": id}])
+                    && statements.is_some_and(|list| list.contains(&deny_without_tls(action, &arn)))
+            });
+            if !denied {
+                violations.push(format!(
+                    "{id}: add an {policy_kind} that denies {action} without aws:SecureTransport"
+                ));
+            }
+        }
+    }
+    // A policy of its own replaces the default policy of a topic, which allows CloudWatch to publish.
+    let allow = json!({
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": {"Ref": "Alarms"},
+        "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+    });
+    let policy = template.resource("AlarmsPolicy");
+    if policy.is_none_or(|policy| *policy.property("/PolicyDocument/Statement/0") != allow) {
+        violations.push(format!("AlarmsPolicy: the first statement must be {allow}"));
+    }
+    violations
+}
+
 fn exactly_the_subscribed_topics_may_send_to_a_queue(template: &Template) -> Vec<String> {
     let by_ref = |value: &Value| value["Ref"].as_str().map(str::to_owned);
     let many = |value: &Value| match value {
@@ -138,15 +211,19 @@ fn exactly_the_subscribed_topics_may_send_to_a_queue(template: &Template) -> Vec
     let violations = template.deployment.queues.iter().filter_map(|queue| {
         let id = &queue.logical_id;
         let att = Value::from(format!("{id}.Arn"));
-        let subscribed: BTreeSet<String> = template
-            .of_type("AWS::SNS::Subscription")
-            .filter(|subscription| subscription.property("/Endpoint/GetAtt") == &att)
+        let subscribed: BTreeSet<String> = subscriptions(template)
+            .filter(|subscription| {
+                subscription.property("/Endpoint/GetAtt") == &att
+                    || subscription.property("/RedrivePolicy/deadLetterTargetArn/GetAtt") == &att
+            })
             .filter_map(|subscription| by_ref(subscription.property("/TopicArn")))
             .collect();
         let mut allowed = BTreeSet::new();
         for policy in template.of_type("AWS::SQS::QueuePolicy") {
             for statement in policy.property("/PolicyDocument/Statement").as_array().into_iter().flatten() {
-                if statement["Resource"]["GetAtt"] != att {
+                if statement["Resource"]["GetAtt"] != att
+                    || *statement == deny_without_tls("sqs:*", &json!({"GetAtt": att}))
+                {
                     continue;
                 }
                 let exact = statement["Principal"]["Service"] == "sns.amazonaws.com"

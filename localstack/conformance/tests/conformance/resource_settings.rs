@@ -12,6 +12,7 @@ use crate::template::{Resource, Template, committed_yaml};
 pub(crate) mod checks {
     crate::template_checks::register!(
         functions_have_their_limits,
+        functions_can_assume_their_roles,
         functions_have_their_global_settings,
         rollback_alarms_have_no_circular_dependency,
         scheduled_functions_have_a_schedule,
@@ -84,9 +85,12 @@ fn functions_have_their_limits(template: &Template) -> Vec<String> {
         }
         let reserved =
             reserved.map(|limit| json!({"If": ["ReservesConcurrency", limit, {"Ref": "AWS::NoValue"}]}));
+        let logs = format!("{}Logs", id.trim_end_matches("Function"));
         violations.extend(differences(
             function,
             [
+                ("/Role", json!({"GetAtt": format!("{id}Role.Arn")})),
+                ("/LoggingConfig", json!({"LogGroup": {"Ref": logs}})),
                 ("/MemorySize", json!(memory)),
                 ("/Timeout", json!(timeout)),
                 ("/ReservedConcurrentExecutions", reserved.unwrap_or_default()),
@@ -98,10 +102,32 @@ fn functions_have_their_limits(template: &Template) -> Vec<String> {
     violations
 }
 
+fn functions_can_assume_their_roles(template: &Template) -> Vec<String> {
+    let expected = json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    });
+    let roles = template.of_type("AWS::IAM::Role").filter(|role| role.id.ends_with("FunctionRole"));
+    roles.flat_map(|role| differences(role, [("/AssumeRolePolicyDocument", expected.clone())])).collect()
+}
+
 fn functions_have_their_global_settings(template: &Template) -> Vec<String> {
     let shared = &template.document["Globals"]["Function"];
-    let alarms = ["ApiFailures", "ApiFailureRate", "StockWorkerErrors", "OrderStatusWorkerErrors"];
-    let alarms = alarms.into_iter().chain(["RelayErrors", "SweepErrors"]);
+    let alarms = [
+        "ApiFailures",
+        "ApiFailureRate",
+        "AuthorizerRejectsAll",
+        "AuthorizerCanaryRejectsAll",
+        "StockWorkerErrors",
+        "StockMessagesFailed",
+        "OrderStatusWorkerErrors",
+        "OrderStatusMessagesFailed",
+        "RelayErrors",
+        "RelayMessagesFailed",
+        "SweepErrors",
+    ];
     let expected = [
         ("Runtime", json!("provided.al2023")),
         ("Handler", json!("bootstrap")),
@@ -119,7 +145,7 @@ fn functions_have_their_global_settings(template: &Template) -> Vec<String> {
             json!({
                 "Enabled": {"Ref": "GradualDeployment"},
                 "Type": "Canary10Percent5Minutes",
-                "Alarms": alarms.map(|alarm| json!({"Ref": alarm})).collect::<Vec<_>>(),
+                "Alarms": alarms.map(|alarm| json!({"Ref": alarm})),
             }),
         ),
     ];
@@ -229,9 +255,12 @@ fn tables_are_retained(template: &Template) -> Vec<String> {
     let mut violations = Vec::new();
     for table in template.of_type("AWS::DynamoDB::Table") {
         let id = &table.id;
-        for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
-            if table.body[policy] != "Retain" {
-                violations.push(format!("{id}: {policy} must be Retain"));
+        // Except on create: a table of a failed first deployment would prevent the second one.
+        for (policy, expected) in
+            [("DeletionPolicy", "RetainExceptOnCreate"), ("UpdateReplacePolicy", "Retain")]
+        {
+            if table.body[policy] != expected {
+                violations.push(format!("{id}: {policy} must be {expected}"));
             }
         }
         let protected = json!({"If": ["IsProtected", true, false]});
@@ -276,9 +305,6 @@ fn messages_are_retained_and_encrypted(template: &Template) -> Vec<String> {
     // CloudWatch cannot use the AWS managed key of SNS, so the topic of the alarms is not encrypted.
     for topic in template.of_type("AWS::SNS::Topic").filter(|topic| topic.id != "Alarms") {
         violations.extend(differences(topic, [("/KmsMasterKeyId", json!("alias/aws/sns"))]));
-    }
-    for subscription in template.of_type("AWS::SNS::Subscription") {
-        violations.extend(differences(subscription, [("/Protocol", json!("sqs"))]));
     }
     violations
 }

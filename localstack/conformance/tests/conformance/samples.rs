@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::assert_none;
 use crate::function_executables;
+use crate::permissions::{runtime_permissions, short};
 use crate::runtime_interface_emulator::RuntimeInterfaceEmulator;
 use crate::sample_data;
 use crate::template::{STACK, Template, lambda_client, workspace};
@@ -329,6 +330,7 @@ fn unused_permissions(platform: &Platform) -> Vec<String> {
     let mut violations = Vec::new();
     for function in &platform.deployment().functions {
         let used = platform.iam().used(&function.logical_id);
+        let of_lambda = runtime_permissions(Template::committed(), function);
         for statement in &function.statements {
             for (action, resource) in statement
                 .actions
@@ -339,7 +341,8 @@ fn unused_permissions(platform: &Platform) -> Vec<String> {
                 let is_used_elsewhere = USED_ELSEWHERE
                     .iter()
                     .any(|(binary, other, _)| *binary == function.binary && other == action);
-                if !is_used && !is_used_elsewhere {
+                let is_of_lambda = of_lambda.contains(&(action.as_str(), short(resource)));
+                if !is_used && !is_used_elsewhere && !is_of_lambda {
                     violations.push(format!(
                         "{}: no sample uses {action} on {resource}: remove the permission, or add a sample",
                         function.logical_id

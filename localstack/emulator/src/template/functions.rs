@@ -11,6 +11,7 @@ use super::events;
 use super::problems::TemplatePath;
 use super::properties::{Properties, scalar};
 use super::resources::Resource;
+use super::roles::Role;
 use super::scope::Scope;
 
 /// Default of AWS in MiB.
@@ -54,7 +55,12 @@ pub(crate) struct ReadFunction {
 }
 
 /// Reads a function.
-pub(crate) fn read(resource: &Resource, globals: &Value, scope: &Scope<'_>) -> Option<ReadFunction> {
+pub(crate) fn read(
+    resource: &Resource,
+    globals: &Value,
+    roles: &[Role],
+    scope: &Scope<'_>,
+) -> Option<ReadFunction> {
     let at = resource.at();
     let own = scope.resolve(&resource.properties, &at).unwrap_or(Value::Null);
     let shared = scope.resolve(globals, &TemplatePath::top("Globals").key("Function")).unwrap_or(Value::Null);
@@ -76,7 +82,10 @@ pub(crate) fn read(resource: &Resource, globals: &Value, scope: &Scope<'_>) -> O
     let alias = reader.string("AutoPublishAlias");
     let reserved_concurrency = reader.number("ReservedConcurrentExecutions");
     let environment = reader.object("Environment").map(environment).unwrap_or_default();
-    let statements = policies(&mut reader, scope);
+    let statements = match reader.string("Role") {
+        Some(arn) => role(&arn, &mut reader, roles),
+        None => policies(&mut reader, scope),
+    };
     let events = reader.named_entries("Events").unwrap_or_default();
     reader.ignore(&IGNORED);
     reader.finish();
@@ -145,6 +154,28 @@ fn environment(mut reader: Properties<'_>) -> BTreeMap<String, String> {
     environment
 }
 
+/// The statements of a role of the template.
+fn role(arn: &str, reader: &mut Properties<'_>, roles: &[Role]) -> Vec<Statement> {
+    if reader.value("Policies").is_some() {
+        reader.report_at("Policies", "SAM ignores them in a function that has a Role");
+    }
+    match roles.iter().find(|role| role.arn == arn) {
+        Some(role) => role.statements.clone(),
+        None => {
+            reader.report_at("Role", format!("{arn} is not a role of Lambda in this template"));
+            Vec::new()
+        }
+    }
+}
+
+/// Reports a managed policy that is not one of [`ACCEPTED_POLICIES`].
+pub(crate) fn check_managed_policy(name: &str, at: &TemplatePath, scope: &Scope<'_>) {
+    let plain = name.rsplit('/').next().unwrap_or(name);
+    if !ACCEPTED_POLICIES.contains(&plain) {
+        scope.problems.report(at, format!("the managed policy {name} is not supported"));
+    }
+}
+
 /// The statements of inline policies. A managed policy must be one of [`ACCEPTED_POLICIES`].
 fn policies(reader: &mut Properties<'_>, scope: &Scope<'_>) -> Vec<Statement> {
     let at = reader.at().key("Policies");
@@ -157,12 +188,7 @@ fn policies(reader: &mut Properties<'_>, scope: &Scope<'_>) -> Vec<Statement> {
     for (i, policy) in policies.into_iter().enumerate() {
         let at = at.index(i);
         match policy {
-            Value::String(name) => {
-                let plain = name.rsplit('/').next().unwrap_or(&name);
-                if !ACCEPTED_POLICIES.contains(&plain) {
-                    scope.problems.report(&at, format!("the managed policy {name} is not supported"));
-                }
-            }
+            Value::String(name) => check_managed_policy(&name, &at, scope),
             Value::Object(map) if !map.contains_key("Statement") => {
                 let names: Vec<_> = map.keys().cloned().collect();
                 let names = names.join(", ");
@@ -177,7 +203,8 @@ fn policies(reader: &mut Properties<'_>, scope: &Scope<'_>) -> Vec<Statement> {
     statements
 }
 
-fn policy_document(mut document: Properties<'_>) -> Vec<Statement> {
+/// The statements of a policy document.
+pub(crate) fn policy_document(mut document: Properties<'_>) -> Vec<Statement> {
     let statements = document.objects("Statement").unwrap_or_default();
     document.ignore(&["Version", "Id"]);
     document.finish();

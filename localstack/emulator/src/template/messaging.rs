@@ -96,6 +96,9 @@ pub(crate) fn dead_letter_queues_first(mut queues: Vec<Queue>, scope: &Scope<'_>
 pub(crate) struct ReadSubscription {
     pub(crate) at: TemplatePath,
     pub(crate) subscription: Subscription,
+    /// ARN of the queue that gets messages that SNS cannot deliver. The broker delivers in one process, so no
+    /// message gets there.
+    dead_letter_arn: Option<String>,
 }
 
 /// Reads a subscription.
@@ -116,9 +119,14 @@ pub(crate) fn subscription(resource: &Resource, scope: &Scope<'_>) -> Option<Rea
     if let Some(scope) = reader.string("FilterPolicyScope") {
         attributes.insert("FilterPolicyScope".to_owned(), scope);
     }
+    let dead_letter_arn = reader.object("RedrivePolicy").and_then(|mut policy| {
+        let target = policy.required_string("deadLetterTargetArn");
+        policy.finish();
+        target
+    });
     reader.finish();
     let subscription = Subscription { topic_arn: topic_arn?, queue_arn: queue_arn?, attributes };
-    Some(ReadSubscription { at: resource.at(), subscription })
+    Some(ReadSubscription { at: resource.at(), subscription, dead_letter_arn })
 }
 
 /// A permission of topics to send to queues.
@@ -230,25 +238,28 @@ pub(crate) fn check(
     aws_endpoint: &str,
     scope: &Scope<'_>,
 ) {
-    for ReadSubscription { at, subscription } in subscriptions {
+    for ReadSubscription { at, subscription, dead_letter_arn } in subscriptions {
         let Subscription { topic_arn, queue_arn, .. } = subscription;
         if !topics.iter().any(|topic| arn::topic(&topic.name) == *topic_arn) {
             scope
                 .problems
                 .report(&at.key("TopicArn"), format!("{topic_arn} is not a topic of this template"));
         }
-        let Some(queue) = queues.iter().find(|queue| arn::queue(&queue.name) == *queue_arn) else {
-            scope
-                .problems
-                .report(&at.key("Endpoint"), format!("{queue_arn} is not a queue of this template"));
-            continue;
-        };
-        let url = super::resources::queue_url(aws_endpoint, &queue.name);
-        if !permissions.iter().any(|permission| permission.allows(topic_arn, queue_arn, &url)) {
-            let message = format!(
-                "no AWS::SQS::QueuePolicy allows {topic_arn} to send to {queue_arn}; AWS would drop its messages"
-            );
-            scope.problems.report(at, message);
+        let targets = [("Endpoint", Some(queue_arn)), ("RedrivePolicy", dead_letter_arn.as_ref())];
+        for (property, target) in targets {
+            let Some(target) = target else { continue };
+            let Some(queue) = queues.iter().find(|queue| arn::queue(&queue.name) == *target) else {
+                let message = format!("{target} is not a queue of this template");
+                scope.problems.report(&at.key(property), message);
+                continue;
+            };
+            let url = super::resources::queue_url(aws_endpoint, &queue.name);
+            if !permissions.iter().any(|permission| permission.allows(topic_arn, target, &url)) {
+                let message = format!(
+                    "no AWS::SQS::QueuePolicy allows {topic_arn} to send to {target}; AWS would drop its messages"
+                );
+                scope.problems.report(at, message);
+            }
         }
     }
 }

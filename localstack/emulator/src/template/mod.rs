@@ -13,7 +13,7 @@
 //! dynamic     {{resolve:secretsmanager:…}}
 //! properties  typed reading that reports unread properties
 //! resources   the resources and their physical names
-//! functions, events, api, tables, messaging, secret   one kind of resource each
+//! functions, events, api, tables, messaging, secret, roles   one kind of resource each
 //! ```
 
 mod api;
@@ -25,6 +25,7 @@ mod parameters;
 mod problems;
 mod properties;
 mod resources;
+mod roles;
 mod scope;
 mod secret;
 mod tables;
@@ -110,7 +111,8 @@ fn resolve(document: yaml_serde::Value, inputs: Inputs<'_>, problems: &Problems)
 
     let mut deployment = Deployment { stack_name: inputs.stack_name.to_owned(), ..Deployment::default() };
     let mut routes = Vec::new();
-    for read in of(Kind::Function).filter_map(|r| functions::read(r, &function_globals, &scope)) {
+    let roles: Vec<_> = of(Kind::Role).filter_map(|r| roles::read(r, &scope)).collect();
+    for read in of(Kind::Function).filter_map(|r| functions::read(r, &function_globals, &roles, &scope)) {
         deployment.functions.push(read.function);
         deployment.triggers.extend(read.triggers);
         routes.extend(read.routes);

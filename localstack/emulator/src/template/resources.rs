@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     QueuePolicy,
     /// `AWS::SecretsManager::Secret`.
     Secret,
+    /// `AWS::IAM::Role`.
+    Role,
     /// Without effect in the emulator.
     Accepted,
 }
@@ -57,6 +59,7 @@ impl Kind {
             "AWS::SQS::Queue" => Self::Queue,
             "AWS::SQS::QueuePolicy" => Self::QueuePolicy,
             "AWS::SecretsManager::Secret" => Self::Secret,
+            "AWS::IAM::Role" => Self::Role,
             other => {
                 let accepted = ACCEPTED
                     .iter()
@@ -188,8 +191,13 @@ fn physical(resource: &Resource, globals: &Value, aws_endpoint: &str, scope: &Sc
                 [&resource.properties, globals].into_iter().find_map(|of| of.get("AutoPublishAlias"));
             let published = published
                 .and_then(|value| scope.resolve_string(value, &resource.at().key("AutoPublishAlias")));
+            let mut attributes = vec![("Arn", arn.clone())];
+            if published.is_some() {
+                // SAM creates this resource for a function with AutoPublishAlias.
+                attributes.push(("Version.Version", "1".to_owned()));
+            }
             alias = published.map(|alias| format!("{arn}:{alias}"));
-            (name, vec![("Arn", arn)])
+            (name, attributes)
         }
         Kind::Table => {
             let name = name("TableName");
@@ -215,7 +223,15 @@ fn physical(resource: &Resource, globals: &Value, aws_endpoint: &str, scope: &Sc
             let arn = arn::secret(&name);
             (arn.clone(), vec![("Id", arn)])
         }
-        Kind::Api => ("local".to_owned(), vec![("RestApiId", "local".to_owned())]),
+        Kind::Role => {
+            let name = name("RoleName");
+            let arn = arn::role(&name);
+            (name, vec![("Arn", arn)])
+        }
+        Kind::Api => {
+            let attributes = vec![("RestApiId", "local".to_owned()), ("Stage", name("StageName"))];
+            ("local".to_owned(), attributes)
+        }
         Kind::Subscription | Kind::QueuePolicy => (id.clone(), Vec::new()),
         Kind::Accepted => return PhysicalResource { reference: id.clone(), alias, attributes: None },
     };

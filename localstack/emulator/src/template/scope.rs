@@ -175,6 +175,12 @@ impl<'a> Scope<'a> {
             (Some(PhysicalResource { alias: Some(alias), .. }), Some("Alias")) => {
                 Value::String(alias.clone())
             }
+            // SAM creates the stage of an API, too.
+            (Some(PhysicalResource { attributes: Some(attributes), .. }), Some(part @ "Stage"))
+                if attributes.contains_key(part) =>
+            {
+                Value::String(attributes[part].clone())
+            }
             (Some(_), Some(part)) => self.reject(at, &format!("{id} has no {part} here")),
             (None, _) => self.unresolved_reference(id, at),
         }

@@ -111,8 +111,8 @@ fn its_functions_have_their_environment_limits_and_statements() {
     let sales = function(&deployment, "SalesApiFunction");
     let query_alias = format!("{}:live", arn::function("erp-contact-query"));
     assert_eq!(sales.environment["CONTACT_QUERY_FUNCTION"], query_alias);
-    assert_eq!(sales.statements[1].resources[2], arn::index("erp-sales", "party"));
-    assert_eq!(sales.statements[2].resources[0], query_alias, "the alias, not the unpublished version");
+    assert_eq!(sales.statements[3].resources[2], arn::index("erp-sales", "party"));
+    assert_eq!(sales.statements[4].resources[0], query_alias, "the alias, not the unpublished version");
 }
 
 #[test]
@@ -320,6 +320,12 @@ fn an_invalid_template_is_reported_with_name_and_position() {
             "AWS would drop",
         ),
         ("Protocol: sqs", "Protocol: email", "Resources.Subscription.Properties.Protocol", "email"),
+        (
+            "Protocol: sqs",
+            "Protocol: sqs, RedrivePolicy: { deadLetterTargetArn: other }",
+            "Resources.Subscription.Properties.RedrivePolicy",
+            "not a queue",
+        ),
         ("Condition: IsOff", "Condition: IsUnknown", "Resources.Gone.Condition", "IsUnknown"),
         (
             "Tick: {",
