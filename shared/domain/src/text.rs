@@ -41,11 +41,10 @@ fn bounded(
     let text = if text.chars().all(is_blank) { "" } else { text.trim() };
     let length = text.chars().count();
     if length < min {
-        let reason = match min {
-            1 => "must not be empty".to_owned(),
-            _ => format!("must have at least {min} characters"),
-        };
-        return Err(ValidationError::new(reason));
+        return Err(match min {
+            1 => ValidationError::new("must not be empty"),
+            _ => ValidationError::new(format!("must have at least {min} characters")),
+        });
     }
     if length > max {
         return Err(ValidationError::new(format!("must have at most {max} characters")));

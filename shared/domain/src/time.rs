@@ -51,9 +51,8 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = ValidationError;
     fn from_str(text: &str) -> Result<Self, ValidationError> {
-        let instant: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| ValidationError::new("must be an RFC 3339 time such as 2026-01-31T12:00:00Z"))?;
+        let invalid = |_| ValidationError::new("must be an RFC 3339 time such as 2026-01-31T12:00:00Z");
+        let instant = text.parse::<jiff::Timestamp>().map_err(invalid)?;
         Ok(Self::from_millis(instant.as_millisecond()))
     }
 }

@@ -37,11 +37,8 @@ pub(crate) fn is_blank(body: &[u8]) -> bool {
     body.iter().all(u8::is_ascii_whitespace)
 }
 
-/// Parses a JSON object.
-///
-/// # Errors
-/// If `body` is not a JSON object, or all validation errors of its fields.
-pub fn read<T: FromBody>(body: &[u8]) -> Result<T, Problem> {
+/// Parses a JSON object; the error has all validation errors of its fields.
+pub(crate) fn read<T: FromBody>(body: &[u8]) -> Result<T, Problem> {
     let malformed = |detail: String| Problem::new(ProblemKind::MalformedJson, detail);
     if is_blank(body) {
         return Err(malformed("The body is empty; a JSON object is expected.".to_owned()));

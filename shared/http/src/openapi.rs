@@ -16,9 +16,6 @@ use utoipa::openapi::{OpenApiBuilder, Ref};
 use crate::problem::ProblemDocument;
 use crate::{FieldError, ProblemKind};
 
-/// The repository, as the contact of the document.
-const CONTACT_URL: &str = "https://github.com/erp-order-platform/erp-order-platform";
-
 /// Tags with their descriptions, in the order of the document.
 const TAGS: [(&str, &str); 8] = [
     ("auth", "Registration, login and password reset."),
@@ -51,6 +48,8 @@ pub fn money_input() -> Schema {
 pub fn base() -> OpenApi {
     let mut license = License::new("MIT OR Apache-2.0");
     license.identifier = Some("MIT OR Apache-2.0".to_owned());
+    let repository = "https://github.com/erp-order-platform/erp-order-platform";
+    let contact = Contact::builder().name(Some("ERP order platform")).url(Some(repository));
     let info = Info::builder()
         .title("ERP order platform")
         .version(env!("CARGO_PKG_VERSION"))
@@ -58,7 +57,7 @@ pub fn base() -> OpenApi {
             "Customers and vendors, items and stock, sales and purchase orders. Log in with `POST /api/auth/login` \
              and enter the token under *Authorize*.",
         ))
-        .contact(Some(Contact::builder().name(Some("ERP order platform")).url(Some(CONTACT_URL)).build()))
+        .contact(Some(contact.build()))
         .license(Some(license))
         .build();
     let mut components = Components::new();

@@ -188,10 +188,8 @@ impl ListQuery {
         parse(value).map_err(|reason| self.error(name, reason)).ok()
     }
 
-    /// Returns the page once every filter was taken out.
-    ///
-    /// # Errors
-    /// All errors of the query. An unknown parameter is one, so that a misspelled filter does not list everything.
+    /// Returns the page once every filter was taken out, or all errors of the query. An unknown parameter is an error,
+    /// so that a misspelled filter does not list everything.
     pub fn finish(mut self) -> Result<ListPage, Problem> {
         let request = self.page_request();
         for (name, _) in std::mem::take(&mut self.filters) {

@@ -42,10 +42,7 @@ impl<T> IntoParams for PathId<T> {
     }
 }
 
-/// Returns the decoded parameters of the path.
-///
-/// # Errors
-/// A 400 that names the parameter if one is not valid UTF-8 once percent-decoded.
+/// Returns the decoded parameters of the path, or a 400 that names one that is not UTF-8 after percent-decoding.
 pub(crate) async fn path_parameters<S: Send + Sync>(
     parts: &mut Parts,
     state: &S,

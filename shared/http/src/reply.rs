@@ -1,15 +1,12 @@
 //! Success: the envelope `{"status", "message", "data", "meta"}`.
 
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use erp_service::{Committed, StoredResponse};
 use serde::Serialize;
 
 use crate::paging::Meta;
-
-/// The response header of a replayed response.
-pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A success response, new or replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +81,7 @@ impl IntoResponse for Reply {
             }
         }
         if replayed {
-            headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+            headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
         }
         response
     }

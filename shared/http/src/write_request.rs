@@ -30,10 +30,7 @@ pub struct JsonRequest {
 }
 
 impl JsonRequest {
-    /// Parses the body.
-    ///
-    /// # Errors
-    /// If it is not a JSON object, or all of its validation errors.
+    /// Parses the body, a JSON object; the error has all validation errors of its fields.
     pub fn read<T: FromBody>(&self) -> Result<T, Problem> {
         body::read(&self.body)
     }
