@@ -1,18 +1,20 @@
-//! Tools of the operator of a deployment: reconciliation and dead letters.
+//! Tools of the operator of a deployment: reconciliation, dead letters and restoration.
 //!
 //! ```text
 //! reconcile  compares stock with its movements, and orders with their allocations
 //! dlq        dead letters: list, explain, redrive, discard
+//! restore    copies the rows of a table that point-in-time recovery created
 //! scheduled  the reconciliation as a scheduled Lambda function
-//! cli        both as a command, against one machine or AWS
+//! cli        these as a command, against one machine or AWS
 //! config     settings of the Lambda function
 //! ```
 //!
-//! It reads the tables of other contexts through their read-only ledgers and writes none. In queues it
+//! It reads the tables of other contexts through their read-only ledgers. Only `restore` writes to a table. In queues it
 //! changes only the messages that the operator selects.
 
 pub mod cli;
 pub mod config;
 pub mod dlq;
 pub mod reconcile;
+pub mod restore;
 pub mod scheduled;

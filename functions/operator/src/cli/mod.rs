@@ -3,6 +3,7 @@
 mod dlq;
 mod output;
 mod reconcile;
+mod restore;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use output::Output;
 /// everything.
 type Result = std::result::Result<bool, Box<dyn Error>>;
 
-/// Operates a deployment: dead letters and reconciliation
+/// Operates a deployment: dead letters, reconciliation and restoration
 #[derive(Debug, Parser)]
 #[command(name = "erp", version)]
 pub struct Cli {
@@ -53,6 +54,9 @@ enum Command {
     Dlq(dlq::Command),
     /// Compares stock with movements and orders with allocations; exit code 1 if there are mismatches
     Reconcile(reconcile::Options),
+    /// Copies rows of a restored table that the table of the service lacks; exit code 1 if rows remain to be
+    /// written
+    Restore(restore::Options),
 }
 
 impl Target {
@@ -64,17 +68,16 @@ impl Target {
         if let Some(url) = &self.endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
+        let mut region = self.region.clone().map(Region::new);
         if self.is_local() {
+            region = region.or(Some(Region::from_static("us-east-1")));
             if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
                 let key = Credentials::new("test", "test", None, None, "default of a loopback endpoint");
                 loader = loader.credentials_provider(key);
             }
-            if self.region.is_none() {
-                loader = loader.region(Region::from_static("us-east-1"));
-            }
+        }
+        if let Some(region) = region {
+            loader = loader.region(region);
         }
         loader.load().await
     }
@@ -99,6 +102,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let result = match command {
         Command::Dlq(command) => Box::pin(dlq::run(&target, &sdk, output, command)).await,
         Command::Reconcile(options) => Box::pin(reconcile::run(&target, &sdk, output, options)).await,
+        Command::Restore(options) => Box::pin(restore::run(&sdk, output, options)).await,
     };
     match result {
         Ok(complete) => ExitCode::from(u8::from(!complete)),

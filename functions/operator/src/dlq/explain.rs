@@ -115,18 +115,20 @@ async fn explain_order_event(
     fact: OrderFact,
 ) -> Result<Explanation, StoreError> {
     let OrderDemand { order_id, demand, .. } = order;
-    let kind = if fact == OrderFact::Received { OrderKind::Purchase } else { OrderKind::Sales };
-    let allocation = find_allocation(ledger, *order_id).await?;
-    let found = find_order(ledger, kind, *order_id).await?;
-    let command = match fact {
+    let quantities = describe_demand(demand);
+    let (kind, command) = match fact {
         OrderFact::Confirmed => {
-            format!("allocate stock to the sales order {order_id}: {}", describe_demand(demand))
+            (OrderKind::Sales, format!("allocate stock to the sales order {order_id}: {quantities}"))
         }
-        OrderFact::Cancelled => format!("release the allocation of the cancelled sales order {order_id}"),
+        OrderFact::Cancelled => {
+            (OrderKind::Sales, format!("release the allocation of the cancelled sales order {order_id}"))
+        }
         OrderFact::Received => {
-            format!("add the purchase order {order_id} to stock: {}", describe_demand(demand))
+            (OrderKind::Purchase, format!("add the purchase order {order_id} to stock: {quantities}"))
         }
     };
+    let allocation = find_allocation(ledger, *order_id).await?;
+    let found = find_order(ledger, kind, *order_id).await?;
     let mut current = vec![describe_order(kind, found.as_ref()), describe_allocation(allocation.as_ref())];
     let state = allocation.as_ref().map(Allocation::state);
     let effect = match decide(state, fact) {

@@ -10,7 +10,6 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageAttributeValue,
     MessageSystemAttributeName as Name,
 };
-use erp_contracts::Event;
 use erp_domain::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -81,18 +80,14 @@ impl DeadLetter {
     pub fn from_message(queue: &str, message: Message) -> Self {
         let body = message.body.unwrap_or_default();
         // A body that is not a valid event may still have some of its fields.
-        let fields = match serde_json::from_str::<Value>(&body) {
-            Ok(fields) => fields,
-            Err(_) => Value::Null,
-        };
+        let fields: Value = serde_json::from_str(&body).unwrap_or(Value::Null);
         let text = |name: &str| fields[name].as_str().map(str::to_owned);
-        let event_id = Event::parse(&body).map(|event| event.id.to_string()).ok().or_else(|| text("id"));
         let system = message.attributes.unwrap_or_default();
         let number = |name: Name| system.get(&name).and_then(|text| text.parse::<i64>().ok());
         Self {
             queue: queue.to_owned(),
             id: message.message_id.unwrap_or_default(),
-            event_id,
+            event_id: text("id"),
             kind: text("type"),
             subject: text("subject"),
             sent_at: number(Name::SentTimestamp).map(Timestamp::from_millis),

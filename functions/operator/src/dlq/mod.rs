@@ -13,7 +13,6 @@ pub mod explain;
 pub mod messages;
 pub mod queues;
 
-use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use erp_aws::{StoreError, sdk_error_message};
 
@@ -38,11 +37,8 @@ pub enum DlqError {
     Io(#[from] std::io::Error),
 }
 
-impl<E> From<SdkError<E, HttpResponse>> for DlqError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    fn from(error: SdkError<E, HttpResponse>) -> Self {
+impl<E: ProvideErrorMetadata + std::error::Error + 'static> From<SdkError<E>> for DlqError {
+    fn from(error: SdkError<E>) -> Self {
         Self::Sqs(sdk_error_message(&error))
     }
 }

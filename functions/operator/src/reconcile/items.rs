@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::FindingKind;
 use super::rules::{BalanceCheck, check_balance};
-use super::{Ledger, Reconciliation};
+use super::{Ledger, NextPage, Reconciliation};
 
 /// Maximum items whose pending movements are traced in one reconciliation; further ones are left to the next.
 const MAX_TRACED: usize = 1000;
@@ -31,10 +31,7 @@ pub(super) struct Pending {
 
 impl Reconciliation<'_> {
     /// Scans a page of the inventory table.
-    pub(super) async fn inventory_page(
-        &mut self,
-        after: Option<&ScanCursor>,
-    ) -> Result<Option<ScanCursor>, StoreError> {
+    pub(super) async fn inventory_page(&mut self, after: Option<&ScanCursor>) -> NextPage {
         let (entries, next) = self.ledger.inventory.entries(after).await?;
         let mut allocations = Vec::new();
         for entry in entries {
@@ -100,10 +97,7 @@ impl Reconciliation<'_> {
     }
 
     /// Scans a page of the allocations for missing movements of items with pending movements.
-    pub(super) async fn trace_page(
-        &mut self,
-        after: Option<&ScanCursor>,
-    ) -> Result<Option<ScanCursor>, StoreError> {
+    pub(super) async fn trace_page(&mut self, after: Option<&ScanCursor>) -> NextPage {
         if self.pending.is_empty() {
             return Ok(None);
         }

@@ -101,6 +101,9 @@ pub struct Reconciled {
     pub resume: Option<Progress>,
 }
 
+/// The cursor of the next page, if there may be one.
+type NextPage = Result<Option<ScanCursor>, StoreError>;
+
 /// Number of candidates that are checked again before more are collected.
 const BATCH: usize = 500;
 
@@ -150,11 +153,11 @@ impl Ledger {
                 }
             };
             progress.after = next;
-            let candidates = reconciliation.items.len() + reconciliation.orders.len();
             if progress.after.is_none() {
-                reconciliation.recheck().await?;
                 progress.stage = following;
-            } else if candidates >= BATCH {
+            }
+            let candidates = reconciliation.items.len() + reconciliation.orders.len();
+            if progress.after.is_none() || candidates >= BATCH {
                 reconciliation.recheck().await?;
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {

@@ -7,21 +7,17 @@ use erp_aws::{ScanCursor, StoreError};
 use erp_domain::{ItemId, OrderId, Quantity};
 use inventory::domain::{Allocation, AllocationState};
 
-use super::Reconciliation;
 use super::finding::FindingKind;
 use super::order::{Order, OrderKind, describe_demand};
 use super::rules::{Discrepancy, check_allocation, check_order};
+use super::{NextPage, Reconciliation};
 
 /// Attempts to read an order while its allocation does not change.
 const ATTEMPTS: usize = 3;
 
 impl Reconciliation<'_> {
     /// Scans a page of the orders of a kind.
-    pub(super) async fn orders_page(
-        &mut self,
-        kind: OrderKind,
-        after: Option<&ScanCursor>,
-    ) -> Result<Option<ScanCursor>, StoreError> {
+    pub(super) async fn orders_page(&mut self, kind: OrderKind, after: Option<&ScanCursor>) -> NextPage {
         let (rows, next) = self.ledger.order_page(kind, after).await?;
         let mut orders: Vec<Order> = Vec::new();
         for row in rows {

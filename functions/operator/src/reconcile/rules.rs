@@ -105,45 +105,38 @@ pub(super) fn check_order(order: &Order, allocation: Option<&Allocation>) -> Vec
     found
 }
 
-/// A pair of the states of an order and its allocation.
-enum Pair {
-    Consistent,
-    /// Inventory applies the event of the order a moment later.
-    Pending,
-    Impossible,
-}
-
 fn check_states(order: &Order, allocation: Option<&Allocation>) -> Option<Discrepancy> {
-    use {AllocationState as A, Pair as R, PurchaseStatus as P, SalesStatus as S};
+    use {AllocationState as A, PurchaseStatus as P, SalesStatus as S};
+    let consistent = None;
+    // Inventory applies the event of the order a moment later.
+    let pending = Some((FindingKind::NotDecided, Some(order.updated_at())));
+    let impossible = Some((FindingKind::StateDiffers, None));
     let state = allocation.map(Allocation::state);
     let pair = match order {
         Order::Sales(order) => match (order.status, state) {
             (S::Draft, None)
             | (S::Confirmed | S::Paid, Some(A::Allocated | A::Backordered))
-            | (S::Cancelled, Some(A::Released)) => R::Consistent,
+            | (S::Cancelled, Some(A::Released)) => consistent,
             (S::Confirmed | S::Paid, None) | (S::Cancelled, None | Some(A::Allocated | A::Backordered)) => {
-                R::Pending
+                pending
             }
             (S::Draft, Some(_))
             | (S::Confirmed | S::Paid, Some(A::Released | A::Received))
-            | (S::Cancelled, Some(A::Received)) => R::Impossible,
+            | (S::Cancelled, Some(A::Received)) => impossible,
         },
         Order::Purchase(order) => match (order.status, state) {
-            (P::Draft | P::Cancelled, None) | (P::Received | P::Paid, Some(A::Received)) => R::Consistent,
-            (P::Received | P::Paid, None) => R::Pending,
+            (P::Draft | P::Cancelled, None) | (P::Received | P::Paid, Some(A::Received)) => consistent,
+            (P::Received | P::Paid, None) => pending,
             (P::Draft | P::Cancelled, Some(_))
-            | (P::Received | P::Paid, Some(A::Allocated | A::Backordered | A::Released)) => R::Impossible,
+            | (P::Received | P::Paid, Some(A::Allocated | A::Backordered | A::Released)) => impossible,
         },
     };
-    let detail = || {
+    pair.map(|(kind, since)| {
         let state = state.map_or_else(|| "missing".to_owned(), |state| state.to_string());
-        format!("the {} order is {}, its allocation {state}", OrderKind::from(order), order.status())
-    };
-    match pair {
-        R::Consistent => None,
-        R::Pending => Some(Discrepancy::temporary(FindingKind::NotDecided, detail(), order.updated_at())),
-        R::Impossible => Some(Discrepancy::permanent(FindingKind::StateDiffers, detail())),
-    }
+        let detail =
+            format!("the {} order is {}, its allocation {state}", OrderKind::from(order), order.status());
+        Discrepancy { kind, detail, since }
+    })
 }
 
 /// Checks the quantities. An allocation that was released before it changed stock has none.

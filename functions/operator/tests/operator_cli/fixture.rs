@@ -28,6 +28,8 @@ pub(crate) const LATER: i64 = 3600;
 
 /// A deployment without queues.
 pub(crate) struct Fixture {
+    /// The database.
+    pub(crate) dynamo: Dynamo,
     /// Its tables.
     pub(crate) tables: Tables,
     inventory: InventoryStore,
@@ -54,6 +56,7 @@ impl Fixture {
             sales: SalesStore::new(tables.sales.clone()),
             purchase: PurchaseStore::new(tables.purchase.clone()),
             tables,
+            dynamo,
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::fixture::{Fixture, LATER, Orders, change, delete, rows, take_outbox};
 
-async fn reconcile(ledger: Ledger) -> Report {
+pub(crate) async fn reconcile(ledger: Ledger) -> Report {
     let reconciled = ledger.reconcile(Progress::default(), None).await.unwrap();
     assert!(reconciled.resume.is_none());
     reconciled.report

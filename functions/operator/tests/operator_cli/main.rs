@@ -6,4 +6,5 @@ mod dead_letters;
 mod fixture;
 mod ledger;
 mod program;
+mod restore;
 mod scheduled;
