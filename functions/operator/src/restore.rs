@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, KeySchemaElement, KeyType, ReturnValuesOnConditionCheckFailure,
 };
@@ -158,12 +159,12 @@ impl Restore {
             .condition_expression(ABSENT)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = put.send().await else { return Ok(None) };
-        match error.as_service_error().and_then(|error| error.as_conditional_check_failed_exception()) {
-            Some(failed) => match failed.item() {
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
                 Some(current) => Ok(Some(current.clone())),
                 None => Err(StoreError::new("the failed condition came without the row")),
             },
-            None => Err(unavailable(error)),
+            _ => Err(unavailable(error)),
         }
     }
 
