@@ -12,9 +12,10 @@ import socketserver
 
 from hypercorn.config import Config
 from ministack import app
-from ministack.core import iam_actions
+from ministack.core import iam_actions, iam_evaluator
 from ministack.services import apigateway_v1 as gateway
 from ministack.services import sqs
+from ministack.services.cloudformation import provisioners
 
 
 def disable_nagle():
@@ -185,6 +186,32 @@ def list_dead_letter_source_queues():
         raise RuntimeError("MiniStack supports ListDeadLetterSourceQueues: remove this patch")
 
 
+def consider_requests_encrypted():
+    """The policies of queues and topics deny requests without TLS, and MiniStack enforces them. Its endpoint here has none."""
+    resolve = iam_evaluator._resolve_condition_key
+
+    @functools.wraps(resolve)
+    def resolve_key(key, context):
+        return "true" if key.lower() == "aws:securetransport" else resolve(key, context)
+
+    iam_evaluator._resolve_condition_key = resolve_key
+
+
+def create_alarms_on_expressions():
+    """MiniStack's CloudFormation refuses an alarm on an expression of metrics. Here it creates one without a metric, which is
+    never evaluated."""
+    original = provisioners._cw_metric_alarm_record
+
+    @functools.wraps(original)
+    def record(name, properties):
+        if properties.get("Metrics"):
+            others = {key: value for key, value in properties.items() if key != "Metrics"}
+            properties = {**others, "MetricName": "expression", "Namespace": "expression"}
+        return original(name, properties)
+
+    provisioners._cw_metric_alarm_record = record
+
+
 if __name__ == "__main__":
     disable_nagle()
     authorize_batches_as_single_calls()
@@ -195,4 +222,6 @@ if __name__ == "__main__":
     pass_repeated_headers()
     render_context_path()
     list_dead_letter_source_queues()
+    consider_requests_encrypted()
+    create_alarms_on_expressions()
     app.main()

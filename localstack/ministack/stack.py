@@ -184,9 +184,11 @@ class Deployed:
         return {
             "endpoint": expected["Endpoint"], "protocol": expected["Protocol"],
             "raw": expected["RawMessageDelivery"], "filter": expected["FilterPolicy"],
+            "redrive": expected["RedrivePolicy"],
         }, {
             "endpoint": listed["Endpoint"], "protocol": listed["Protocol"],
             "raw": truth(found.get("RawMessageDelivery", "false")), "filter": json.loads(found.get("FilterPolicy", "{}")),
+            "redrive": json.loads(found.get("RedrivePolicy", "{}")),
         }
 
     def api(self, expected, identifier):
