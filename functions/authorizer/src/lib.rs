@@ -1,6 +1,6 @@
 //! The Lambda authorizer: turns a bearer token into a policy and the caller's context.
 //!
-//! API Gateway invokes it for every route that is not public and caches the response by token, so the policy names all
+//! API Gateway invokes it for every route that is not public and caches the response by token, so the policy covers all
 //! routes of the caller (`erp_auth::policy`). It has no SDK and no router: it is part of every request, and needs only
 //! keys and a clock.
 //!

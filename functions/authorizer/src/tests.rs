@@ -55,8 +55,10 @@ fn a_valid_token_becomes_a_policy_and_the_callers_context() {
     assert_eq!(statement["Action"], "execute-api:Invoke");
     let resources = statement["Resource"].as_array().unwrap();
     let prefix = "arn:aws:execute-api:us-east-1:123456789012:api/dev";
-    assert!(resources.contains(&json!(format!("{prefix}/POST/api/items"))), "other routes too");
-    assert!(!resources.contains(&json!(format!("{prefix}/DELETE/api/items/*"))));
+    assert!(resources.contains(&json!(format!("{prefix}/*/api/items"))), "other routes too");
+    let exceptions = &response["policyDocument"]["Statement"][1];
+    assert_eq!((&exceptions["Effect"], &exceptions["Action"]), (&json!("Deny"), &statement["Action"]));
+    assert!(exceptions["Resource"].as_array().unwrap().contains(&json!(format!("{prefix}/DELETE/*"))));
     assert_eq!(
         response["context"],
         json!({

@@ -25,12 +25,15 @@ pub fn monitored(settings: &Settings<'_>) -> Result<Monitored, SettingError> {
 pub async fn app() -> Result<App, SettingError> {
     let monitored = monitored(&Settings::from_env())?;
     let probe = Probe::new(&clients::sdk_config().await);
-    Ok(build(monitored, probe, Arc::new(SystemClock)))
+    Ok(build(monitored, probe, Arc::new(SystemClock)).await)
 }
 
-/// Creates the service.
-pub fn build(monitored: Monitored, probe: Probe, clock: Arc<dyn Clock>) -> App {
-    App::new(api::router(Health::new(monitored, probe, clock.clone())), clock)
+/// Creates the service. A first report opens all connections while the environment initialises, which runs at full speed
+/// and before the first request.
+pub async fn build(monitored: Monitored, probe: Probe, clock: Arc<dyn Clock>) -> App {
+    let health = Health::new(monitored, probe, clock.clone());
+    health.report().await;
+    App::new(api::router(health), clock)
 }
 
 #[cfg(test)]

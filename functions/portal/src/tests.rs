@@ -29,7 +29,10 @@ struct AwsState {
     tables: HashMap<&'static str, &'static str>,
     /// Number of messages by queue URL.
     queues: HashMap<&'static str, u64>,
+    /// `DescribeTable` requests.
     described: usize,
+    /// `GetQueueAttributes` requests.
+    counted: usize,
 }
 
 #[derive(Clone, Default)]
@@ -61,6 +64,7 @@ async fn respond(State(aws): State<FakeAws>, headers: HeaderMap, body: String) -
         let status = state.tables.get(request["TableName"].as_str().unwrap());
         status.map(|status| json!({"Table": {"TableStatus": status}}))
     } else {
+        state.counted += 1;
         let visible = state.queues.get(request["QueueUrl"].as_str().unwrap());
         visible.map(|visible| {
             json!({"Attributes": {"ApproximateNumberOfMessages": visible.to_string(),
@@ -105,7 +109,7 @@ impl Fixture {
         aws.set_table(Some("ACTIVE"));
         aws.0.lock().unwrap().queues.extend([(QUEUE, 7), (DEAD_LETTERS, 0)]);
         let clock = Arc::new(TestClock::default());
-        let router = build(monitored(), Probe::new(&aws.start().await), clock.clone()).into_router();
+        let router = build(monitored(), Probe::new(&aws.start().await), clock.clone()).await.into_router();
         Self { router, aws, clock }
     }
 
@@ -174,6 +178,18 @@ async fn a_report_is_cached() {
     portal.clock.advance_seconds(5);
     portal.get("/health").await;
     assert_eq!(described(), 2);
+}
+
+#[tokio::test]
+async fn dynamodb_and_sqs_are_connected_before_the_first_request() {
+    let portal = Fixture::start().await;
+    let (described, counted) = {
+        let state = portal.aws.0.lock().unwrap();
+        (state.described, state.counted)
+    };
+    assert_eq!((described, counted), (1, 2), "one table and two queues");
+    portal.get("/health").await;
+    assert_eq!(portal.aws.0.lock().unwrap().described, 1, "the first request gets the report");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! The access rule of every route of the API. The authorizer's policy is made from this table; tests compare it with
-//! `template.yaml`, with the routers, and with the responses of the running platform to each role.
+//! The access rule of every route of the API. Tests compare it with the authorizer's policy, with `template.yaml`, with
+//! the routers, and with the responses of the running platform to each role.
 
 use erp_domain::identity::{Caller, Role};
 
