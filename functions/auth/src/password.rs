@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 
 use crate::domain::{AuthError, NewPassword, Secret};
 use crate::randomness::Randomness;
+use crate::service::AuthResult;
 
 /// 19 MiB, two passes, one lane. Invalid parameters do not compile.
 const PARAMS: Params = match Params::new(19 * 1024, 2, 1, None) {
@@ -22,10 +23,7 @@ const DUMMY_HASH: &str =
 const SALT_BYTES: usize = 16;
 
 /// Hashes a password. Returns a PHC string, which names algorithm, parameters and salt.
-pub async fn hash(
-    password: NewPassword,
-    randomness: &dyn Randomness,
-) -> Result<Secret, ServiceError<AuthError>> {
+pub async fn hash(password: NewPassword, randomness: &dyn Randomness) -> AuthResult<Secret> {
     let mut salt = [0; SALT_BYTES];
     randomness.fill(&mut salt).map_err(ServiceError::unavailable)?;
     let hash = move || argon2().hash_password_with_salt(password.expose().as_bytes(), &salt);
@@ -35,7 +33,7 @@ pub async fn hash(
 }
 
 /// Returns whether a password is the hashed one. Without a hash it is not, after the same work.
-pub async fn verify(password: Secret, hash: Option<&Secret>) -> Result<bool, ServiceError<AuthError>> {
+pub async fn verify(password: Secret, hash: Option<&Secret>) -> AuthResult<bool> {
     let has_account = hash.is_some();
     let hash = phc::PasswordHash::new(hash.map_or(DUMMY_HASH, Secret::expose)).map_err(|error| {
         ServiceError::unavailable(format!("a stored hash of a password cannot be parsed: {error}"))

@@ -23,9 +23,7 @@ pub async fn layer(State(auth): State<Arc<Auth>>, mut request: Request, next: Ne
     };
     match auth.tokens.verify_header(header.to_str().ok(), auth.clock.now()) {
         Ok(verified) => {
-            let mut info = request.extensions().get::<RequestInfo>().cloned().unwrap_or_default();
-            info.verified = Some(verified);
-            request.extensions_mut().insert(info);
+            request.extensions_mut().get_or_insert_default::<RequestInfo>().verified = Some(verified);
             next.run(request).await
         }
         Err(reason) => {

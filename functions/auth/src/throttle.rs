@@ -7,6 +7,7 @@ use erp_domain::{Clock, EmailAddress};
 use erp_service::{Change, SaveError, ServiceError, retry_stale};
 
 use crate::domain::{Admission, AuthError, Pseudonyms, SourceNetwork};
+use crate::service::AuthResult;
 use crate::store::{AuthStore, Counter};
 
 /// Decides whether a secret may be tried.
@@ -31,11 +32,7 @@ pub struct Attempt {
 
 impl Throttle {
     /// Begins a login: see [`Throttle::begin`].
-    pub async fn begin_login(
-        &self,
-        email: &EmailAddress,
-        network: &SourceNetwork,
-    ) -> Result<Attempt, ServiceError<AuthError>> {
+    pub async fn begin_login(&self, email: &EmailAddress, network: &SourceNetwork) -> AuthResult<Attempt> {
         let counters = [Counter::Login(email.clone(), network.clone()), Counter::Account(email.clone())];
         self.begin(email.as_str(), network, &counters).await
     }
@@ -48,7 +45,7 @@ impl Throttle {
         name: &str,
         network: &SourceNetwork,
         counters: &[Counter],
-    ) -> Result<Attempt, ServiceError<AuthError>> {
+    ) -> AuthResult<Attempt> {
         let attempt = async || {
             let now = self.clock.now();
             let mut transaction = Transaction::new();
@@ -68,8 +65,7 @@ impl Throttle {
                     }
                     Admission::Wait => return Err(SaveError::Stale),
                     Admission::Locked(seconds) => {
-                        let rejection = AuthError::TooManyAttempts(seconds);
-                        return Err(SaveError::Failed(ServiceError::Rejected(rejection)));
+                        return Err(ServiceError::Rejected(AuthError::TooManyAttempts(seconds)).into());
                     }
                 }
             }
@@ -88,7 +84,7 @@ impl Throttle {
     }
 
     /// Settles an attempt as failed. If that is impossible, the attempt counts as failed all the same, some seconds later.
-    pub async fn failed(&self, attempt: Attempt) -> Result<(), ServiceError<AuthError>> {
+    pub async fn failed(&self, attempt: Attempt) -> AuthResult<()> {
         let Attempt { account, network, counters } = attempt;
         let settle = async || {
             let now = self.clock.now();
@@ -114,7 +110,7 @@ impl Throttle {
     }
 
     /// Settles an attempt as succeeded: earlier failures from its source network no longer count.
-    pub async fn succeeded(&self, attempt: Attempt) -> Result<(), ServiceError<AuthError>> {
+    pub async fn succeeded(&self, attempt: Attempt) -> AuthResult<()> {
         let mut transaction = Transaction::new();
         for counter in &attempt.counters {
             self.store.settle_success(&mut transaction, counter, self.clock.now())?;

@@ -8,40 +8,34 @@ use erp_domain::identity::Caller;
 
 use crate::Verified;
 
-const TYPE: &str = "type";
-const SUBJECT: &str = "sub";
-const EMAIL: &str = "email";
-const ROLE: &str = "role";
-const EXPIRES: &str = "exp";
-
 /// Returns the fields of a verified token. They include the expiry, because the gateway caches the authorizer's response
 /// for minutes, and the service rejects a token that expired meanwhile.
 pub fn to_fields(verified: &Verified) -> BTreeMap<&'static str, String> {
-    let expires = (EXPIRES, verified.expires_at.as_seconds().to_string());
+    let expires = ("exp", verified.expires_at.as_seconds().to_string());
     match &verified.caller {
         Caller::User { id, email, role } => {
-            let user = [(SUBJECT, id.to_string()), (EMAIL, email.to_string()), (ROLE, role.to_string())];
-            BTreeMap::from_iter([expires, (TYPE, "user".to_owned())].into_iter().chain(user))
+            let user = [("sub", id.to_string()), ("email", email.to_string()), ("role", role.to_string())];
+            BTreeMap::from_iter([expires, ("type", "user".to_owned())].into_iter().chain(user))
         }
         Caller::Service { name } => {
-            BTreeMap::from([expires, (TYPE, "service".to_owned()), (SUBJECT, name.clone())])
+            BTreeMap::from([expires, ("type", "service".to_owned()), ("sub", name.clone())])
         }
     }
 }
 
 /// Parses the fields; `field` looks one up. `None` if one is missing or invalid.
 pub fn from_fields<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Verified> {
-    let subject = field(SUBJECT)?;
-    let caller = match field(TYPE)? {
+    let subject = field("sub")?;
+    let caller = match field("type")? {
         "user" => Caller::User {
             id: subject.parse().ok()?,
-            email: erp_domain::EmailAddress::parse(field(EMAIL)?).ok()?,
-            role: field(ROLE)?.parse().ok()?,
+            email: erp_domain::EmailAddress::parse(field("email")?).ok()?,
+            role: field("role")?.parse().ok()?,
         },
         "service" if !subject.is_empty() => Caller::Service { name: subject.to_owned() },
         _ => return None,
     };
-    let seconds: i64 = field(EXPIRES)?.parse().ok()?;
+    let seconds: i64 = field("exp")?.parse().ok()?;
     Some(Verified { caller, expires_at: Timestamp::from_millis(seconds.checked_mul(1000)?) })
 }
 

@@ -64,17 +64,13 @@ impl NewPassword {
     pub fn parse(text: &str) -> Result<Self, ValidationError> {
         let password = Secret::password(text);
         let (min, max) = (PASSWORD_CHARACTERS.start(), PASSWORD_CHARACTERS.end());
-        let length = password.expose().chars().count();
-        if length < *min {
-            return Err(ValidationError::new(format!("must have at least {min} characters")));
-        }
-        if length > *max {
-            return Err(ValidationError::new(format!("must have at most {max} characters")));
-        }
-        if common_passwords::contains(password.expose()) {
-            return Err(ValidationError::new("must not be a common password"));
-        }
-        Ok(Self(password))
+        let reason = match password.expose().chars().count() {
+            length if length < *min => format!("must have at least {min} characters"),
+            length if length > *max => format!("must have at most {max} characters"),
+            _ if common_passwords::contains(password.expose()) => "must not be a common password".to_owned(),
+            _ => return Ok(Self(password)),
+        };
+        Err(ValidationError::new(reason))
     }
 
     /// Returns the text.

@@ -20,6 +20,9 @@ use crate::service_credentials::ServiceCredentials;
 use crate::store::{AuthStore, Counter};
 use crate::throttle::Throttle;
 
+/// The result of a use case.
+pub type AuthResult<T> = Result<T, ServiceError<AuthError>>;
+
 /// A new access token.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ServiceTokenData, description = "An access token of a program.")]
@@ -56,7 +59,7 @@ impl Auth {
         new: &NewUser,
         caller: Option<&Caller>,
         cause: &Cause,
-    ) -> Result<Change<User, AuthError>, ServiceError<AuthError>> {
+    ) -> AuthResult<Change<User, AuthError>> {
         let first = !self.store.has_users().await?;
         let role = self.registration.role(caller, first, new.role).map_err(ServiceError::Rejected)?;
         let password_hash = password::hash(new.password.clone(), &*self.randomness).await?;
@@ -76,7 +79,7 @@ impl Auth {
         email: &EmailAddress,
         password: Secret,
         network: &SourceNetwork,
-    ) -> Result<(IssuedToken, User), ServiceError<AuthError>> {
+    ) -> AuthResult<(IssuedToken, User)> {
         let account = self.store.find(email).await?;
         let attempt = self.throttle.begin_login(email, network).await?;
         let hash = account.as_ref().map(|account| &account.password_hash);
@@ -103,7 +106,7 @@ impl Auth {
         name: String,
         secret: &Secret,
         network: &SourceNetwork,
-    ) -> Result<IssuedToken, ServiceError<AuthError>> {
+    ) -> AuthResult<IssuedToken> {
         let attempt = self.throttle.begin(&name, network, &[Counter::Service(network.clone())]).await?;
         if self.services.verify(&name, secret) {
             self.throttle.succeeded(attempt).await?;
@@ -114,7 +117,7 @@ impl Auth {
         }
     }
 
-    fn issue(&self, caller: &Caller) -> Result<IssuedToken, ServiceError<AuthError>> {
+    fn issue(&self, caller: &Caller) -> AuthResult<IssuedToken> {
         let signed = self.tokens.sign(caller, self.ids.next(), self.clock.now());
         let (token, expires_in) = signed.map_err(ServiceError::unavailable)?;
         Ok(IssuedToken { token: Secret::new(token), expires_in })

@@ -7,7 +7,7 @@ use erp_contracts::{Cause, Event, EventKind};
 use erp_domain::EmailAddress;
 use erp_service::{Change, ServiceError, retry_stale};
 
-use super::Auth;
+use super::{Auth, AuthResult};
 use crate::domain::{
     Allowance, AuthError, NewPassword, RESET_SECONDS, RESETS_PER_ADDRESS, RESETS_PER_NETWORK, Secret,
     SourceNetwork, TokenHash,
@@ -27,7 +27,7 @@ impl Auth {
         email: &EmailAddress,
         network: &SourceNetwork,
         cause: &Cause,
-    ) -> Result<Option<Secret>, ServiceError<AuthError>> {
+    ) -> AuthResult<Option<Secret>> {
         let mut bytes = [0; TOKEN_BYTES];
         self.randomness.fill(&mut bytes).map_err(ServiceError::unavailable)?;
         let token = Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes));
@@ -83,7 +83,7 @@ impl Auth {
         token: &Secret,
         new_password: &NewPassword,
         network: &SourceNetwork,
-    ) -> Result<Change<(), AuthError>, ServiceError<AuthError>> {
+    ) -> AuthResult<Change<(), AuthError>> {
         let now = self.clock.now();
         let found = self.store.find_request(&TokenHash::of(token)).await?;
         let valid = found.filter(|request| request.expires_at > now);

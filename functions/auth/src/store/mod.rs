@@ -279,12 +279,10 @@ impl AuthStore {
         row: &impl serde::Serialize,
         over: u64,
     ) -> Result<(), StoreError> {
-        match over {
-            0 => transaction.put(OnFailure::Stale, &self.table, row, ABSENT),
-            version => {
-                let values = vec![(":version", number(version))];
-                transaction.put_with(OnFailure::Stale, &self.table, row, SAME_VERSION, values)
-            }
-        }
+        let (condition, values) = match over {
+            0 => (ABSENT, Vec::new()),
+            version => (SAME_VERSION, vec![(":version", number(version))]),
+        };
+        transaction.put_with(OnFailure::Stale, &self.table, row, condition, values)
     }
 }
