@@ -1,7 +1,9 @@
-//! Settings and dependencies. `TABLE_NAME` is the inventory table.
+//! Settings and dependencies. `TABLE_NAME` is the inventory table, `QUEUE_URL` and `DEAD_LETTER_QUEUE_URL` are
+//! the queues of the worker.
 
 use std::sync::Arc;
 
+use erp_aws::batch::WorkQueue;
 use erp_aws::clients;
 use erp_domain::time::{RandomIds, SystemClock};
 use erp_domain::{Clock, Ids, SettingError, Settings};
@@ -31,7 +33,10 @@ pub fn build(store: InventoryStore, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) ->
     App::new(routes, clock)
 }
 
-/// Creates the use cases of the worker from the environment.
-pub async fn allocations() -> Result<Allocations, SettingError> {
-    Ok(Allocations { store: store().await?, clock: Arc::new(SystemClock), ids: Arc::new(RandomIds) })
+/// Creates the use cases of the worker and its queue from the environment.
+pub async fn worker() -> Result<(Allocations, WorkQueue), SettingError> {
+    let (settings, sdk) = (Settings::from_env(), clients::sdk_config().await);
+    let (table, queue) = tokio::join!(clients::table(&settings, &sdk), clients::work_queue(&settings, &sdk));
+    let store = InventoryStore::new(table?);
+    Ok((Allocations { store, clock: Arc::new(SystemClock), ids: Arc::new(RandomIds) }, queue?))
 }

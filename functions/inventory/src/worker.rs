@@ -1,28 +1,35 @@
 //! Events from `stock-queue`, each mapped to its use case.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use erp_aws::batch::{MessageError, handle_each};
+use erp_aws::batch::{self, MessageError, WorkQueue};
 use erp_contracts::data::{OrderChanged, StockAdjusted, StockDecided};
 use erp_contracts::{Event, EventKind};
 use erp_domain::{ItemId, OrderId};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::{DeserializeOwned, IgnoredAny};
+use tokio::time::Instant;
 
 use crate::domain::{OrderDemand, OrderFact};
 use crate::service::{Allocations, OrderEvent};
 
 /// Runs in Lambda until the environment ends.
-pub async fn run(allocations: Allocations) -> Result<(), lambda_runtime::Error> {
-    let allocations = &allocations;
+pub async fn run(allocations: Allocations, queue: WorkQueue) -> Result<(), lambda_runtime::Error> {
+    let (allocations, queue) = (&allocations, &queue);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        Ok::<_, lambda_runtime::Error>(work(allocations, event.payload).await)
+        let deadline = batch::deadline(event.context.deadline);
+        Ok::<_, lambda_runtime::Error>(work(allocations, queue, event.payload, deadline).await)
     }))
     .await
 }
 
-/// Processes a batch and reports the messages that failed.
-pub async fn work(allocations: &Allocations, batch: SqsEvent) -> SqsBatchResponse {
-    handle_each(batch, |event| handle(allocations, event)).await
+/// Processes a batch and reports the messages that are still in the queue.
+pub async fn work(
+    allocations: &Allocations,
+    queue: &WorkQueue,
+    batch: SqsEvent,
+    deadline: Instant,
+) -> SqsBatchResponse {
+    queue.process(batch, deadline, |event| handle(allocations, event)).await
 }
 
 /// The use case that an event requires.

@@ -1,8 +1,10 @@
 //! Settings and construction. `TABLE_NAME` is the sales table, `CONTACT_QUERY_FUNCTION` and
-//! `INVENTORY_QUERY_FUNCTION` are the functions to query, `CURRENCY` is the currency of new orders.
+//! `INVENTORY_QUERY_FUNCTION` are the functions to query, `CURRENCY` is the currency of new orders, `QUEUE_URL` and
+//! `DEAD_LETTER_QUEUE_URL` are the queues of the worker.
 
 use std::sync::Arc;
 
+use erp_aws::batch::WorkQueue;
 use erp_aws::clients;
 use erp_domain::time::{RandomIds, SystemClock};
 use erp_domain::{SettingError, Settings};
@@ -25,10 +27,11 @@ pub async fn app() -> Result<App, SettingError> {
     Ok(build(SalesOrders { store, upstreams, clock, ids, currency }))
 }
 
-/// Opens the store of the worker.
-pub async fn store() -> Result<SalesStore, SettingError> {
-    let sdk = clients::sdk_config().await;
-    Ok(SalesStore::new(clients::table(&Settings::from_env(), &sdk).await?))
+/// Opens the store and the queue of the worker.
+pub async fn worker() -> Result<(SalesStore, WorkQueue), SettingError> {
+    let (settings, sdk) = (Settings::from_env(), clients::sdk_config().await);
+    let (table, queue) = tokio::join!(clients::table(&settings, &sdk), clients::work_queue(&settings, &sdk));
+    Ok((SalesStore::new(table?), queue?))
 }
 
 /// Builds the service behind the API.

@@ -3,11 +3,12 @@
 //! Messages are delivered at least once and in any order; [`SalesStore::apply_decision`] tolerates both.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use erp_aws::batch::{MessageError, handle_each};
+use erp_aws::batch::{self, MessageError, WorkQueue};
 use erp_aws::metric::{self, Metric};
 use erp_contracts::data::{StockDecided, StockDecision};
 use erp_contracts::{Event, EventKind};
 use lambda_runtime::{LambdaEvent, service_fn};
+use tokio::time::Instant;
 
 use crate::store::{DecisionOutcome, SalesStore};
 
@@ -19,17 +20,23 @@ const DECISIONS: [(EventKind, StockDecision); 3] = [
 ];
 
 /// Handles batches in Lambda until the environment ends.
-pub async fn run(store: SalesStore) -> Result<(), lambda_runtime::Error> {
-    let store = &store;
+pub async fn run(store: SalesStore, queue: WorkQueue) -> Result<(), lambda_runtime::Error> {
+    let (store, queue) = (&store, &queue);
     lambda_runtime::run(service_fn(async |batch: LambdaEvent<SqsEvent>| {
-        Ok::<_, lambda_runtime::Error>(handle_batch(store, batch.payload).await)
+        let deadline = batch::deadline(batch.context.deadline);
+        Ok::<_, lambda_runtime::Error>(handle_batch(store, queue, batch.payload, deadline).await)
     }))
     .await
 }
 
-/// Handles a batch and reports the messages that failed.
-pub async fn handle_batch(store: &SalesStore, batch: SqsEvent) -> SqsBatchResponse {
-    handle_each(batch, |event| handle(store, event)).await
+/// Handles a batch and reports the messages that are still in the queue.
+pub async fn handle_batch(
+    store: &SalesStore,
+    queue: &WorkQueue,
+    batch: SqsEvent,
+    deadline: Instant,
+) -> SqsBatchResponse {
+    queue.process(batch, deadline, |event| handle(store, event)).await
 }
 
 /// Writes one decision.
@@ -37,7 +44,7 @@ pub async fn handle_batch(store: &SalesStore, batch: SqsEvent) -> SqsBatchRespon
 /// # Errors
 /// [`MessageError::Poison`] if the payload does not match the event type. [`MessageError::Retry`] if the
 /// table is unavailable or the order does not exist: an event follows its order, so a missing order is a
-/// defect that must end in the dead-letter queue.
+/// defect, and the message becomes overdue.
 pub async fn handle(store: &SalesStore, event: Event) -> Result<(), MessageError> {
     let Some(decided) = decision(&event)? else {
         // The subscription's filter excludes these; one that is delivered all the same must not block the

@@ -25,13 +25,15 @@ pub enum Service {
     DynamoDb,
     /// SNS.
     Sns,
+    /// SQS.
+    Sqs,
     /// Lambda.
     Lambda,
 }
 
 /// A call to AWS.
 ///
-/// `body` is the JSON of a DynamoDB request; for SNS `{"TopicArn", "Entries": [{"Id", "Message", "Type"}]}`;
+/// `body` is the JSON of a DynamoDB or SQS request; for SNS `{"TopicArn", "Entries": [{"Id", "Message", "Type"}]}`;
 /// for Lambda `{"FunctionName", "Payload"}`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
@@ -213,7 +215,8 @@ fn read(request: &HttpRequest) -> Call {
     let bytes = request.body().bytes().unwrap_or_default();
     if let Some(target) = request.headers().get("x-amz-target") {
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        return Call { service: Service::DynamoDb, operation, body: serde_json::from_slice(bytes).unwrap() };
+        let service = if target.starts_with("AmazonSQS.") { Service::Sqs } else { Service::DynamoDb };
+        return Call { service, operation, body: serde_json::from_slice(bytes).unwrap() };
     }
     let path = request.uri().split("/2015-03-31/functions/").nth(1);
     if let Some(name) = path.and_then(|rest| rest.split('/').next()) {

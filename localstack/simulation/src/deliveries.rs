@@ -7,7 +7,7 @@ use std::time::Duration;
 use erp_local::broker::filter;
 use erp_local::deployment::TriggerSource;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::Simulation;
 use crate::backend::dynamo::{Change, Commit};
@@ -56,9 +56,9 @@ async fn poll(simulation: Arc<Simulation>, queue: usize) {
             .iter()
             .map(|message| {
                 json!({
-                    "messageId": message.id, "receiptHandle": message.id, "body": message.body,
-                    "attributes": {}, "messageAttributes": {}, "eventSource": "aws:sqs",
-                    "awsRegion": "us-east-1",
+                    "messageId": message.id, "receiptHandle": message.receipt(), "body": message.body,
+                    "attributes": {"ApproximateReceiveCount": message.receives.to_string()},
+                    "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "us-east-1",
                 })
             })
             .collect();
@@ -69,16 +69,16 @@ async fn poll(simulation: Arc<Simulation>, queue: usize) {
         };
         let event = serde_json::from_value(event).unwrap();
         simulation.count(|figures| figures.deliveries += batch.len() as u64);
-        let ended = simulation.invoke(function, None, |handler| handler.work(event)).await;
+        let deadline = Instant::now() + simulation.environments.time_out(function);
+        let ended = simulation.invoke(function, None, |handler| handler.work(event, deadline)).await;
         let response = ended.done().filter(|_| !simulation.faults().loses_response(function));
         let failed: Option<Vec<String>> = response.map(|response| {
             response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
         });
-        let now = simulation.clock.elapsed();
-        // No response: the whole batch is delivered again.
+        // No response: the messages that the function did not delete are delivered again.
         let redeliver =
             |id: &str| failed.as_ref().is_none_or(|failed| failed.iter().any(|other| other == id));
-        simulation.broker().drain(queue, batch, redeliver, now);
+        simulation.broker().acknowledge(queue, &batch, redeliver);
         simulation.wake();
     }
 }

@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use axum::Router;
 use contact::store::ContactStore;
 use erp_auth::Tokens;
+use erp_aws::batch::WorkQueue;
 use erp_aws::{Table, clients};
 use erp_domain::{Clock, Ids, Settings};
 use erp_local::deployment::{self, Deployment};
@@ -22,7 +23,7 @@ use erp_local::secrets::Secrets;
 use erp_local::template::{self, Inputs};
 use erp_orders::LambdaUpstreams;
 use fastrand::Rng;
-use inventory::service::Allocations;
+use inventory::service::{Allocations, BACKORDER_CALLS};
 use inventory::store::InventoryStore;
 use purchase::service::PurchaseOrders;
 use purchase::store::PurchaseStore;
@@ -31,6 +32,7 @@ use relay::topics::Topics;
 use sales::service::SalesOrders;
 use sales::store::SalesStore;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::connector::Connector;
 use crate::invocation::Function;
@@ -60,8 +62,8 @@ pub(crate) enum Handler {
     Api(Router),
     ContactQuery(ContactStore),
     InventoryQuery(InventoryStore),
-    InventoryWorker(Allocations),
-    SalesWorker(SalesStore),
+    InventoryWorker(Allocations, WorkQueue),
+    SalesWorker(SalesStore, WorkQueue),
     Relay(relay::Relay),
     Sweep(Sweep),
 }
@@ -152,6 +154,13 @@ impl Environments {
         let partition = RetryPartition::new(format!("{function}-{seed}"));
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_partition(partition.clone());
         let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
+        let sqs = aws_sdk_sqs::config::Builder::from(&sdk).retry_partition(partition.clone());
+        let sqs = aws_sdk_sqs::Client::from_conf(sqs.build());
+        let queue = || {
+            let [url, dead] =
+                ["QUEUE_URL", "DEAD_LETTER_QUEUE_URL"].map(|name| settings.required(name).unwrap());
+            WorkQueue::new(sqs.clone(), url, dead)
+        };
         let sns = aws_sdk_sns::config::Builder::from(&sdk).retry_partition(partition);
         let sns = aws_sdk_sns::Client::from_conf(sns.build());
         let table = || Table::new(dynamodb.clone(), settings.required("TABLE_NAME").unwrap());
@@ -178,14 +187,16 @@ impl Environments {
             }
             Function::InventoryQuery => Handler::InventoryQuery(InventoryStore::new(table())),
             Function::InventoryWorker => {
-                Handler::InventoryWorker(Allocations { store: InventoryStore::new(table()), clock, ids })
+                let store = InventoryStore::new(table());
+                let allocations = Allocations { store, clock, ids, backorder_calls: BACKORDER_CALLS };
+                Handler::InventoryWorker(allocations, queue())
             }
             Function::SalesApi => {
                 let (store, upstreams) = (SalesStore::new(table()), upstreams());
                 let orders = SalesOrders { store, upstreams, clock, ids, currency: currency() };
                 Handler::Api(sales::config::build(orders).into_router())
             }
-            Function::SalesWorker => Handler::SalesWorker(SalesStore::new(table())),
+            Function::SalesWorker => Handler::SalesWorker(SalesStore::new(table()), queue()),
             Function::PurchaseApi => {
                 let (store, upstreams) = (PurchaseStore::new(table()), upstreams());
                 let orders = PurchaseOrders { store, upstreams, clock, ids, currency: currency() };
@@ -223,10 +234,14 @@ impl Handler {
     }
 
     /// Processes a batch of messages.
-    pub(crate) async fn work(self, batch: SqsEvent) -> SqsBatchResponse {
+    pub(crate) async fn work(self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         match self {
-            Self::InventoryWorker(allocations) => inventory::worker::work(&allocations, batch).await,
-            Self::SalesWorker(store) => sales::worker::handle_batch(&store, batch).await,
+            Self::InventoryWorker(allocations, queue) => {
+                inventory::worker::work(&allocations, &queue, batch, deadline).await
+            }
+            Self::SalesWorker(store, queue) => {
+                sales::worker::handle_batch(&store, &queue, batch, deadline).await
+            }
             _ => panic!("the function has no queue"),
         }
     }

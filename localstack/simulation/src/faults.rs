@@ -86,7 +86,9 @@ impl Fault {
                     )
             }
             Self::Partial => {
-                matches!(call.operation.as_str(), "BatchWriteItem" | "BatchGetItem" | "PublishBatch")
+                let batches =
+                    ["BatchWriteItem", "BatchGetItem", "PublishBatch", "ChangeMessageVisibilityBatch"];
+                batches.contains(&call.operation.as_str())
             }
             _ => true,
         }

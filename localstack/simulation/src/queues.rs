@@ -1,5 +1,5 @@
-//! Topics, queues and dead letters with the guarantees of SNS and SQS: at-least-once delivery in any order,
-//! and a maximum receive count.
+//! Topics, queues and dead letters with the guarantees of SNS and SQS: at-least-once delivery in any order, a
+//! visibility time-out from the receive on, and a maximum receive count.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,13 @@ pub struct Message {
     pub receives: u32,
 }
 
+impl Message {
+    /// Returns the receipt handle of the latest receive.
+    pub(crate) fn receipt(&self) -> String {
+        format!("{}/{}", self.id, self.receives)
+    }
+}
+
 /// A queue that triggers a function, with its dead-letter queue.
 #[derive(Debug)]
 pub struct Queue {
@@ -35,13 +42,27 @@ pub struct Queue {
     pub visibility: i64,
     /// Maximum receive count.
     pub max_receives: u32,
-    /// Messages in the queue.
-    pub ready: Vec<Message>,
-    /// Messages in flight.
-    pub in_flight: usize,
+    /// Messages that were not deleted, visible or not.
+    pub messages: Vec<Message>,
     /// Dead letters.
     pub dead: Vec<Message>,
     arn: String,
+    dead_letter_queue: String,
+}
+
+impl Queue {
+    /// Deletes the message of a receipt; an older receipt deletes it, too.
+    fn delete(&mut self, receipt: &str) {
+        let id = receipt.split('/').next().unwrap_or_default();
+        self.messages.retain(|message| message.id != id);
+    }
+
+    /// Changes the visibility of the message of a receipt: the latest one, and in flight.
+    fn change_visibility(&mut self, receipt: &str, visible_at: i64, now: i64) -> bool {
+        let found =
+            self.messages.iter_mut().find(|message| message.receipt() == receipt && message.visible_at > now);
+        found.map(|message| message.visible_at = visible_at).is_some()
+    }
 }
 
 /// All topics and queues.
@@ -65,6 +86,7 @@ impl Broker {
             let name = queue_arn.rsplit(':').next()?;
             let queue = deployment.queues.iter().find(|queue| queue.name == name)?;
             let redrive: Value = serde_json::from_str(queue.attributes.get("RedrivePolicy")?).ok()?;
+            let dead_letter_queue = redrive["deadLetterTargetArn"].as_str()?.rsplit(':').next()?.to_owned();
             let count = &redrive["maxReceiveCount"];
             let max_receives = count
                 .as_u64()
@@ -77,10 +99,10 @@ impl Broker {
                 batch: *batch_size,
                 visibility: visibility * 1000,
                 max_receives,
-                ready: Vec::new(),
-                in_flight: 0,
+                messages: Vec::new(),
                 dead: Vec::new(),
                 arn: queue_arn.clone(),
+                dead_letter_queue,
             })
         };
         let queues: Vec<_> = deployment.triggers.iter().filter_map(queue).collect();
@@ -116,7 +138,7 @@ impl Broker {
                 self.messages += 1;
                 let id = format!("m-{}", self.messages);
                 let visible_at = now + delay;
-                queue.ready.push(Message { id, body: body.to_owned(), visible_at, receives: 0 });
+                queue.messages.push(Message { id, body: body.to_owned(), visible_at, receives: 0 });
             }
         }
     }
@@ -126,7 +148,7 @@ impl Broker {
         self.messages += 1;
         let id = format!("m-{}", self.messages);
         let queue = &mut self.queues[queue];
-        queue.ready.push(Message { id, body: body.to_owned(), visible_at: now, receives: 0 });
+        queue.messages.push(Message { id, body: body.to_owned(), visible_at: now, receives: 0 });
     }
 
     /// Receives up to `limit` visible messages in random order; messages beyond the receive count become dead
@@ -142,7 +164,7 @@ impl Broker {
         let mut batch = Vec::new();
         while batch.len() < limit {
             let visible: Vec<usize> = queue
-                .ready
+                .messages
                 .iter()
                 .enumerate()
                 .filter_map(|(index, message)| (message.visible_at <= now).then_some(index))
@@ -150,43 +172,76 @@ impl Broker {
             if visible.is_empty() {
                 break;
             }
-            let mut message = queue.ready.swap_remove(visible[random.usize(..visible.len())]);
+            let index = visible[random.usize(..visible.len())];
+            let message = &mut queue.messages[index];
             message.receives += 1;
             if message.receives > queue.max_receives {
-                queue.dead.push(message);
+                queue.dead.push(queue.messages.swap_remove(index));
             } else {
-                batch.push(message);
+                message.visible_at = now + queue.visibility;
+                batch.push(message.clone());
             }
         }
-        queue.in_flight += batch.len();
         batch
     }
 
-    /// Acknowledges a batch; failed messages become visible again after the time-out.
-    pub(crate) fn drain(
+    /// Executes a call of a worker to SQS on the first `limit` entries of a batch, and reports the others as
+    /// failed. Returns `None` for a call that SQS would reject.
+    pub(crate) fn execute(
         &mut self,
-        queue: usize,
-        batch: Vec<Message>,
-        failed: impl Fn(&str) -> bool,
+        operation: &str,
+        input: &Value,
+        limit: usize,
         now: i64,
-    ) {
-        let queue = &mut self.queues[queue];
-        queue.in_flight -= batch.len();
-        for message in batch {
-            if failed(&message.id) {
-                queue.ready.push(Message { visible_at: now + queue.visibility, ..message });
+    ) -> Option<Value> {
+        let name = input["QueueUrl"].as_str()?.rsplit('/').next()?;
+        if operation == "SendMessage" {
+            self.messages += 1;
+            let id = format!("m-{}", self.messages);
+            let queue = self.queues.iter_mut().find(|queue| queue.dead_letter_queue == name)?;
+            let body = input["MessageBody"].as_str()?.to_owned();
+            queue.dead.push(Message { id: id.clone(), body, visible_at: now, receives: 0 });
+            return Some(json!({ "MessageId": id }));
+        }
+        let queue = self.queues.iter_mut().find(|queue| queue.name == name)?;
+        match operation {
+            "DeleteMessage" => {
+                queue.delete(input["ReceiptHandle"].as_str()?);
+                Some(json!({}))
             }
+            "ChangeMessageVisibilityBatch" => {
+                let (mut successful, mut failed) = (Vec::new(), Vec::new());
+                for (index, entry) in input["Entries"].as_array()?.iter().enumerate() {
+                    let visible_at = now + 1000 * entry["VisibilityTimeout"].as_i64()?;
+                    let receipt = entry["ReceiptHandle"].as_str()?;
+                    if index < limit && queue.change_visibility(receipt, visible_at, now) {
+                        successful.push(json!({"Id": entry["Id"]}));
+                    } else {
+                        let error = json!({"Id": entry["Id"], "Code": "InternalError", "SenderFault": false});
+                        failed.push(error);
+                    }
+                }
+                Some(json!({"Successful": successful, "Failed": failed}))
+            }
+            _ => None,
         }
     }
 
-    /// Returns the time at which the next message becomes visible.
+    /// Deletes the messages of a batch that did not fail.
+    pub(crate) fn acknowledge(&mut self, queue: usize, batch: &[Message], failed: impl Fn(&str) -> bool) {
+        for message in batch.iter().filter(|message| !failed(&message.id)) {
+            self.queues[queue].delete(&message.receipt());
+        }
+    }
+
+    /// Returns the time at which the next message becomes visible, those in flight included.
     pub(crate) fn next_visible(&self, queue: usize) -> Option<i64> {
-        self.queues[queue].ready.iter().map(|message| message.visible_at).min()
+        self.queues[queue].messages.iter().map(|message| message.visible_at).min()
     }
 
     /// Returns whether no message is queued or in flight.
     pub fn is_quiescent(&self) -> bool {
-        self.queues.iter().all(|queue| queue.ready.is_empty() && queue.in_flight == 0)
+        self.queues.iter().all(|queue| queue.messages.is_empty())
     }
 
     /// Redrives all dead letters; returns their number.
@@ -195,7 +250,7 @@ impl Broker {
         for queue in &mut self.queues {
             redriven += queue.dead.len();
             let back = queue.dead.drain(..).map(|dead| Message { visible_at: now, receives: 0, ..dead });
-            queue.ready.extend(back);
+            queue.messages.extend(back);
         }
         redriven
     }

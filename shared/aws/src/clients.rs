@@ -8,6 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use erp_domain::{SettingError, Settings};
 
+use crate::batch::WorkQueue;
 use crate::function_client::FunctionClient;
 use crate::{Key, Table};
 
@@ -51,6 +52,16 @@ pub async fn table(settings: &Settings<'_>, sdk: &SdkConfig) -> Result<Table, Se
         tracing::debug!(%error, "preconnecting failed");
     }
     Ok(table)
+}
+
+/// Opens the queue named by `QUEUE_URL` and the dead-letter queue named by `DEAD_LETTER_QUEUE_URL`, and connects to SQS
+/// while the environment initialises.
+pub async fn work_queue(settings: &Settings<'_>, sdk: &SdkConfig) -> Result<WorkQueue, SettingError> {
+    let client = aws_sdk_sqs::Client::new(sdk);
+    let [url, dead_letter_url] = ["QUEUE_URL", "DEAD_LETTER_QUEUE_URL"].map(|name| settings.required(name));
+    let queue = WorkQueue::new(client, url?, dead_letter_url?);
+    queue.preconnect().await;
+    Ok(queue)
 }
 
 /// Creates a client of the function whose name is in the variable `name`.

@@ -8,7 +8,7 @@
 //! list             pages of an index, newest first, merged over its shards
 //! outbox           the event row: transactional outbox and history of an entity
 //! function_client  synchronous Lambda invocation: time-out, retry, circuit breaker
-//! batch            SQS batches with partial batch responses
+//! batch            SQS batches: deadline, back-off, dead letters, partial batch responses
 //! metric           business metrics in the embedded metric format
 //! retry            the back-off of all retries
 //! sdk_error        SDK errors as one line that may be logged
@@ -28,5 +28,5 @@ pub mod transaction;
 
 pub use sdk_error::sdk_error_message;
 pub use store::{Page, PageRequest, PageStart, StoreError, error_chain};
-pub use table::{Key, ScanCursor, Table};
+pub use table::{Key, ScanCursor, ScanSegment, Table};
 pub use transaction::{Change, Transaction, TransactionError};

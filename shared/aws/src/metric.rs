@@ -1,8 +1,9 @@
 //! Business metrics in the CloudWatch embedded metric format: one JSON line in the function's log, without a call
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 //!
-//! A metric counts commits, not attempts; `MessagesFailed` is the exception. Its one dimension is the function name, which
-//! Lambda sets and which keeps two stacks of one account apart. Outside Lambda nothing is written.
+//! A metric counts commits, not attempts; those of messages and of the reconciliation are the exceptions. Its one
+//! dimension is the function name, which Lambda sets and which keeps two stacks of one account apart. Outside
+//! Lambda nothing is written.
 
 use std::io::Write;
 
@@ -42,12 +43,16 @@ pub enum Metric {
     EventsDeduplicated,
     /// Messages or events that a function returned as failed, one by one, in a successful invocation.
     MessagesFailed,
+    /// Messages of a batch whose first receive was more than 15 minutes ago.
+    MessagesOverdue,
     /// Events that the sweep published because the relay had not.
     OutboxRepublished,
-    /// Items and orders that a reconciliation checked.
+    /// Checks of the reconciliation: changes from the streams, and pending checks.
     ReconciliationChecked,
-    /// Items and orders whose ledger does not agree.
+    /// Open findings of the reconciliation.
     ReconciliationMismatches,
+    /// Hours since the last complete pass of the reconciliation.
+    ReconciliationPassAge,
 }
 
 impl Metric {

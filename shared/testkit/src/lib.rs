@@ -1,23 +1,29 @@
 //! Test fixtures that the services share.
 //!
 //! ```text
+//! calls     counts the calls of a DynamoDB client
 //! dynamo    an embedded DynamoDB over HTTP, so that the real SDK is used
 //! request   requests as API Gateway sends them, and the responses
 //! sns       an SNS endpoint that records what is published
-//! sdk       SDK clients of the two
+//! sqs       an SQS endpoint that records calls
+//! sdk       SDK clients of the three
 //! clock     a clock that tests set
 //! snapshot  generated files that are committed at their own path
 //! ```
 #![expect(clippy::unwrap_used, reason = "only tests use this package")]
 
+pub mod calls;
 pub mod clock;
 pub mod dynamo;
 pub mod request;
 mod sdk;
 pub mod snapshot;
 pub mod sns;
+pub mod sqs;
 
+pub use calls::CallCounter;
 pub use clock::TestClock;
 pub use dynamo::Dynamo;
 pub use request::{ApiRequest, ApiResponse};
 pub use sns::FakeSns;
+pub use sqs::FakeSqs;

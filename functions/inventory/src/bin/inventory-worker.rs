@@ -3,5 +3,6 @@
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    inventory::worker::run(inventory::config::allocations().await?).await
+    let (allocations, queue) = inventory::config::worker().await?;
+    inventory::worker::run(allocations, queue).await
 }

@@ -10,13 +10,14 @@ mod stock;
 
 use std::sync::Arc;
 
-use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use axum::Router;
 use erp_contracts::data::{OrderChanged, OrderLine};
 use erp_contracts::{Cause, Event, EventKind};
 use erp_domain::time::{RandomIds, SystemClock};
 use erp_domain::{Clock, Id, Money, Quantity};
-use erp_testkit::{ApiRequest, ApiResponse, Dynamo};
+use erp_testkit::sqs::deadline;
+use erp_testkit::{ApiRequest, ApiResponse, Dynamo, FakeSqs};
 use inventory::service::Allocations;
 use inventory::store::InventoryStore;
 use serde_json::{Value, json};
@@ -30,6 +31,7 @@ struct Inventory {
     router: Router,
     store: InventoryStore,
     worker: Allocations,
+    sqs: FakeSqs,
 }
 
 impl Inventory {
@@ -39,7 +41,7 @@ impl Inventory {
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
         let router = inventory::config::build(store.clone(), clock.clone(), ids.clone()).into_router();
         let worker = Allocations { store: store.clone(), clock, ids };
-        Self { router, store, worker }
+        Self { router, store, worker, sqs: FakeSqs::start().await }
     }
 
     /// Sends a request of an inventory manager.
@@ -80,8 +82,14 @@ impl Inventory {
 
     /// Delivers events to the worker in one batch; none fails.
     async fn deliver(&self, events: &[Event]) {
-        let response = inventory::worker::work(&self.worker, batch(events)).await;
+        let response = self.work(batch(events)).await;
         assert_eq!(response.batch_item_failures, vec![]);
+        assert_eq!(self.sqs.dead_letters(), [""; 0]);
+    }
+
+    /// Delivers a batch to the worker.
+    async fn work(&self, batch: SqsEvent) -> SqsBatchResponse {
+        inventory::worker::work(&self.worker, &self.sqs.queue(), batch, deadline()).await
     }
 
     /// Does the work of the relay and of the queue for inventory's own events, until there are none left.

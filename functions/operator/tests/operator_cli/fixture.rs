@@ -12,7 +12,8 @@ use erp_contracts::{Cause, Event, EventKind};
 use erp_domain::time::{RandomIds, SystemClock};
 use erp_domain::{Clock, Id, Ids, ItemId, Money, Quantity, Sku, StockChange};
 use erp_orders::{Currency, Lines, NewLine};
-use erp_testkit::{Dynamo, TestClock};
+use erp_testkit::sqs::deadline;
+use erp_testkit::{Dynamo, FakeSqs, TestClock};
 use inventory::domain::{Adjustment, Item, ItemDetails, Movement, MovementKind};
 use inventory::service::Allocations;
 use inventory::store::InventoryStore;
@@ -26,7 +27,7 @@ use sales::store::SalesStore;
 /// Seconds after which everything that a test does is older than the grace period.
 pub(crate) const LATER: i64 = 3600;
 
-/// A deployment without queues.
+/// A deployment whose queues only record calls.
 pub(crate) struct Fixture {
     /// The database.
     pub(crate) dynamo: Dynamo,
@@ -34,6 +35,7 @@ pub(crate) struct Fixture {
     pub(crate) tables: Tables,
     inventory: InventoryStore,
     worker: Allocations,
+    sqs: FakeSqs,
     sales: SalesStore,
     purchase: PurchaseStore,
 }
@@ -52,6 +54,7 @@ impl Fixture {
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
         Self {
             worker: Allocations { store: inventory.clone(), clock, ids },
+            sqs: FakeSqs::start().await,
             inventory,
             sales: SalesStore::new(tables.sales.clone()),
             purchase: PurchaseStore::new(tables.purchase.clone()),
@@ -178,12 +181,15 @@ impl Fixture {
 
     /// Delivers an event to its workers.
     pub(crate) async fn deliver(&self, event: &Event) {
-        let failed = inventory::worker::work(&self.worker, batch(event)).await.batch_item_failures;
-        assert!(failed.is_empty(), "{failed:?}");
+        let queue = self.sqs.queue();
+        let response = inventory::worker::work(&self.worker, &queue, batch(event), deadline()).await;
+        assert!(response.batch_item_failures.is_empty(), "{response:?}");
         if event.kind.service() == "inventory" && event.kind != EventKind::StockAdjusted {
-            let failed = sales::worker::handle_batch(&self.sales, batch(event)).await.batch_item_failures;
-            assert!(failed.is_empty(), "{failed:?}");
+            let response = sales::worker::handle_batch(&self.sales, &queue, batch(event), deadline()).await;
+            assert!(response.batch_item_failures.is_empty(), "{response:?}");
         }
+        let dead = self.sqs.dead_letters();
+        assert!(dead.is_empty(), "{dead:?}");
     }
 
     /// Creates an order with each outcome, and delivers all events: 4 allocated, 20 back-ordered, 3 returned,

@@ -3,5 +3,6 @@
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    sales::worker::run(sales::config::store().await?).await
+    let (store, queue) = sales::config::worker().await?;
+    sales::worker::run(store, queue).await
 }

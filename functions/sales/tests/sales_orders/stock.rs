@@ -4,7 +4,8 @@ use erp_contracts::data::{StockDecided, StockDecision};
 use erp_contracts::{Cause, Event, EventKind};
 use erp_domain::time::RandomIds;
 use erp_domain::{Clock, Ids};
-use erp_testkit::ApiRequest;
+use erp_testkit::sqs::deadline;
+use erp_testkit::{ApiRequest, FakeSqs};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -34,13 +35,18 @@ fn event(service: &TestService, kind: EventKind, order: &str, data: &Value) -> S
     event.unwrap().to_json().unwrap()
 }
 
-/// Delivers a batch and returns the indexes of the messages that failed.
+/// Delivers a batch and returns the indexes of the messages that failed or became dead letters.
 pub(crate) async fn deliver(service: &TestService, bodies: &[&str]) -> Vec<usize> {
     let record = |(n, body): (usize, &&str)| json!({"messageId": n.to_string(), "body": body});
     let records: Vec<Value> = bodies.iter().enumerate().map(record).collect();
     let batch = serde_json::from_value(json!({"Records": records})).unwrap();
-    let response = sales::worker::handle_batch(&service.store, batch).await;
-    response.batch_item_failures.iter().map(|failure| failure.item_identifier.parse().unwrap()).collect()
+    let sqs = FakeSqs::start().await;
+    let response = sales::worker::handle_batch(&service.store, &sqs.queue(), batch, deadline()).await;
+    let dead = sqs.dead_letters();
+    let failed =
+        |id: &String| response.batch_item_failures.iter().any(|failure| failure.item_identifier == *id);
+    let failed = |index: &usize| failed(&index.to_string()) || dead.iter().any(|dead| dead == bodies[*index]);
+    (0..bodies.len()).filter(failed).collect()
 }
 
 #[tokio::test]

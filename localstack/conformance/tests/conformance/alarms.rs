@@ -88,7 +88,10 @@ fn every_failure_mode_has_an_alarm(template: &Template) -> Vec<String> {
         }
         // A batch with failures is a successful invocation.
         if triggers().any(|trigger| !matches!(trigger.source, TriggerSource::Schedule { .. })) {
-            expected.push((NAMESPACE, Metric::MessagesFailed.as_str(), "Sum", dimension));
+            expected.push((NAMESPACE, Metric::MessagesFailed.as_str(), "Sum", dimension.clone()));
+        }
+        if triggers().any(|trigger| matches!(trigger.source, TriggerSource::Queue { .. })) {
+            expected.push((NAMESPACE, Metric::MessagesOverdue.as_str(), "Maximum", dimension));
         }
     }
     let api = json!({"Sub": "${AWS::StackName}-api"});

@@ -42,9 +42,23 @@ const VARIABLES: &[(&str, &[(&str, &str)])] = &[
     ("contact-query", &[("TABLE_NAME", "erp-contact")]),
     ("inventory-api", &[("TABLE_NAME", "erp-inventory")]),
     ("inventory-query", &[("TABLE_NAME", "erp-inventory")]),
-    ("inventory-worker", &[("TABLE_NAME", "erp-inventory")]),
+    (
+        "inventory-worker",
+        &[
+            ("TABLE_NAME", "erp-inventory"),
+            ("QUEUE_URL", "http://127.0.0.1:4566/000000000000/erp-stock-queue"),
+            ("DEAD_LETTER_QUEUE_URL", "http://127.0.0.1:4566/000000000000/erp-stock-queue-dlq"),
+        ],
+    ),
     ("sales-api", &[("TABLE_NAME", "erp-sales"), CONTACTS, ITEMS, ("CURRENCY", "USD")]),
-    ("sales-worker", &[("TABLE_NAME", "erp-sales")]),
+    (
+        "sales-worker",
+        &[
+            ("TABLE_NAME", "erp-sales"),
+            ("QUEUE_URL", "http://127.0.0.1:4566/000000000000/erp-order-status-queue"),
+            ("DEAD_LETTER_QUEUE_URL", "http://127.0.0.1:4566/000000000000/erp-order-status-queue-dlq"),
+        ],
+    ),
     ("purchase-api", &[("TABLE_NAME", "erp-purchase"), CONTACTS, ITEMS, ("CURRENCY", "USD")]),
     ("relay", &TOPICS),
     ("relay-sweep", &[TOPICS[0], TOPICS[1], TOPICS[2], TOPICS[3], TOPICS[4], ("SWEEP_TABLES", EVERY_TABLE)]),

@@ -115,6 +115,18 @@ const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
         &["table/erp-inventory"],
         "Table::put_all, delete_all: movements, back-orders",
     ),
+    (
+        "inventory-worker",
+        "sqs:ChangeMessageVisibility",
+        &["erp-stock-queue"],
+        "WorkQueue::process: back-off of failed messages, release before the deadline",
+    ),
+    (
+        "inventory-worker",
+        "sqs:SendMessage",
+        &["erp-stock-queue-dlq"],
+        "WorkQueue::process: poison messages",
+    ),
     ("sales-api", "dynamodb:GetItem", &["table/erp-sales"], "Table::get: orders, idempotency records"),
     (
         "sales-api",
@@ -143,6 +155,8 @@ const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
     ("sales-worker", "dynamodb:GetItem", &["table/erp-sales"], "preconnect"),
     ("sales-worker", "dynamodb:PutItem", &["table/erp-sales"], "Transaction::put: the decision as history"),
     ("sales-worker", "dynamodb:UpdateItem", &["table/erp-sales"], "Transaction::update: the stock status"),
+    ("sales-worker", "sqs:ChangeMessageVisibility", &["erp-order-status-queue"], "as inventory-worker"),
+    ("sales-worker", "sqs:SendMessage", &["erp-order-status-queue-dlq"], "as inventory-worker"),
     ("purchase-api", "dynamodb:GetItem", &["table/erp-purchase"], "Table::get: orders, idempotency records"),
     (
         "purchase-api",

@@ -25,7 +25,9 @@ pub(crate) mod checks {
 }
 
 const FOURTEEN_DAYS: &str = "1209600";
-const MIN_RECEIVE_COUNT: u64 = 3;
+/// Minimum of `maxReceiveCount`: SQS counts the receives of every message in the batch of a killed function, and
+/// the worker itself moves poison messages.
+const MIN_RECEIVE_COUNT: u64 = 100;
 
 fn queue<'w>(template: &'w Template, queue_arn: &str) -> Option<&'w Queue> {
     template.deployment.queues.iter().find(|queue| arn::queue(&queue.name) == queue_arn)

@@ -186,6 +186,8 @@ pub struct ReceivedMessage {
     pub message_id: String,
     /// A new one for each receive.
     pub receipt_handle: String,
+    /// The time until which this receive hides the message, in milliseconds since the Unix epoch.
+    pub visible_at: i64,
     /// The message body.
     pub body: String,
     /// MD5 of the body, in hexadecimal.

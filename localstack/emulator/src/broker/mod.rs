@@ -262,23 +262,23 @@ impl Broker {
         })
     }
 
-    /// Hides a message for `after`, at most twelve hours, from now on; zero makes it visible at once.
+    /// Makes a received message visible after `after`, at most twelve hours. A message that was deleted,
+    /// received again, or whose visibility was changed since this receive stays as it is.
     ///
     /// # Errors
-    /// The queue or the message does not exist, the receipt is not the latest one, or the visibility timeout
-    /// has expired.
-    pub fn change_visibility(
+    /// The queue does not exist, or the receipt handle is malformed.
+    pub fn release(
         &self,
         queue: &str,
-        receipt_handle: &str,
+        message: &ReceivedMessage,
         after: Duration,
     ) -> Result<(), BrokerError> {
-        let receipt = Receipt::decode(receipt_handle)?;
+        let receipt = Receipt::decode(&message.receipt_handle)?;
         // Twelve hours in milliseconds fit.
-        let visibility_ms = i64::try_from(after.min(MAX_VISIBILITY).as_millis()).unwrap_or(i64::MAX);
+        let after_ms = i64::try_from(after.min(MAX_VISIBILITY).as_millis()).unwrap_or(i64::MAX);
         self.store().write(|tx, now| {
             let queue = queues::get(tx, queue)?;
-            messages::change_visibility(tx, now, &queue, &receipt, visibility_ms)
+            messages::release(tx, &queue, &receipt, message.visible_at, now.saturating_add(after_ms))
         })?;
         self.signal(queue).notify_waiters();
         Ok(())

@@ -12,7 +12,7 @@ use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Broker, queue_arn, topic_arn};
+use super::{Broker, ReceivedMessage, queue_arn, topic_arn};
 use crate::iam::Iam;
 
 mod database;
@@ -227,15 +227,20 @@ async fn only_the_latest_receipt_changes_visibility_and_any_receipt_deletes() {
     broker.ensure_subscription(&topic, &queue_arn("q"), &BTreeMap::new()).unwrap();
     let server = Server::serve(Arc::clone(&broker), 0).await;
     server.sns.publish().topic_arn(&topic).message("m").send().await.unwrap();
+    let url = server.sqs.get_queue_url().queue_name("q").send().await.unwrap().queue_url.unwrap();
+    let change = async |message: &ReceivedMessage, seconds| {
+        let request = server.sqs.change_message_visibility().queue_url(&url).visibility_timeout(seconds);
+        request.receipt_handle(&message.receipt_handle).send().await
+    };
 
     let first = broker.receive("q", 1, Duration::ZERO).await.unwrap().remove(0);
-    broker.change_visibility("q", &first.receipt_handle, Duration::ZERO).unwrap();
-    assert!(broker.change_visibility("q", &first.receipt_handle, Duration::ZERO).is_err(), "not in flight");
+    change(&first, 0).await.unwrap();
+    assert!(change(&first, 0).await.is_err(), "not in flight");
     let second = broker.receive("q", 1, Duration::ZERO).await.unwrap().remove(0);
     assert_ne!(first.receipt_handle, second.receipt_handle);
     assert_eq!(first.message_id, second.message_id);
-    assert!(broker.change_visibility("q", &first.receipt_handle, Duration::ZERO).is_err(), "an old receipt");
-    broker.change_visibility("q", &second.receipt_handle, Duration::from_secs(60)).unwrap();
+    assert!(change(&first, 0).await.is_err(), "an old receipt");
+    change(&second, 60).await.unwrap();
     now.fetch_add(59_999, Ordering::SeqCst);
     assert!(broker.receive("q", 1, Duration::ZERO).await.unwrap().is_empty());
     now.fetch_add(1, Ordering::SeqCst);
@@ -244,6 +249,33 @@ async fn only_the_latest_receipt_changes_visibility_and_any_receipt_deletes() {
     broker.delete("q", std::slice::from_ref(&first.receipt_handle)).unwrap();
     assert_eq!(broker.depths().unwrap()[0].in_flight, 0);
     broker.delete("q", &[first.receipt_handle]).unwrap();
+}
+
+#[tokio::test]
+async fn a_release_keeps_what_the_receiver_has_done() {
+    let (now, clock) = manual_clock();
+    let broker = Broker::open_with_clock(None, String::new(), clock).unwrap();
+    broker.ensure_queue("q", &attributes(&[("VisibilityTimeout", "100")])).unwrap();
+    let server = Server::serve(Arc::clone(&broker), 0).await;
+    let url = server.sqs.get_queue_url().queue_name("q").send().await.unwrap().queue_url.unwrap();
+    for body in ["deleted", "delayed", "untouched"] {
+        server.sqs.send_message().queue_url(&url).message_body(body).send().await.unwrap();
+    }
+    let messages = broker.receive("q", 10, Duration::ZERO).await.unwrap();
+    let [deleted, delayed, untouched] = messages.as_slice() else { panic!("{messages:?}") };
+    server.sqs.delete_message().queue_url(&url).receipt_handle(&deleted.receipt_handle).send().await.unwrap();
+    let request = server.sqs.change_message_visibility().queue_url(&url).visibility_timeout(50);
+    request.receipt_handle(&delayed.receipt_handle).send().await.unwrap();
+    for message in &messages {
+        broker.release("q", message, Duration::from_secs(1)).unwrap();
+    }
+    for (seconds, expected) in [(0, None), (1, Some(untouched)), (49, Some(delayed)), (1000, None)] {
+        now.fetch_add(seconds * 1000, Ordering::SeqCst);
+        let received = broker.receive("q", 10, Duration::ZERO).await.unwrap();
+        let received: Vec<_> = received.iter().map(|message| &message.message_id).collect();
+        assert_eq!(received, expected.map(|message| &message.message_id).into_iter().collect::<Vec<_>>());
+        broker.store().write(|c, _| Ok(c.execute("DELETE FROM messages WHERE receives = 2", [])?)).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub struct Settings {
     pub concurrency: usize,
     /// Interval between reads of a stream without a call of [`Mappings::wake`].
     pub poll: Duration,
-    /// Visibility timeout of a failed message, by its number of receives.
+    /// Delay until the messages of a failed invocation are received again, by their number of receives.
     pub redelivery: Backoff,
     /// Delay after a failed batch of a stream, by the number of consecutive failures.
     pub retry: Backoff,
@@ -43,7 +43,6 @@ impl Settings {
             checkpoints: checkpoints.into(),
             concurrency: 4,
             poll: Duration::from_millis(200),
-            // Ten receives, after which a message moves to the dead-letter queue, take about 15 s.
             redelivery: Backoff { first: Duration::from_millis(500), max: Duration::from_secs(2) },
             retry: Backoff { first: Duration::from_millis(100), max: Duration::from_secs(10) },
         }

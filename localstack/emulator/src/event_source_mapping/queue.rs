@@ -1,8 +1,12 @@
 //! Delivers messages of a queue in batches to a function.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 //!
-//! Unlike on AWS, a failed message is hidden for a short delay that grows with its number of receives, and
-//! not for the queue's visibility timeout of some minutes, so that retries are fast during development.
+//! As on AWS, a message that the function names in a partial batch response stays hidden until the visibility
+//! timeout of the queue, or until the time that the function set with `ChangeMessageVisibility`.
+//!
+//! Unlike on AWS, after a failed invocation the messages are hidden for a short delay that grows with their
+//! number of receives, and not for the queue's visibility timeout of some minutes, so that the messages of a
+//! killed process are received again soon. A change by the function is kept.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -64,7 +68,7 @@ impl QueueReader {
             let in_flight = self.in_flight.begin();
             let reader = Arc::clone(&self);
             if stop.is_cancelled() {
-                reader.make_visible_after(messages, |_| Duration::ZERO).await;
+                reader.release(messages, |_| Duration::ZERO).await;
                 return;
             }
             tasks.spawn(async move {
@@ -113,7 +117,7 @@ impl QueueReader {
                 BatchOutcome::TooLarge => self.fail(messages, "the message is too large for an event").await,
                 BatchOutcome::Failed(reason) => self.fail(messages, &reason).await,
                 BatchOutcome::NotInvoked(InvokeError::Stopping) => {
-                    self.make_visible_after(messages, |_| Duration::ZERO).await
+                    self.release(messages, |_| Duration::ZERO).await
                 }
                 BatchOutcome::NotInvoked(error) => self.fail(messages, &error.to_string()).await,
             }
@@ -131,16 +135,16 @@ impl QueueReader {
     }
 
     async fn apply_partial_failure(&self, messages: Vec<ReceivedMessage>, failed: &BTreeSet<String>) {
-        let (failed, processed): (Vec<_>, Vec<_>) =
-            messages.into_iter().partition(|message| failed.contains(&message.message_id));
-        self.delete(processed).await;
-        self.fail(failed, "named in the batch response").await;
+        let (queue, function, count) = (self.queue(), &self.function, failed.len());
+        tracing::warn!(queue, function, messages = count, "the batch response names failed messages");
+        let processed = messages.into_iter().filter(|message| !failed.contains(&message.message_id));
+        self.delete(processed.collect()).await;
     }
 
     async fn fail(&self, messages: Vec<ReceivedMessage>, reason: &str) {
         let (queue, function, count) = (self.queue(), &self.function, messages.len());
         tracing::warn!(queue, function, messages = count, reason, "failed messages will be received again");
-        self.make_visible_after(messages, |message| self.redelivery.after(receives(message))).await;
+        self.release(messages, |message| self.redelivery.after(receives(message))).await;
     }
 
     async fn delete(&self, messages: Vec<ReceivedMessage>) {
@@ -148,14 +152,11 @@ impl QueueReader {
         self.with_broker(move |broker, queue| broker.delete(queue, &handles)).await;
     }
 
-    async fn make_visible_after(
-        &self,
-        messages: Vec<ReceivedMessage>,
-        after: impl Fn(&ReceivedMessage) -> Duration,
-    ) {
+    /// Makes messages visible after a delay, unless the function has changed their visibility.
+    async fn release(&self, messages: Vec<ReceivedMessage>, after: impl Fn(&ReceivedMessage) -> Duration) {
         for message in messages {
-            let (after, handle) = (after(&message), message.receipt_handle);
-            self.with_broker(move |broker, queue| broker.change_visibility(queue, &handle, after)).await;
+            let after = after(&message);
+            self.with_broker(move |broker, queue| broker.release(queue, &message, after)).await;
         }
     }
 

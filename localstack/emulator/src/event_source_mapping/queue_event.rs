@@ -59,6 +59,7 @@ mod tests {
         let message = ReceivedMessage {
             message_id: "m".into(),
             receipt_handle: "h".into(),
+            visible_at: 0,
             body: "{}".into(),
             md5_of_body: "99914b932bd37a50b983c5e7c90ae93b".into(),
             attributes: BTreeMap::from([("ApproximateReceiveCount".into(), "1".into())]),

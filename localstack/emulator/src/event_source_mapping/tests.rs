@@ -27,11 +27,25 @@ struct FakeFunction {
     handler: Box<Handler>,
     events: Mutex<Vec<Value>>,
     gate: Option<Notify>,
+    sqs: Option<(axum::Router, Calls)>,
 }
+
+/// Returns the calls to SQS that a fake function makes for an event: operation, input.
+type Calls = fn(&Value) -> Vec<(&'static str, Value)>;
 
 impl FakeFunction {
     fn new(handler: impl Fn(&Value) -> Result<Value, String> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { handler: Box::new(handler), events: Mutex::default(), gate: None })
+        Arc::new(Self { handler: Box::new(handler), events: Mutex::default(), gate: None, sqs: None })
+    }
+
+    /// As [`new`](Self::new), with calls to the SQS of a test bed.
+    fn with_sqs(
+        bed: &TestBed,
+        calls: Calls,
+        handler: impl Fn(&Value) -> Result<Value, String> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let function = Arc::into_inner(Self::new(handler)).unwrap();
+        Arc::new(Self { sqs: Some((bed.broker.router(), calls)), ..function })
     }
 
     /// The names of the records of each event.
@@ -54,6 +68,11 @@ impl Invoke for FakeFunction {
             let event: Value = serde_json::from_slice(&payload).unwrap();
             if let Some(gate) = &self.gate {
                 gate.notified().await;
+            }
+            if let Some((router, calls)) = &self.sqs {
+                for (operation, input) in calls(&event) {
+                    call(router, operation, input).await;
+                }
             }
             let result = (self.handler)(&event);
             lock(&self.events).push(event);
@@ -86,6 +105,36 @@ fn failures(event: &Value, bad: &str) -> Value {
     });
     json!({ "batchItemFailures": failed.collect::<Vec<_>>() })
 }
+
+/// The input of a call for each record with this name, with further members.
+fn for_record(event: &Value, name: &str, members: &Value) -> Vec<Value> {
+    let records = event["Records"].as_array().into_iter().flatten().zip(names(event));
+    let input = |record: &Value| {
+        let mut input = members.clone();
+        input["QueueUrl"] = json!(QUEUE_URL);
+        input["ReceiptHandle"] = record["receiptHandle"].clone();
+        input
+    };
+    records.filter(|(_, found)| found == name).map(|(record, _)| input(record)).collect()
+}
+
+/// The calls that make the message `poison` visible at once, as a worker does.
+fn release_poison(event: &Value) -> Vec<(&'static str, Value)> {
+    let inputs = for_record(event, "poison", &json!({"VisibilityTimeout": 0}));
+    inputs.into_iter().map(|input| ("ChangeMessageVisibility", input)).collect()
+}
+
+/// Calls an operation of SQS, which must succeed.
+async fn call(router: &axum::Router, operation: &str, input: Value) {
+    let request = Request::post("/")
+        .header("x-amz-target", format!("AmazonSQS.{operation}"))
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(Body::from(input.to_string()));
+    let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200, "{operation}");
+}
+
+const QUEUE_URL: &str = "http://127.0.0.1:4566/000000000000/work";
 
 struct TestBed {
     broker: Arc<Broker>,
@@ -124,13 +173,8 @@ impl TestBed {
     }
 
     async fn send(&self, body: &str) {
-        let message = json!({"QueueUrl": "http://127.0.0.1:4566/000000000000/work", "MessageBody": body});
-        let request = Request::post("/")
-            .header("x-amz-target", "AmazonSQS.SendMessage")
-            .header("content-type", "application/x-amz-json-1.0")
-            .body(Body::from(message.to_string()));
-        let response = self.broker.router().oneshot(request.unwrap()).await.unwrap();
-        assert_eq!(response.status(), 200);
+        let message = json!({"QueueUrl": QUEUE_URL, "MessageBody": body});
+        call(&self.broker.router(), "SendMessage", message).await;
     }
 
     fn put(&self, pk: &str, kind: &str) {
@@ -184,7 +228,8 @@ async fn processed_messages_are_deleted() {
 
 #[tokio::test]
 async fn a_poison_message_fails_alone_and_moves_to_the_dead_letter_queue() {
-    let (bed, worker) = (TestBed::new(), FakeFunction::new(|event| Ok(failures(event, "poison"))));
+    let bed = TestBed::new();
+    let worker = FakeFunction::with_sqs(&bed, release_poison, |event| Ok(failures(event, "poison")));
     for body in ["a", "poison", "c"] {
         bed.send(body).await;
     }
@@ -192,6 +237,43 @@ async fn a_poison_message_fails_alone_and_moves_to_the_dead_letter_queue() {
     idle(&mappings).await;
     assert_eq!(worker.batches(), [vec!["a", "poison", "c"], vec!["poison"], vec!["poison"]]);
     assert_eq!(bed.message_count("dead"), 1);
+    mappings.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_in_a_partial_response_stays_hidden_as_the_function_left_it() {
+    let (bed, worker) = (TestBed::new(), FakeFunction::new(|event| Ok(failures(event, "hidden"))));
+    for body in ["a", "hidden"] {
+        bed.send(body).await;
+    }
+    let mappings = bed.start(queue(), &worker);
+    until("the batch is processed", || bed.message_count("work") == 1 && mappings.in_flight() == 0).await;
+    assert_eq!(worker.batches(), [["a", "hidden"]]);
+    assert!(!mappings.is_idle().unwrap(), "it is received again after the visibility timeout of 300 s");
+    mappings.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_function_did_before_it_failed_is_kept() {
+    let bed = TestBed::new();
+    let calls = |event: &Value| {
+        let deleted = for_record(event, "deleted", &json!({}));
+        let delayed = for_record(event, "delayed", &json!({"VisibilityTimeout": 3600}));
+        let deleted = deleted.into_iter().map(|input| ("DeleteMessage", input));
+        deleted.chain(delayed.into_iter().map(|input| ("ChangeMessageVisibility", input))).collect()
+    };
+    let crash = |event: &Value| match names(event).len() {
+        3 => Err("crashed".into()),
+        _ => Ok(Value::Null),
+    };
+    let worker = FakeFunction::with_sqs(&bed, calls, crash);
+    for body in ["deleted", "delayed", "in progress"] {
+        bed.send(body).await;
+    }
+    let mappings = bed.start(queue(), &worker);
+    until("the last message is processed", || worker.batches().len() == 2).await;
+    until("it is deleted", || bed.message_count("work") == 1).await;
+    assert_eq!(worker.batches(), [vec!["deleted", "delayed", "in progress"], vec!["in progress"]]);
     mappings.stop().await;
 }
 

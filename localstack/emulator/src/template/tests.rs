@@ -153,7 +153,7 @@ fn its_subscriptions_queues_and_triggers_are_read() {
     assert_eq!(stock.attributes["VisibilityTimeout"], "180");
     assert_eq!(
         serde_json::from_str::<Value>(&stock.attributes["RedrivePolicy"]).unwrap(),
-        json!({ "deadLetterTargetArn": arn::queue("erp-stock-queue-dlq"), "maxReceiveCount": 10 })
+        json!({ "deadLetterTargetArn": arn::queue("erp-stock-queue-dlq"), "maxReceiveCount": 100 })
     );
 
     let mut kinds: Vec<String> = deployment.triggers.iter().map(|t| format!("{:?}", t.source)).collect();

@@ -15,6 +15,7 @@ pub(crate) async fn execute(simulation: &Arc<Simulation>, call: &Call) -> WireRe
     match call.service {
         Service::DynamoDb => simulation.write(|dynamo| dynamo.execute(&call.operation, &call.body)),
         Service::Sns => publish(simulation, call, usize::MAX),
+        Service::Sqs => queue(simulation, call, usize::MAX),
         Service::Lambda => invoke(simulation, call).await,
     }
 }
@@ -24,6 +25,7 @@ pub(crate) async fn execute_partially(simulation: &Arc<Simulation>, call: &Call)
     match call.service {
         Service::DynamoDb => simulation.write(|dynamo| dynamo.execute_partially(&call.operation, &call.body)),
         Service::Sns => publish(simulation, call, entries(call).len() / 2),
+        Service::Sqs => queue(simulation, call, entries(call).len() / 2),
         Service::Lambda => execute(simulation, call).await,
     }
 }
@@ -33,6 +35,7 @@ pub(crate) fn server_error(service: Service) -> WireResponse {
     match service {
         Service::DynamoDb => dynamo_error(500, "InternalServerError", "Internal server error"),
         Service::Sns => sns_error(500, "InternalFailure"),
+        Service::Sqs => sqs_error(500, "InternalFailure"),
         Service::Lambda => lambda_error(500, "ServiceException"),
     }
 }
@@ -49,6 +52,7 @@ pub(crate) fn throttled(call: &Call) -> WireResponse {
             "The level of configured provisioned throughput for the table was exceeded.",
         ),
         Service::Sns => sns_error(400, "Throttling"),
+        Service::Sqs => sqs_error(400, "RequestThrottled"),
         Service::Lambda => lambda_error(429, "TooManyRequestsException"),
     }
 }
@@ -94,6 +98,11 @@ fn sns_error(status: u16, code: &str) -> WireResponse {
     WireResponse { status, body, headers: Vec::new() }
 }
 
+fn sqs_error(status: u16, code: &str) -> WireResponse {
+    let body = json!({"__type": format!("com.amazonaws.sqs#{code}"), "message": "injected"}).to_string();
+    WireResponse { status, body, headers: Vec::new() }
+}
+
 fn lambda_error(status: u16, code: &str) -> WireResponse {
     let body = json!({"Message": "injected", "Type": "Service"}).to_string();
     WireResponse { status, body, headers: vec![("x-amzn-errortype", code.to_owned())] }
@@ -124,6 +133,18 @@ fn publish(simulation: &Simulation, call: &Call, limit: usize) -> WireResponse {
          <Successful>{successful}</Successful><Failed>{failed}</Failed></PublishBatchResult>\
          <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></PublishBatchResponse>"
     ))
+}
+
+/// Executes a call of a worker to SQS on the first `limit` entries, and reports the others as failed.
+fn queue(simulation: &Simulation, call: &Call, limit: usize) -> WireResponse {
+    let now = simulation.clock.elapsed();
+    let result = simulation.broker().execute(&call.operation, &call.body, limit, now);
+    // A message may be visible earlier.
+    simulation.wake();
+    result.map_or_else(
+        || sqs_error(400, "InvalidParameterValue"),
+        |output| WireResponse::ok(output.to_string()),
+    )
 }
 
 /// Invokes a function, which continues even if its invoker crashes.

@@ -148,17 +148,12 @@ impl Stored {
         queue: &Queue,
         visibility_ms: i64,
     ) -> Result<ReceivedMessage, BrokerError> {
-        let receives = self.receives + 1;
+        let (receives, visible_at) = (self.receives + 1, now.saturating_add(visibility_ms));
         let first_received_at = self.first_received_at.unwrap_or(now);
         c.prepare_cached(
             "UPDATE messages SET visible_at = ?2, receives = ?3, first_received_at = ?4 WHERE id = ?1",
         )?
-        .execute(params![
-            self.row,
-            now.saturating_add(visibility_ms),
-            receives,
-            first_received_at
-        ])?;
+        .execute(params![self.row, visible_at, receives, first_received_at])?;
         let message_id: Uuid = self
             .message_id
             .parse()
@@ -180,6 +175,7 @@ impl Stored {
         Ok(ReceivedMessage {
             message_id: self.message_id,
             receipt_handle: receipt.encode(),
+            visible_at,
             md5_of_body: md5_hex(self.body.as_bytes()),
             body: self.body,
             attributes,
@@ -247,6 +243,29 @@ pub(crate) fn change_visibility(
             "Value for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.",
         )),
     }
+}
+
+/// Changes the time at which the message of a receipt becomes visible, unless it is not `from` any more.
+pub(crate) fn release(
+    c: &Connection,
+    queue: &Queue,
+    receipt: &Receipt,
+    from: i64,
+    to: i64,
+) -> Result<(), BrokerError> {
+    c.prepare_cached(
+        "UPDATE messages SET visible_at = ?6
+         WHERE id = ?1 AND queue = ?2 AND message_id = ?3 AND receives = ?4 AND visible_at = ?5",
+    )?
+    .execute(params![
+        receipt.row,
+        queue.id,
+        receipt.message_id.to_string(),
+        receipt.receive,
+        from,
+        to
+    ])?;
+    Ok(())
 }
 
 /// Undoes the receive of a receipt, unless the message was received again since.
