@@ -21,6 +21,7 @@
 //!   samples              the events in `events/`, each sent to its function
 //!   openapi              the served document, and what it must contain
 //!   runbook              alarms in the runbook, parameters in samconfig.toml
+//!   idle_cost            cost of an idle stack in the runbook
 //!   sam_local            variables for `sam local`
 //!   localstack_services  services that LocalStack starts
 //!   dependencies         packages that a package may depend on
@@ -44,6 +45,7 @@ mod event_subscriptions;
 mod function_executables;
 mod gateway;
 mod gateway_responses;
+mod idle_cost;
 mod localstack_services;
 mod openapi;
 mod outbox_filters;
