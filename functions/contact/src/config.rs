@@ -12,7 +12,7 @@ use crate::api;
 use crate::service::Contacts;
 use crate::store::ContactStore;
 
-/// Opens the store and connects to its table.
+/// Opens the store of the queries.
 pub async fn store() -> Result<ContactStore, SettingError> {
     let sdk = clients::sdk_config().await;
     Ok(ContactStore::new(clients::table(&Settings::from_env(), &sdk).await?))
@@ -20,7 +20,9 @@ pub async fn store() -> Result<ContactStore, SettingError> {
 
 /// Builds the service from the environment.
 pub async fn app() -> Result<App, SettingError> {
-    Ok(build(store().await?, Arc::new(SystemClock), Arc::new(RandomIds)))
+    let sdk = clients::sdk_config().await;
+    let store = ContactStore::new(clients::table_with_lists(&Settings::from_env(), &sdk).await?);
+    Ok(build(store, Arc::new(SystemClock), Arc::new(RandomIds)))
 }
 
 /// Builds the service over a store.

@@ -20,7 +20,8 @@ pub async fn app() -> Result<App, SettingError> {
     let currency = settings.parse("CURRENCY")?;
     let sdk = clients::sdk_config().await;
     let upstreams = Arc::new(LambdaUpstreams::from_settings(&settings, &sdk)?);
-    let store = PurchaseStore::new(clients::table(&settings, &sdk).await?);
+    let (table, ()) = tokio::join!(clients::table_with_lists(&settings, &sdk), upstreams.preconnect());
+    let store = PurchaseStore::new(table?);
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
     Ok(build(PurchaseOrders { store, upstreams, clock, ids, currency }))
 }

@@ -94,15 +94,6 @@ impl WorkQueue {
         Self { client, url, dead_letter_url }
     }
 
-    /// Opens the connection to SQS. A failure is only logged: the next call reports it.
-    pub(crate) async fn preconnect(&self) {
-        let name = aws_sdk_sqs::types::QueueAttributeName::QueueArn;
-        let request = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name);
-        if let Err(error) = request.send().await {
-            tracing::debug!(error = sdk_error_message(&error), "preconnecting failed");
-        }
-    }
-
     /// Processes the messages of a batch one after the other and reports those that are still in the queue.
     ///
     /// Messages with the fewest receives come first, so that a message that kills the function does not stop

@@ -1,21 +1,30 @@
 //! SDK configuration, and connections made in the init phase.
 
+use std::error::Error;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::QueueAttributeName;
 use erp_domain::{SettingError, Settings};
+use futures_util::future::join_all;
 
 use crate::batch::WorkQueue;
 use crate::function_client::FunctionClient;
-use crate::{Key, Table};
+use crate::list::LIST_SHARDS;
+use crate::transaction::text;
+use crate::{Table, sdk_error_message};
 
 /// Time-out of one attempt of a call. DynamoDB responds within milliseconds; after 2 s a retry is more promising.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Attempts of a call, the first included.
 const ATTEMPTS: u32 = 4;
+/// Longest time that opening a connection adds to the init phase, which AWS ends after 10 s.
+const PRECONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Loads the configuration that all clients of a function share.
 ///
@@ -43,25 +52,61 @@ pub fn timeout_config() -> TimeoutConfig {
         .build()
 }
 
-/// Opens the table named by `TABLE_NAME` and connects to DynamoDB while the environment initialises, which runs at full
-/// speed: on a small function the TLS handshake is most of the duration of the first request.
-pub async fn table(settings: &Settings<'_>, sdk: &SdkConfig) -> Result<Table, SettingError> {
-    let table = Table::new(aws_sdk_dynamodb::Client::new(sdk), settings.required("TABLE_NAME")?);
-    // The row does not exist. A failure is logged only: the first request reports it properly.
-    if let Err(error) = table.get_raw(&Key::new("WARM", "WARM")).await {
-        tracing::debug!(%error, "preconnecting failed");
+/// Opens a connection by sending a request, whatever the response, while the environment initialises, which runs at full
+/// speed: on a small function the TLS handshake is most of the duration of the first request. A failure is only logged:
+/// the next request reports it.
+pub async fn preconnect<T, E>(
+    service: &str,
+    request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+) where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match tokio::time::timeout(PRECONNECT_TIMEOUT, request).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(service, error = sdk_error_message(&error), "preconnecting failed"),
+        Err(_) => tracing::warn!(service, "preconnecting failed: no response within {PRECONNECT_TIMEOUT:?}"),
     }
+}
+
+/// Opens `connections` connections to DynamoDB by reading a row that does not exist. A function without the permission
+/// to read the table gets an error, and the connection all the same.
+pub async fn preconnect_table(table: &Table, connections: u8) {
+    let request = || {
+        let request = table.client.get_item().table_name(&table.name);
+        preconnect("DynamoDB", request.key("pk", text("WARM")).key("sk", text("WARM")).send())
+    };
+    join_all((0..connections).map(|_| request())).await;
+}
+
+/// Opens the table named by `TABLE_NAME`, with a connection.
+pub async fn table(settings: &Settings<'_>, sdk: &SdkConfig) -> Result<Table, SettingError> {
+    open_table(settings, sdk, 1).await
+}
+
+/// Opens the table named by `TABLE_NAME`, with a connection for each shard of a list: they are read side by side.
+pub async fn table_with_lists(settings: &Settings<'_>, sdk: &SdkConfig) -> Result<Table, SettingError> {
+    open_table(settings, sdk, LIST_SHARDS).await
+}
+
+async fn open_table(
+    settings: &Settings<'_>,
+    sdk: &SdkConfig,
+    connections: u8,
+) -> Result<Table, SettingError> {
+    let table = Table::new(aws_sdk_dynamodb::Client::new(sdk), settings.required("TABLE_NAME")?);
+    preconnect_table(&table, connections).await;
     Ok(table)
 }
 
-/// Opens the queue named by `QUEUE_URL` and the dead-letter queue named by `DEAD_LETTER_QUEUE_URL`, and connects to SQS
-/// while the environment initialises.
+/// Opens the queue named by `QUEUE_URL` and the dead-letter queue named by `DEAD_LETTER_QUEUE_URL`, with a connection to
+/// SQS.
 pub async fn work_queue(settings: &Settings<'_>, sdk: &SdkConfig) -> Result<WorkQueue, SettingError> {
     let client = aws_sdk_sqs::Client::new(sdk);
     let [url, dead_letter_url] = ["QUEUE_URL", "DEAD_LETTER_QUEUE_URL"].map(|name| settings.required(name));
-    let queue = WorkQueue::new(client, url?, dead_letter_url?);
-    queue.preconnect().await;
-    Ok(queue)
+    let (url, dead_letter_url) = (url?, dead_letter_url?);
+    let request = client.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
+    preconnect("SQS", request.send()).await;
+    Ok(WorkQueue::new(client, url, dead_letter_url))
 }
 
 /// Creates a client of the function whose name is in the variable `name`.

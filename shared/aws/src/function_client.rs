@@ -1,21 +1,25 @@
-//! Synchronous invocation of another function: time-out, one retry with jitter, circuit breaker.
+//! Synchronous invocation of another function: time-out, one retry with jitter, circuit breaker, all within the
+//! deadline of the request.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
 use backon::Retryable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::retry::backoff;
+use crate::clients::preconnect;
+use crate::deadline;
+use crate::retry::{backoff, in_time};
 use crate::sdk_error::sdk_error_message;
 
-/// Time-out of one attempt; a cold start of the invoked function fits in.
+/// Longest time of one attempt; a cold start of the invoked function fits in.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
-/// Attempts, the first included: together they stay below the time-out of the calling function.
+/// Attempts, the first included.
 const ATTEMPTS: usize = 2;
 /// Consecutive failures that open the circuit breaker.
 const FAILURE_THRESHOLD: u32 = 5;
@@ -82,6 +86,13 @@ impl FunctionClient {
         Self { client, function, breaker: Mutex::default() }
     }
 
+    /// Opens the connection to Lambda. A dry run checks the permission and does not run the function
+    /// (<https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>).
+    pub async fn preconnect(&self) {
+        let request = self.client.invoke().function_name(&self.function);
+        preconnect("Lambda", request.invocation_type(InvocationType::DryRun).send()).await;
+    }
+
     /// Invokes the function with a request and decodes its response.
     pub async fn invoke<Q: Serialize, A: DeserializeOwned>(&self, request: &Q) -> Result<A, InvokeError> {
         let failed = |reason: String| InvokeError::Failed { function: self.function.clone(), reason };
@@ -90,6 +101,7 @@ impl FunctionClient {
         let bytes = attempt
             .retry(backoff(ATTEMPTS))
             .when(|error| matches!(error, InvokeError::Failed { .. }))
+            .adjust(in_time)
             .notify(|error, _| tracing::warn!(%error, "invocation failed, retrying"))
             .await?;
         serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))
@@ -99,8 +111,10 @@ impl FunctionClient {
         if !self.breaker().admits(Instant::now()) {
             return Err(InvokeError::CircuitOpen(self.function.clone()));
         }
-        let result = tokio::time::timeout(ATTEMPT_TIMEOUT, self.invoke_once(payload)).await;
-        let result = result.unwrap_or_else(|_| Err(format!("no response within {ATTEMPT_TIMEOUT:?}")));
+        // At the deadline itself, this time-out comes before that of the request: the circuit breaker counts it.
+        let end = deadline::at_most(Instant::now() + ATTEMPT_TIMEOUT);
+        let result = timeout_at(end, self.invoke_once(payload)).await;
+        let result = result.unwrap_or_else(|_| Err("no response in time".to_owned()));
         self.breaker().record(result.is_ok(), Instant::now());
         result.map_err(|reason| InvokeError::Failed { function: self.function.clone(), reason })
     }

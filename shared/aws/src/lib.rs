@@ -8,6 +8,7 @@
 //! list             pages of an index, newest first, merged over its shards
 //! outbox           the event row: transactional outbox and history of an entity
 //! function_client  synchronous Lambda invocation: time-out, retry, circuit breaker
+//! deadline         the deadline of the request in progress
 //! batch            SQS batches: deadline, back-off, dead letters, partial batch responses
 //! metric           business metrics in the embedded metric format
 //! retry            the back-off of all retries
@@ -16,6 +17,7 @@
 
 pub mod batch;
 pub mod clients;
+pub mod deadline;
 pub mod function_client;
 pub mod list;
 pub mod metric;

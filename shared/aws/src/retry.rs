@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use backon::ExponentialBuilder;
 
+use crate::deadline;
+
 /// Returns the back-off for `attempts` attempts, the first included: 20 ms, doubled each time, at most 1 s, plus up to
 /// as much jitter.
 pub fn backoff(attempts: usize) -> ExponentialBuilder {
@@ -17,9 +19,15 @@ pub fn backoff(attempts: usize) -> ExponentialBuilder {
         .with_jitter_seed(fastrand::u64(..))
 }
 
+/// Ends the retries if the next attempt cannot end before the deadline of the request: for `backon::Retry::adjust`.
+pub fn in_time<E>(_: &E, delay: Option<Duration>) -> Option<Duration> {
+    delay.filter(|delay| deadline::allows(*delay))
+}
+
 #[cfg(test)]
 mod tests {
-    use backon::BackoffBuilder;
+    use backon::{BackoffBuilder, Retryable};
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -28,5 +36,20 @@ mod tests {
         let delays = || backoff(8).build().collect::<Vec<Duration>>();
         assert_eq!(delays().len(), 7);
         assert_ne!(delays(), delays());
+    }
+
+    #[tokio::test]
+    async fn no_attempt_starts_that_cannot_end_before_the_deadline() {
+        let mut attempts = 0;
+        let attempt = || {
+            attempts += 1;
+            std::future::ready(Err::<(), _>("conflict"))
+        };
+        let start = Instant::now();
+        let retried = attempt.retry(backoff(100)).adjust(in_time);
+        let error = deadline::within(start + Duration::from_millis(500), retried).await;
+        assert_eq!(error.unwrap(), Err("conflict"), "the error of the last attempt, not the time-out");
+        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+        assert!((2..10).contains(&attempts), "{attempts}");
     }
 }

@@ -14,7 +14,7 @@ use backon::Retryable;
 use serde::Serialize;
 
 use crate::StoreError;
-use crate::retry::backoff;
+use crate::retry::{backoff, in_time};
 use crate::table::{Key, Row, Table, unavailable, write};
 
 /// Maximum actions of one transaction.
@@ -167,6 +167,7 @@ impl<L> Transaction<L> {
         let sent = send
             .retry(backoff(ATTEMPTS))
             .when(|error| is_conflict(cancellation_reasons(error)))
+            .adjust(in_time)
             .notify(|_, _| tracing::debug!("transaction conflict, retrying"))
             .await;
         sent.map(drop).map_err(|error| {

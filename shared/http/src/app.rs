@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
@@ -12,16 +13,22 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use erp_auth::access::{Access, RULES};
 use erp_auth::{Verified, context};
-use erp_aws::error_chain;
+use erp_aws::{batch, deadline, error_chain};
 use erp_contracts::Cause;
 use erp_domain::{Clock, Settings};
-use lambda_http::LambdaEvent;
 use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::{LambdaEvent, RequestExt};
+use tokio::time::Instant;
 use tower::util::MapRequest;
 use tracing::Instrument;
 
 use crate::body::{MAX_BODY_BYTES, too_large};
 use crate::{Problem, ProblemKind};
+
+/// Longest duration of a request.
+const MAX_DURATION: Duration = Duration::from_secs(8);
+/// Time before the deadline of the invocation at which a request ends, so that the response is in time.
+const RESERVE: Duration = Duration::from_secs(1);
 
 /// Headers of every response that a handler has not set. Responses of API Gateway itself have them, too.
 pub const DEFAULT_HEADERS: [(&str, &str); 4] = [
@@ -129,8 +136,21 @@ fn without_trailing_slash(mut request: Request) -> Request {
     request
 }
 
+/// Returns the deadline of a request: a second before that of its invocation, at most 8 s from now.
+fn deadline_of(request: &Request) -> Instant {
+    let longest = Instant::now() + MAX_DURATION;
+    let invocation = request.lambda_context_ref().map(|context| batch::deadline(context.deadline));
+    // Without an invocation, as in a test of the router alone, only the longest duration applies.
+    let end = invocation.map(|deadline| deadline.checked_sub(RESERVE).unwrap_or(deadline));
+    end.map_or(longest, |end| end.min(longest))
+}
+
 /// The layer around all routes: request metadata, limits, the log line, error documents and common headers.
+///
+/// The handler ends at the deadline of the request, with a 503. The outcome of a write in progress is unknown then, and
+/// the client repeats the request with the same `Idempotency-Key`.
 async fn request_layer(State(context): State<HttpContext>, mut request: Request, next: Next) -> Response {
+    let deadline = deadline_of(&request);
     let (info, expired) = read_context(&request, context.clock.as_ref());
     let method = request.method().clone();
     let route =
@@ -160,7 +180,8 @@ async fn request_layer(State(context): State<HttpContext>, mut request: Request,
     } else if method == Method::HEAD && protected_methods.is_some() {
         StatusCode::METHOD_NOT_ALLOWED.into_response()
     } else {
-        next.run(request).instrument(span.clone()).await
+        let handled = deadline::within(deadline, next.run(request)).instrument(span.clone()).await;
+        handled.unwrap_or_else(|_| Problem::unavailable("the deadline of the request passed").into_response())
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED
         && response.extensions().get::<Arc<Problem>>().is_none()

@@ -38,6 +38,11 @@ impl LambdaUpstreams {
             inventory: clients::function(settings, sdk, "INVENTORY_QUERY_FUNCTION")?,
         })
     }
+
+    /// Opens the connection of each query: they are sent side by side.
+    pub async fn preconnect(&self) {
+        tokio::join!(self.contact.preconnect(), self.inventory.preconnect());
+    }
 }
 
 #[async_trait]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use backon::Retryable;
 use erp_aws::metric::{self, Metric};
 use erp_aws::outbox::EventRow;
-use erp_aws::retry::backoff;
+use erp_aws::retry::{backoff, in_time};
 use erp_aws::table::ABSENT;
 use erp_aws::{StoreError, Table, Transaction, TransactionError};
 use erp_contracts::{Cause, Event};
@@ -178,6 +178,11 @@ impl Committer {
     /// # Errors
     /// The error of `decide`; [`ServiceError::Contended`] after 8 lost attempts; [`ServiceError::KeyReused`];
     /// [`ServiceError::Unavailable`] if a dependency fails or the response cannot be rendered.
+    ///
+    /// If the request ends at its deadline while the transaction is in progress, the outcome is unknown: it may be
+    /// committed, or be committed later. The `Idempotency-Key` covers that. The repeated request finds the stored
+    /// response, or commits; if both transactions arrive, the second one fails because the key is bound. Without a key,
+    /// only the preconditions of the change prevent a second effect.
     pub async fn commit<T, R, F>(
         &self,
         request: &WriteRequest,
@@ -239,6 +244,7 @@ where
     attempt
         .retry(backoff(ATTEMPTS))
         .when(|error| matches!(error, SaveError::Stale))
+        .adjust(in_time)
         .notify(|_, delay| tracing::debug!(?delay, "concurrent update, retrying"))
         .await
 }

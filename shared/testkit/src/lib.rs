@@ -3,6 +3,7 @@
 //! ```text
 //! calls     counts the calls of a DynamoDB client
 //! dynamo    an embedded DynamoDB over HTTP, so that the real SDK is used
+//! proxy     an HTTP proxy that counts connections and requests, and loses some
 //! request   requests as API Gateway sends them, and the responses
 //! sns       an SNS endpoint that records what is published
 //! sqs       an SQS endpoint that records calls
@@ -15,6 +16,7 @@
 pub mod calls;
 pub mod clock;
 pub mod dynamo;
+pub mod proxy;
 pub mod request;
 mod sdk;
 pub mod snapshot;
@@ -24,6 +26,7 @@ pub mod sqs;
 pub use calls::CallCounter;
 pub use clock::TestClock;
 pub use dynamo::Dynamo;
+pub use proxy::Proxy;
 pub use request::{ApiRequest, ApiResponse};
 pub use sns::FakeSns;
 pub use sqs::FakeSqs;

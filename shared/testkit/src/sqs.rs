@@ -32,7 +32,8 @@ struct Record {
 /// The SQS of one test.
 #[derive(Debug, Clone)]
 pub struct FakeSqs {
-    endpoint: String,
+    /// The endpoint URL.
+    pub endpoint: String,
     record: Arc<Mutex<Record>>,
 }
 
