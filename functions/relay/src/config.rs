@@ -8,7 +8,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use erp_aws::{Table, clients};
+use erp_aws::Table;
+use erp_aws::clients::{self, preconnect};
 use erp_domain::time::SystemClock;
 use erp_domain::{SettingError, Settings};
 
@@ -25,14 +26,24 @@ pub const TOPICS: [(&str, &str); 5] = [
     ("purchase", "PURCHASE_TOPIC_ARN"),
 ];
 
-/// Creates the relay from the environment.
+/// Creates the relay from the environment, and opens a connection to each service. An empty batch is rejected by SNS, and
+/// the endpoints of DynamoDB are not for the relay: each response is an error, which opens the connection all the same.
 pub async fn relay() -> Result<Relay, SettingError> {
     let settings = Settings::from_env();
     let arn = |(context, variable)| Ok((context, settings.required(variable)?));
     let arns: HashMap<_, _> = TOPICS.into_iter().map(arn).collect::<Result<_, SettingError>>()?;
     let sdk = clients::sdk_config().await;
-    let topics = Topics { client: aws_sdk_sns::Client::new(&sdk), arns };
-    Ok(Relay { topics, dynamodb: aws_sdk_dynamodb::Client::new(&sdk) })
+    let sns = aws_sdk_sns::Client::new(&sdk);
+    let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
+    let topic = settings.required(TOPICS[0].1)?;
+    tokio::join!(
+        preconnect(
+            "SNS",
+            sns.publish_batch().topic_arn(topic).set_publish_batch_request_entries(Some(Vec::new())).send()
+        ),
+        preconnect("DynamoDB", dynamodb.describe_endpoints().send()),
+    );
+    Ok(Relay { topics: Topics { client: sns, arns }, dynamodb })
 }
 
 /// Creates the sweep from the environment.

@@ -9,9 +9,10 @@ use erp_aws::table::Unreadable;
 use erp_aws::{StoreError, Table};
 use erp_domain::{Clock, Timestamp};
 use serde::Serialize;
+use tokio::time::Instant;
 
-use crate::Relay;
 use crate::row::OutboxRow;
+use crate::{RESERVE, Relay};
 
 /// Age of an event, in seconds, from which the sweep publishes it.
 pub const MIN_AGE_SECONDS: i64 = 300;
@@ -34,18 +35,19 @@ pub struct SweepReport {
     pub found: usize,
     /// Rows that cannot be decoded and need an operator.
     pub unreadable: usize,
-    /// Whether no row has to be retried.
+    /// Whether every row was read, and none has to be retried. If not, the next sweep continues.
     pub complete: bool,
 }
 
 impl Sweep {
-    /// Sweeps every table once. After an error, the rows published until then stay published.
-    pub async fn run(&self) -> Result<SweepReport, StoreError> {
+    /// Sweeps every table once, or until there is no time left before the deadline of the invocation. After an error,
+    /// the rows published until then stay published.
+    pub async fn run(&self, deadline: Instant) -> Result<SweepReport, StoreError> {
         let before = self.clock.now().plus_seconds(-MIN_AGE_SECONDS);
         let mut report = SweepReport { found: 0, unreadable: 0, complete: true };
         for table in &self.tables {
             for partition in outbox_partitions() {
-                self.sweep_partition(table, &partition, before, &mut report).await?;
+                self.sweep_partition(table, &partition, before, deadline, &mut report).await?;
             }
         }
         // Also when it is 0: a heartbeat.
@@ -62,10 +64,15 @@ impl Sweep {
         table: &Table,
         partition: &str,
         before: Timestamp,
+        deadline: Instant,
         report: &mut SweepReport,
     ) -> Result<(), StoreError> {
         let mut after = None;
         loop {
+            if Instant::now() >= deadline.checked_sub(RESERVE).unwrap_or(deadline) {
+                report.complete = false;
+                return Ok(());
+            }
             let (page, next) = outbox::unpublished(table, partition, before, after).await?;
             report.found += page.len();
             let mut rows = Vec::with_capacity(page.len());
@@ -78,7 +85,7 @@ impl Sweep {
                     }
                 }
             }
-            report.complete &= self.relay.publish(&rows).await.is_none();
+            report.complete &= self.relay.publish(&rows, deadline).await.is_none();
             after = next;
             if after.is_none() {
                 return Ok(());

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use erp_aws::sdk_error_message;
+use tokio::time::{Instant, timeout_at};
 
 use crate::row::Message;
 
@@ -13,6 +14,9 @@ const BATCH: usize = 10;
 /// Maximum bytes of the messages of one `PublishBatch`: 256 KiB less room for attributes
 /// (<https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>).
 const BATCH_BYTES: usize = 240 * 1024;
+
+/// The outcome is unknown, because there was no response before the deadline.
+const NO_RESPONSE: &str = "no response in time";
 
 /// The outcome of publishing one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,15 +39,19 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Publishes events to the topic of a context; returns one outcome per event, in their order.
-    pub async fn publish(&self, context: &str, messages: &[&Message]) -> Vec<Outcome> {
+    /// Publishes events to the topic of a context until the time `stop`; returns the outcomes in the order of the
+    /// events, without those for which there was no time.
+    pub async fn publish(&self, context: &str, messages: &[&Message], stop: Instant) -> Vec<Outcome> {
         let Some(topic) = self.arns.get(context) else {
             return vec![Outcome::Rejected(format!("{context} has no topic")); messages.len()];
         };
         let mut outcomes = Vec::with_capacity(messages.len());
-        while outcomes.len() < messages.len() {
+        while outcomes.len() < messages.len() && Instant::now() < stop {
             let batch = next_batch(&messages[outcomes.len()..]);
-            outcomes.extend(self.publish_batch(topic, batch).await);
+            let published = timeout_at(stop, self.publish_batch(topic, batch)).await;
+            outcomes.extend(
+                published.unwrap_or_else(|_| vec![Outcome::Failed(NO_RESPONSE.to_owned()); batch.len()]),
+            );
         }
         outcomes
     }

@@ -161,7 +161,8 @@ async fn deliver(simulation: &Arc<Simulation>, records: &[Record]) -> usize {
     let event = json!({"Records": records.iter().map(|record| &record.json).collect::<Vec<_>>()});
     let event = serde_json::from_value(event).unwrap();
     simulation.count(|figures| figures.records += records.len() as u64);
-    let ended = simulation.invoke(Function::Relay, None, |handler| handler.relay(event)).await;
+    let deadline = Instant::now() + simulation.environments.time_out(Function::Relay);
+    let ended = simulation.invoke(Function::Relay, None, |handler| handler.relay(event, deadline)).await;
     let (Ended::Done(response), false) = (ended, simulation.faults().loses_response(Function::Relay)) else {
         return 0;
     };

@@ -247,17 +247,17 @@ impl Handler {
     }
 
     /// Processes a batch of stream records.
-    pub(crate) async fn relay(self, batch: StreamEvent) -> DynamoDbEventResponse {
+    pub(crate) async fn relay(self, batch: StreamEvent, deadline: Instant) -> DynamoDbEventResponse {
         match self {
-            Self::Relay(relay) => relay.relay(batch).await,
+            Self::Relay(relay) => relay.relay(batch, deadline).await,
             _ => panic!("the function has no stream"),
         }
     }
 
     /// Runs the sweep.
-    pub(crate) async fn sweep(self) -> Result<SweepReport, String> {
+    pub(crate) async fn sweep(self, deadline: Instant) -> Result<SweepReport, String> {
         match self {
-            Self::Sweep(sweep) => sweep.run().await.map_err(|error| error.to_string()),
+            Self::Sweep(sweep) => sweep.run(deadline).await.map_err(|error| error.to_string()),
             _ => panic!("the function is not the sweep"),
         }
     }

@@ -208,7 +208,8 @@ impl Simulation {
 
     /// Runs the scheduled sweep once.
     pub async fn sweep(self: &Arc<Self>) -> Option<SweepReport> {
-        let ended = self.invoke(Function::RelaySweep, None, Handler::sweep).await;
+        let deadline = tokio::time::Instant::now() + self.environments.time_out(Function::RelaySweep);
+        let ended = self.invoke(Function::RelaySweep, None, |handler| handler.sweep(deadline)).await;
         let swept = ended.done()?.ok()?;
         self.count(|counts| counts.swept += swept.found as u64);
         Some(swept)
