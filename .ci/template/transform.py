@@ -28,12 +28,27 @@ def environment(name):
     return dict(pair.split("=", 1) for pair in given.split())
 
 
+DOMAIN = {
+    "DomainName": "erp.example.com",
+    "CertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/00000000-0000-0000-0000-000000000000",
+}
 # Values of parameters, so that each condition of the template is true in one set and false in another.
 SETS = {
     "default": {},
     "staging": environment("staging"),
     "prod": environment("prod"),
     "second-stack": {"GatewayLogsRole": "exists"},
+    "bootstrap-secret": {"Bootstrap": "secret"},
+    "customer-key": {"EncryptionKey": "customer"},
+    "firewall": {"WebApplicationFirewall": "true"},
+    "domain": DOMAIN,
+    "domain-record": DOMAIN | {"HostedZoneId": "Z0000000000000"},
+    "alarm-email": {"AlarmEmail": "on-call@example.com"},
+    "backup": {"Backup": "true"},
+    "everything": {
+        **environment("prod"), **DOMAIN, "HostedZoneId": "Z0000000000000", "EncryptionKey": "customer",
+        "WebApplicationFirewall": "true", "AlarmEmail": "on-call@example.com", "Backup": "true", "Bootstrap": "secret",
+    },
 }
 
 

@@ -27,8 +27,11 @@ ROOT = HERE.parent.parent
 # The output of `sam build`.
 BUILT = ROOT / ".aws-sam/build/template.yaml"
 STACK = "erp"
-# A second stack of the account: it uses the logging role of the first one.
+# A second stack of the account: it uses the logging role of the first one, and has the optional parts that MiniStack knows.
 SECOND_STACK = "erp-second"
+SECOND_PARAMETERS = {
+    "GatewayLogsRole": "exists", "EncryptionKey": "customer", "Bootstrap": "secret", "AlarmEmail": "on-call@example.com",
+}
 PASSWORD = "correct horse battery"
 
 # Tests that MiniStack cannot run, each with the reason.
@@ -324,7 +327,7 @@ def run(sam, folder):
         check_permissions(client, template)
         first_administrator(Api(endpoint, template))
         step("sam deploy of a second stack")
-        deploy(sam, endpoint, folder, {"GatewayLogsRole": "exists"}, SECOND_STACK)
+        deploy(sam, endpoint, folder, SECOND_PARAMETERS, SECOND_STACK)
         compare(client, SECOND_STACK)
         step("sam deploy with open registration for the tests")
         deploy(sam, endpoint, folder, {"Registration": "open", "ResetTokens": "expose"})

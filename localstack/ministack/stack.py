@@ -144,8 +144,8 @@ class Deployed:
 
     def queue(self, expected, url):
         found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-        names = ["VisibilityTimeout", "MessageRetentionPeriod", "SqsManagedSseEnabled"]
-        wanted = {name: str(expected[name]).lower() for name in names if name in expected}
+        names = ["VisibilityTimeout", "MessageRetentionPeriod", "SqsManagedSseEnabled", "KmsMasterKeyId"]
+        wanted = {name: lower(expected[name]) for name in names if name in expected}
         redrive = json.loads(found.get("RedrivePolicy", "{}"))
         redrive = {name: str(value) for name, value in redrive.items()}
         return {
@@ -183,12 +183,12 @@ class Deployed:
         found = self.sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
         return {
             "endpoint": expected["Endpoint"], "protocol": expected["Protocol"],
-            "raw": expected["RawMessageDelivery"], "filter": expected["FilterPolicy"],
-            "redrive": expected["RedrivePolicy"],
+            "raw": expected.get("RawMessageDelivery", False), "filter": expected.get("FilterPolicy", {}),
+            "redrive": expected.get("RedrivePolicy", {}),
         }, {
             "endpoint": listed["Endpoint"], "protocol": listed["Protocol"],
-            "raw": truth(found.get("RawMessageDelivery", "false")), "filter": json.loads(found.get("FilterPolicy", "{}")),
-            "redrive": json.loads(found.get("RedrivePolicy", "{}")),
+            "raw": truth(found.get("RawMessageDelivery", "false")), "filter": json.loads(found.get("FilterPolicy") or "{}"),
+            "redrive": json.loads(found.get("RedrivePolicy") or "{}"),
         }
 
     def api(self, expected, identifier):
@@ -284,14 +284,30 @@ class Deployed:
     def log_group(self, expected, name):
         groups = self.logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
         group = next(group for group in groups if group["logGroupName"] == name)
-        return {"retention": int(expected["RetentionInDays"])}, {"retention": group.get("retentionInDays")}
+        return {"retention": int(expected["RetentionInDays"]), "key": expected.get("KmsKeyId")}, {
+            "retention": group.get("retentionInDays"), "key": group.get("kmsKeyId"),
+        }
 
     def secret(self, expected, arn):
-        value = json.loads(self.secretsmanager.get_secret_value(SecretId=arn)["SecretString"])
+        value = self.secretsmanager.get_secret_value(SecretId=arn)["SecretString"]
         generate = expected["GenerateSecretString"]
+        if "GenerateStringKey" not in generate:
+            return {"length": generate["PasswordLength"]}, {"length": len(value)}
+        value = json.loads(value)
         return {"names": {*json.loads(generate["SecretStringTemplate"]), generate["GenerateStringKey"]},
                 "length": generate["PasswordLength"]}, {
             "names": set(value), "length": len(value[generate["GenerateStringKey"]])}
+
+    def key(self, expected, identifier):
+        policy = json.loads(self.kms.get_key_policy(KeyId=identifier, PolicyName="default")["Policy"])
+        rotates = self.kms.get_key_rotation_status(KeyId=identifier)["KeyRotationEnabled"]
+        return {"policy": expected["KeyPolicy"], "rotates": truth(expected["EnableKeyRotation"])}, {
+            "policy": policy, "rotates": rotates,
+        }
+
+    def key_alias(self, expected, name):
+        aliases = by(self.kms.list_aliases()["Aliases"], "AliasName")
+        return {"key": expected["TargetKeyId"]}, {"key": aliases[expected["AliasName"]].get("TargetKeyId")}
 
     def account(self, expected, _):
         return {"role": expected["CloudWatchRoleArn"]}, {"role": self.apigateway.get_account().get("cloudwatchRoleArn")}
@@ -318,6 +334,11 @@ def in_order(documents):
     return sorted((json.dumps(document, sort_keys=True) for document in documents))
 
 
+def lower(value):
+    """A boolean as SQS writes it; another value as text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def truth(value):
     return value if isinstance(value, bool) else str(value).lower() == "true"
 
@@ -336,6 +357,8 @@ COMPARISONS = {
     "AWS::DynamoDB::Table": Deployed.table,
     "AWS::Events::Rule": Deployed.rule,
     "AWS::IAM::Role": Deployed.role,
+    "AWS::KMS::Alias": Deployed.key_alias,
+    "AWS::KMS::Key": Deployed.key,
     "AWS::Lambda::Alias": Deployed.alias,
     "AWS::Lambda::EventSourceMapping": Deployed.mapping,
     "AWS::Lambda::Function": Deployed.function,

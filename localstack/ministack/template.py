@@ -98,6 +98,7 @@ class Template:
             "AWS::SQS::Queue": "sqs:%s:",
             "AWS::Logs::LogGroup": "logs:%s:log-group:",
             "AWS::IAM::Role": "iam::%s:role/",
+            "AWS::KMS::Key": "kms:%s:key/",
         }.get(kind)
         name = name.rsplit("/", 1)[-1] if kind == "AWS::SQS::Queue" else name
         if attribute == "Arn" and kind == "AWS::IAM::Role":

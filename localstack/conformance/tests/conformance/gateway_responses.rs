@@ -18,7 +18,7 @@ pub(crate) mod checks {
 
 /// The response types that API Gateway can return in this API. Their default statuses differ from those of
 /// the services, so each sets its status.
-const TYPES: [&str; 13] = [
+const TYPES: [&str; 14] = [
     "ACCESS_DENIED",
     "AUTHORIZER_CONFIGURATION_ERROR",
     "AUTHORIZER_FAILURE",
@@ -32,6 +32,7 @@ const TYPES: [&str; 13] = [
     "THROTTLED",
     "UNAUTHORIZED",
     "UNSUPPORTED_MEDIA_TYPE",
+    "WAF_FILTERED",
 ];
 
 /// The members of every problem.

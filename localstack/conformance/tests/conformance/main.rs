@@ -15,6 +15,7 @@
 //!   gateway_responses    responses of API Gateway itself
 //!   resource_settings    encryption, retention, limits, deployment, parameters, outputs
 //!   alarms               alarms and the dashboard
+//!   optional_resources   parts that a parameter switches on
 //!   template_mutations   every removal from the template is detected by one of the above
 //!
 //! other files
@@ -48,6 +49,7 @@ mod gateway_responses;
 mod idle_cost;
 mod localstack_services;
 mod openapi;
+mod optional_resources;
 mod outbox_filters;
 mod permissions;
 mod queues;

@@ -20,7 +20,7 @@ pub(crate) mod checks {
         tables_are_retained,
         messages_are_retained_and_encrypted,
         policies_have_the_current_version,
-        log_retention_is_a_parameter,
+        logs_are_retained_and_encrypted,
         parameters_are_described_and_constrained,
         outputs_are_described,
     );
@@ -288,11 +288,19 @@ fn attributes(table: &Resource) -> Option<String> {
     (defined != expected).then(|| format!("{}: AttributeDefinitions must be {expected:?}", table.id))
 }
 
+/// Returns the value of a property that has the key of the stack, if there is one.
+fn customer_key(key: Value, otherwise: Value) -> Value {
+    json!({"If": ["HasKey", key, otherwise]})
+}
+
 fn messages_are_retained_and_encrypted(template: &Template) -> Vec<String> {
     let mut violations = Vec::new();
     for queue in template.of_type("AWS::SQS::Queue") {
-        let expected =
-            [("/SqsManagedSseEnabled", json!(true)), ("/MessageRetentionPeriod", json!(1_209_600))];
+        let expected = [
+            ("/SqsManagedSseEnabled", json!({"If": ["HasKey", false, true]})),
+            ("/KmsMasterKeyId", customer_key(json!({"Ref": "Key"}), json!({"Ref": "AWS::NoValue"}))),
+            ("/MessageRetentionPeriod", json!(1_209_600)),
+        ];
         violations.extend(differences(queue, expected));
         if !queue
             .property("/QueueName/Sub")
@@ -302,9 +310,12 @@ fn messages_are_retained_and_encrypted(template: &Template) -> Vec<String> {
             violations.push(format!("{}: QueueName must start with the stack name", queue.id));
         }
     }
-    // CloudWatch cannot use the AWS managed key of SNS, so the topic of the alarms is not encrypted.
-    for topic in template.of_type("AWS::SNS::Topic").filter(|topic| topic.id != "Alarms") {
-        violations.extend(differences(topic, [("/KmsMasterKeyId", json!("alias/aws/sns"))]));
+    for topic in template.of_type("AWS::SNS::Topic") {
+        // CloudWatch cannot use the AWS managed key of SNS.
+        let otherwise =
+            if topic.id == "Alarms" { json!({"Ref": "AWS::NoValue"}) } else { json!("alias/aws/sns") };
+        let key = customer_key(json!({"Ref": "Key"}), otherwise);
+        violations.extend(differences(topic, [("/KmsMasterKeyId", key)]));
     }
     violations
 }
@@ -333,11 +344,10 @@ fn policies_have_the_current_version(template: &Template) -> Vec<String> {
     outdated.map(|resource| violation(&resource.id)).collect()
 }
 
-fn log_retention_is_a_parameter(template: &Template) -> Vec<String> {
-    let groups = template.of_type("AWS::Logs::LogGroup");
-    groups
-        .flat_map(|group| differences(group, [("/RetentionInDays", json!({"Ref": "LogRetentionDays"}))]))
-        .collect()
+fn logs_are_retained_and_encrypted(template: &Template) -> Vec<String> {
+    let key = customer_key(json!({"GetAtt": "Key.Arn"}), json!({"Ref": "AWS::NoValue"}));
+    let expected = [("/RetentionInDays", json!({"Ref": "LogRetentionDays"})), ("/KmsKeyId", key)];
+    template.of_type("AWS::Logs::LogGroup").flat_map(|group| differences(group, expected.clone())).collect()
 }
 
 /// Parameters whose values cannot be constrained by a list or a pattern.

@@ -152,7 +152,14 @@ fn tables_have_expiry_streams_backups_and_encryption(template: &Template) -> Vec
             ("/TimeToLiveSpecification", json!({"AttributeName": "expires_at", "Enabled": true})),
             ("/StreamSpecification", json!({"StreamViewType": "NEW_IMAGE"})),
             ("/PointInTimeRecoverySpecification", json!({"PointInTimeRecoveryEnabled": true})),
-            ("/SSESpecification", json!({"SSEEnabled": true})),
+            (
+                "/SSESpecification",
+                json!({
+                    "SSEEnabled": true,
+                    "SSEType": "KMS",
+                    "KMSMasterKeyId": {"If": ["HasKey", {"GetAtt": "Key.Arn"}, {"Ref": "AWS::NoValue"}]},
+                }),
+            ),
             ("/BillingMode", json!("PAY_PER_REQUEST")),
         ]
         .into_iter()

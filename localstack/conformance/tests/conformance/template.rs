@@ -118,7 +118,8 @@ pub(crate) fn lambda_client(endpoint: &str, key: &iam::Credentials) -> aws_sdk_l
     aws_sdk_lambda::Client::from_conf(config.build())
 }
 
-fn to_json(yaml: Yaml) -> Value {
+/// Converts YAML to JSON; a tag `!Ref x` becomes `{"Ref": x}`.
+pub(crate) fn to_json(yaml: Yaml) -> Value {
     match yaml {
         Yaml::Null => Value::Null,
         Yaml::Bool(value) => value.into(),

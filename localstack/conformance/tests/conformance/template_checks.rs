@@ -29,6 +29,7 @@ pub(crate) fn all() -> impl Iterator<Item = Check> {
         crate::event_subscriptions::checks::CHECKS,
         crate::gateway::checks::CHECKS,
         crate::gateway_responses::checks::CHECKS,
+        crate::optional_resources::checks::CHECKS,
         crate::outbox_filters::checks::CHECKS,
         crate::permissions::checks::CHECKS,
         crate::queues::checks::CHECKS,

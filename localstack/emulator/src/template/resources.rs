@@ -37,14 +37,20 @@ pub(crate) enum Kind {
 }
 
 /// Accepted types; a name that ends with `::` is a whole service.
-const ACCEPTED: [&str; 8] = [
+const ACCEPTED: [&str; 14] = [
     "AWS::ApiGateway::Account",
+    "AWS::ApiGateway::BasePathMapping",
+    "AWS::ApiGateway::DomainName",
     "AWS::ApplicationAutoScaling::",
+    "AWS::Backup::",
     "AWS::Budgets::",
     "AWS::CloudWatch::",
     "AWS::IAM::",
+    "AWS::KMS::",
     "AWS::Logs::",
+    "AWS::Route53::",
     "AWS::SNS::TopicPolicy",
+    "AWS::WAFv2::",
     "AWS::XRay::",
 ];
 
