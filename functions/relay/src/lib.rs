@@ -150,7 +150,8 @@ impl Relay {
             tracing::warn!(events = postponed, "no time left in this invocation");
         }
         let published = rows.iter().enumerate().filter(|(index, _)| !unpublished.contains(index));
-        let removals = self.remove(published.map(|(_, row)| row));
+        let published: Vec<_> = published.map(|(_, row)| row).collect();
+        let removals = self.remove(&published);
         // The sweep publishes rows again that are not removed.
         if timeout_at(before(RESPONSE_TIME), removals).await.is_err() {
             tracing::warn!("published rows not removed from the outbox index: no time left");
@@ -158,8 +159,8 @@ impl Relay {
         retry.first().map(|first| &rows[*first])
     }
 
-    async fn remove(&self, rows: impl Iterator<Item = &OutboxRow>) {
-        let removals = rows.map(|row| outbox::remove_published(&self.dynamodb, row));
+    async fn remove(&self, rows: &[&OutboxRow]) {
+        let removals: Vec<_> = rows.iter().map(|row| outbox::remove_published(&self.dynamodb, row)).collect();
         let mut results = stream::iter(removals).buffer_unordered(REMOVALS);
         while let Some(result) = results.next().await {
             if let Err(error) = result {
