@@ -324,7 +324,8 @@ fn policies_have_the_current_version(template: &Template) -> Vec<String> {
     fn documents<'v>(value: &'v Value, found: &mut Vec<&'v Value>) {
         match value {
             Value::Object(object) => {
-                if object.contains_key("Statement") {
+                // A statement of a firewall is no list.
+                if object.get("Statement").is_some_and(Value::is_array) {
                     found.push(value);
                 }
                 object.values().for_each(|value| documents(value, found));

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::*;
 
+mod optional_parts;
+
 const ENDPOINT: &str = "http://127.0.0.1:4566";
 
 fn read(text: &str, parameters: &[(&str, &str)]) -> Result<Deployment, Vec<Problem>> {
@@ -65,28 +67,6 @@ fn the_deployed_template_is_read() {
         names(deployment.queues.iter().map(|q| &q.name).collect()),
         "erp-stock-queue-dlq erp-stock-queue erp-order-status-queue-dlq erp-order-status-queue"
     );
-}
-
-#[test]
-fn its_optional_parts_are_accepted_and_have_no_effect() {
-    let optional = [
-        ("Bootstrap", "secret"),
-        ("EncryptionKey", "customer"),
-        ("WebApplicationFirewall", "true"),
-        ("DomainName", "erp.example.com"),
-        ("CertificateArn", "arn:aws:acm:us-east-1:000000000000:certificate/0"),
-        ("HostedZoneId", "Z0"),
-        ("Backup", "true"),
-    ];
-    let (with, without) = (deployed_template(&optional), deployed_template(&[]));
-    for (with, without) in with.functions.iter().zip(&without.functions) {
-        assert_eq!((&with.name, &with.statements), (&without.name, &without.statements));
-    }
-    assert_eq!(format!("{:?}", with.queues), format!("{:?}", without.queues));
-    assert_eq!(function(&with, "AuthApiFunction").environment["BOOTSTRAP_SECRET"].len(), 32);
-    let text = include_str!("../../../../template.yaml");
-    let problems = read(text, &[("AlarmEmail", "on-call@example.com")]).unwrap_err();
-    assert_eq!(problems[0].at, "Resources.AlarmEmailSubscription.Properties.Protocol", "no e-mail is sent");
 }
 
 #[test]
