@@ -11,7 +11,7 @@ use erp_http::App;
 use erp_service::Committer;
 
 use crate::api;
-use crate::service::{Allocations, Items};
+use crate::service::{Allocations, BACKORDER_CALLS, Items};
 use crate::store::InventoryStore;
 
 /// Opens the inventory table and connects to DynamoDB.
@@ -38,5 +38,6 @@ pub async fn worker() -> Result<(Allocations, WorkQueue), SettingError> {
     let (settings, sdk) = (Settings::from_env(), clients::sdk_config().await);
     let (table, queue) = tokio::join!(clients::table(&settings, &sdk), clients::work_queue(&settings, &sdk));
     let store = InventoryStore::new(table?);
-    Ok((Allocations { store, clock: Arc::new(SystemClock), ids: Arc::new(RandomIds) }, queue?))
+    let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
+    Ok((Allocations { store, clock, ids, backorder_calls: BACKORDER_CALLS }, queue?))
 }

@@ -2,12 +2,13 @@
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use erp_aws::batch::{self, MessageError, WorkQueue};
-use erp_contracts::data::{OrderChanged, StockAdjusted, StockDecided};
+use erp_contracts::data::{BackordersRemaining, OrderChanged, StockAdjusted, StockDecided};
 use erp_contracts::{Event, EventKind};
 use erp_domain::{ItemId, OrderId};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::domain::{OrderDemand, OrderFact};
 use crate::service::{Allocations, OrderEvent};
@@ -39,8 +40,15 @@ pub enum Command {
     ApplyEvent(OrderEvent),
     /// Apply the side effects of a decision about an order.
     ApplySideEffects(OrderId),
-    /// Fulfil the back-orders of an item whose stock was increased.
-    FulfilBackorders(ItemId),
+    /// Fulfil the back-orders of an item whose stock a change increased.
+    FulfilBackorders {
+        /// The item.
+        item_id: ItemId,
+        /// The change.
+        change_id: Uuid,
+    },
+    /// Continue to fulfil the back-orders of an item.
+    ContinueBackorders(BackordersRemaining),
     /// Do nothing.
     Ignore,
 }
@@ -60,8 +68,13 @@ impl Command {
             }
             EventKind::StockAdjusted => {
                 let StockAdjusted { item_id, change, .. } = read(event)?;
-                if change > 0 { Self::FulfilBackorders(item_id) } else { Self::Ignore }
+                if change > 0 {
+                    Self::FulfilBackorders { item_id, change_id: event.id }
+                } else {
+                    Self::Ignore
+                }
             }
+            EventKind::BackordersRemaining => Self::ContinueBackorders(read(event)?),
             other => {
                 tracing::warn!(kind = %other, "event of a type that the subscription should filter out");
                 Self::Ignore
@@ -81,9 +94,10 @@ async fn handle(allocations: &Allocations, event: Event) -> Result<(), MessageEr
     let done = match Command::parse(&event)? {
         Command::ApplyEvent(event) => allocations.apply_event(&event).await,
         Command::ApplySideEffects(order_id) => allocations.apply_side_effects(order_id, &cause).await,
-        Command::FulfilBackorders(item_id) => {
-            allocations.fulfil_backorders(std::iter::once(item_id), &cause).await
+        Command::FulfilBackorders { item_id, change_id } => {
+            allocations.fulfil_backorders(std::iter::once(item_id), change_id, &cause).await
         }
+        Command::ContinueBackorders(walk) => allocations.continue_backorders(walk, &cause).await,
         Command::Ignore => Ok(()),
     };
     done.map_err(|error| MessageError::retry(&error))

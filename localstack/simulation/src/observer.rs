@@ -62,8 +62,17 @@ fn facts(change: &Change) -> Vec<Fact> {
         ("ITEM", "ITEM", Some(id), new) => vec![Fact::Item(id, new.map(item))],
         ("ITEM", "STOCK", Some(id), new) => {
             let (old, new) = (change.old.as_deref().map(|old| stock(Row(old))), new.map(stock));
+            let bound = |row: Option<&Value>| row.map(|row| Row(row).number("smallest_backorder"));
+            let (old_bound, new_bound) = (bound(change.old.as_deref()), bound(change.new.as_deref()));
+            let changed = new_bound.filter(|_| old_bound != new_bound);
             // The counters of allocated and back-ordered quantities may change alone.
-            if old == new { vec![Fact::Other] } else { vec![Fact::Stock(id, new)] }
+            let stock = if old == new { Fact::Other } else { Fact::Stock(id, new) };
+            std::iter::once(stock).chain(changed.map(|bound| Fact::Bound(id, bound))).collect()
+        }
+        ("ITEM", "WALK", Some(_), Some(row)) => {
+            let text = |row: Row<'_>| row.text("event");
+            let is_new = change.old.as_deref().map(|old| text(Row(old))) != Some(text(row));
+            vec![if is_new { event(&text(row)) } else { Fact::Other }]
         }
         ("ITEM", "MOVEMENT", Some(id), Some(row)) => {
             vec![Fact::Movement(id, row.uuid("id"), row.number("change"))]

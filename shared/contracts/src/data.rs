@@ -3,6 +3,7 @@
 use erp_domain::identity::Role;
 use erp_domain::{Demand, EmailAddress, ItemId, Money, OrderId, PartyId, Quantity, Sku, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Payload of `contact.*`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +120,35 @@ pub struct StockAdjusted {
     /// The reason that the user entered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Payload of `inventory.backorders.remaining`: the position of a walk through the back-order queue of an item, which
+/// an increase of its stock started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackordersRemaining {
+    /// The item.
+    pub item_id: ItemId,
+    /// The change of stock that started the walk, which identifies it.
+    pub change_id: Uuid,
+    /// The number of messages that have continued the walk.
+    pub step: u64,
+    /// The last order that was tried; `None` if the walk has not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<BackorderPosition>,
+    /// The number of orders that had begun to wait for the item when the walk began.
+    pub backorder_sequence: u64,
+    /// The smallest quantity of the orders that were tried and still wait; `None` if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smallest: Option<Quantity>,
+}
+
+/// The position of an order in a back-order queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackorderPosition {
+    /// The time by which the queue is sorted.
+    pub since: Timestamp,
+    /// The order.
+    pub order_id: OrderId,
 }
 
 /// Payload of `auth.user.registered`.

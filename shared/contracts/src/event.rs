@@ -72,6 +72,9 @@ pub enum EventKind {
     /// The allocation of a cancelled sales order was released.
     #[strum(serialize = "inventory.order.released")]
     OrderReleased,
+    /// Orders in the back-order queue of an item were not tried yet: inventory continues after the last one.
+    #[strum(serialize = "inventory.backorders.remaining")]
+    BackordersRemaining,
     /// A user was registered.
     #[strum(serialize = "auth.user.registered")]
     UserRegistered,

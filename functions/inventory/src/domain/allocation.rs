@@ -239,9 +239,9 @@ impl Allocation {
         self.changes.iter().flat_map(movements_of).collect()
     }
 
-    /// Returns whether the order added stock, which may fulfil back-orders.
-    pub fn returned_stock(&self) -> bool {
-        self.changes.iter().any(|change| change.kind.sign() > 0)
+    /// Returns the change that added stock, which may fulfil back-orders. There is at most one.
+    pub fn returned_stock(&self) -> Option<&StockChangeSet> {
+        self.changes.iter().find(|change| change.kind.sign() > 0)
     }
 
     /// Returns the changes of stock rows that the transition from `old` makes.

@@ -9,4 +9,4 @@ pub use allocation::{
     StockChangeSet, StockDelta, decide,
 };
 pub use item::{Item, ItemData, ItemDetails, ItemError};
-pub use stock::{Adjustment, Movement, MovementKind, Stock};
+pub use stock::{Adjustment, Movement, MovementKind, Stock, StockSnapshot};

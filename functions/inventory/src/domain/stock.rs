@@ -1,6 +1,8 @@
 //! The stock of an item, and its movements.
 
-use erp_domain::{ItemId, OrderId, StockChange, StockLevel, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+use erp_domain::{Demand, ItemId, OrderId, StockChange, StockLevel, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,8 +18,19 @@ pub struct Stock {
     allocated: i64,
     #[serde(default)]
     backordered: i64,
+    /// At most the smallest quantity that an order in the back-order queue needs.
+    #[serde(default = "smallest_possible")]
+    smallest_backorder: i64,
+    /// The number of orders that have begun to wait for the item.
+    #[serde(default)]
+    backorder_sequence: u64,
     sequence: u64,
     updated_at: Timestamp,
+}
+
+/// The lower bound in the rows of items created before it: no order needs less.
+const fn smallest_possible() -> i64 {
+    1
 }
 
 /// An adjustment that a user requests.
@@ -35,10 +48,21 @@ pub enum Adjustment {
 }
 
 impl Stock {
+    /// The lower bound while no order waits: more than the stock that a user can enter.
+    pub const NO_BACKORDER: i64 = StockLevel::MAX + 1;
+
     /// Creates the stock of a new item: no quantity.
     pub fn empty(item_id: ItemId, now: Timestamp) -> Self {
-        let quantity = StockLevel::ZERO;
-        Self { item_id, quantity, allocated: 0, backordered: 0, sequence: 0, updated_at: now }
+        Self {
+            item_id,
+            quantity: StockLevel::ZERO,
+            allocated: 0,
+            backordered: 0,
+            smallest_backorder: Self::NO_BACKORDER,
+            backorder_sequence: 0,
+            sequence: 0,
+            updated_at: now,
+        }
     }
 
     /// Returns the stock after an adjustment, with the change; `None` if the quantity stays as it is.
@@ -100,6 +124,72 @@ impl Stock {
     /// Returns the time of the last change of the quantity.
     pub fn updated_at(&self) -> Timestamp {
         self.updated_at
+    }
+
+    /// Returns a lower bound of the quantities that orders in the back-order queue need;
+    /// [`Stock::NO_BACKORDER`] if none waits.
+    pub fn smallest_backorder(&self) -> i64 {
+        self.smallest_backorder
+    }
+
+    /// Returns the number of orders that have begun to wait for the item.
+    pub fn backorder_sequence(&self) -> u64 {
+        self.backorder_sequence
+    }
+
+    /// Returns whether the quantity may be sufficient for an order in the back-order queue. If not, reading the queue
+    /// is pointless.
+    pub fn may_fulfil_backorder(&self) -> bool {
+        self.quantity.get() >= self.smallest_backorder
+    }
+}
+
+/// The stock of several items. Each was read strongly consistent, but not all at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StockSnapshot(BTreeMap<ItemId, Stock>);
+
+impl FromIterator<Stock> for StockSnapshot {
+    fn from_iter<I: IntoIterator<Item = Stock>>(stock: I) -> Self {
+        Self(stock.into_iter().map(|stock| (stock.item_id, stock)).collect())
+    }
+}
+
+impl StockSnapshot {
+    /// Returns the stock of an item; `None` if the item does not exist, or was not read.
+    pub fn get(&self, item_id: ItemId) -> Option<&Stock> {
+        self.0.get(&item_id)
+    }
+
+    /// Returns the stock of each item, sorted by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Stock> {
+        self.0.values()
+    }
+
+    /// Returns the items of a demand that do not exist: they were deleted. An id is never used again.
+    pub fn missing(&self, demand: &Demand) -> BTreeSet<ItemId> {
+        demand.items().filter(|item_id| !self.0.contains_key(item_id)).collect()
+    }
+
+    /// Returns whether the stock of every item of a demand is sufficient.
+    pub fn suffices(&self, demand: &Demand) -> bool {
+        demand.iter().all(|(item_id, needed)| {
+            self.get(item_id).is_some_and(|stock| stock.quantity.get() >= needed.get())
+        })
+    }
+
+    /// Takes a demand for which the stock suffices.
+    pub fn take(&mut self, demand: &Demand) {
+        for (item_id, taken) in demand.iter() {
+            if let Some(stock) = self.0.get_mut(&item_id) {
+                stock.quantity =
+                    StockLevel::new(stock.quantity.get() - taken.get()).unwrap_or(StockLevel::ZERO);
+            }
+        }
+    }
+
+    /// Replaces the stock of items that were read again.
+    pub fn update(&mut self, newer: Self) {
+        self.0.extend(newer.0);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Use cases of orders: allocate stock, queue back-orders, add received goods, return stock.
+//! Use cases of orders: allocate stock, wait for stock, add received goods, return stock.
 //!
 //! Everything here is idempotent: events are delivered at least once and in any order, and a function may end between
 //! any two writes. The allocation changes together with the stock, in one transaction. Its side effects (movements,
@@ -6,10 +6,18 @@
 //! comes back through the queue, so they are as reliable as the outbox. A receipt publishes no event; its side effects
 //! are applied at once.
 //!
-//! An order whose stock is short is first queued, then saved as back-ordered, then tries to allocate once more. Arriving
-//! stock is first added, then the queue is read. So the later of the two sees the other, and no order waits although
-//! stock is sufficient.
+//! No order waits although stock is sufficient, because the later of the two, order or stock, sees the other:
+//!
+//! ```text
+//! order that waits   put into the queues   then saved: bounds lowered   then reads the stock of its items
+//! arriving stock     added                 then reads stock and bound   then reads the queue
+//! ```
+//!
+//! Both write the stock row of the item, so one is first. If the order is first, the arrival reads a bound that is not
+//! more than the order needs, and a queue that contains it. If the arrival is first, the order reads the stock that
+//! arrived. `backorders` is about the queue itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use erp_aws::metric::{self, Metric};
@@ -19,14 +27,12 @@ use erp_domain::{Clock, Ids, ItemId, OrderId};
 use erp_service::{SaveError, ServiceError, retry_stale};
 
 use crate::domain::{
-    Allocation, AllocationState, ChangeStamp, InsufficientStock, OrderDemand, OrderFact, Step, decide,
+    Allocation, AllocationState, ChangeStamp, InsufficientStock, OrderDemand, OrderFact, Step, Stock,
+    StockSnapshot, decide,
 };
 use crate::store::InventoryStore;
 
-/// Back-orders read at once.
-const QUEUE_PAGE: usize = 50;
-
-type Result<T> = std::result::Result<T, ServiceError<InsufficientStock>>;
+pub(super) type Result<T> = std::result::Result<T, ServiceError<InsufficientStock>>;
 type Saved<T> = std::result::Result<T, SaveError<InsufficientStock>>;
 
 /// Allocations, and the stock they change.
@@ -38,6 +44,10 @@ pub struct Allocations {
     pub clock: Arc<dyn Clock>,
     /// The source of ids.
     pub ids: Arc<dyn Ids>,
+    /// Calls to DynamoDB that one event may make to fulfil back-orders: [`BACKORDER_CALLS`], fewer in tests.
+    ///
+    /// [`BACKORDER_CALLS`]: super::BACKORDER_CALLS
+    pub backorder_calls: usize,
 }
 
 /// An event of an order.
@@ -61,11 +71,11 @@ impl Allocations {
         let old = self.store.allocation(order.order_id).await?;
         match decide(old.as_ref().map(Allocation::state), *fact) {
             Step::Allocate => match old {
-                Some(backordered) => self.fulfil(&backordered, cause).await.map(drop)?,
+                Some(backordered) => self.fulfil_if_sufficient(&backordered, cause).await?,
                 None => self.allocate(order, cause).await?,
             },
             Step::Receive => {
-                let missing = self.store.missing_items(&order.demand).await?;
+                let missing = self.missing_items(order).await?;
                 if !missing.is_empty() {
                     let order_id = order.order_id;
                     tracing::warn!(%order_id, ?missing, "goods received for deleted items are not stocked");
@@ -76,7 +86,7 @@ impl Allocations {
             }
             Step::RecordCancellation | Step::ReturnStock => {
                 let released = match &old {
-                    Some(old) => old.release(self.stamp(), self.store.missing_items(old.demand()).await?),
+                    Some(old) => old.release(self.stamp(), self.missing_items(old.order()).await?),
                     None => Some(Allocation::cancelled(order)),
                 };
                 if let Some(released) = released {
@@ -99,22 +109,31 @@ impl Allocations {
         Ok(())
     }
 
-    /// Allocates a new order, or puts it into the back-order queue.
+    /// Returns the items of an order that were deleted.
+    async fn missing_items(&self, order: &OrderDemand) -> Result<BTreeSet<ItemId>> {
+        Ok(self.store.stock(order.demand.items()).await?.missing(&order.demand))
+    }
+
+    /// Allocates a new order, or puts it into the back-order queues.
     async fn allocate(&self, order: &OrderDemand, cause: &Cause) -> Saved<()> {
-        // Orders that have been waiting go first.
-        self.fulfil_backorders(order.demand.items(), cause).await?;
-        let allocated = Allocation::allocated(order, self.stamp());
-        match self.save(None, &allocated, cause).await {
-            Err(SaveError::Failed(ServiceError::Rejected(InsufficientStock))) => {}
-            saved => return saved,
+        let mut stock = self.store.stock(order.demand.items()).await?;
+        if stock.iter().any(Stock::may_fulfil_backorder) {
+            // Orders that have been waiting go first.
+            self.fulfil_oldest(&stock, cause).await?;
+            stock = self.store.stock(order.demand.items()).await?;
         }
-        let missing = self.store.missing_items(&order.demand).await?;
-        let backordered = Allocation::backordered(order, missing);
+        if stock.suffices(&order.demand) {
+            let allocated = Allocation::allocated(order, self.stamp());
+            match self.save(None, &allocated, cause).await {
+                Err(SaveError::Failed(ServiceError::Rejected(InsufficientStock))) => {}
+                saved => return saved,
+            }
+        }
+        let backordered = Allocation::backordered(order, stock.missing(&order.demand));
         self.store.enqueue_backorder(order).await?;
-        self.save(None, &backordered, cause).await?;
-        // Stock that arrived before the order was queued has not fulfilled it.
-        self.fulfil(&backordered, cause).await?;
-        Ok(())
+        self.save_based_on(&stock, None, &backordered, cause).await?;
+        // Stock that arrived before the order was saved has not fulfilled it.
+        Ok(self.fulfil_if_sufficient(&backordered, cause).await?)
     }
 
     /// Applies the side effects of a decision about an order.
@@ -133,61 +152,48 @@ impl Allocations {
             request_id = cause.request_id.as_deref().unwrap_or("-"),
             "movements written"
         );
-        if allocation.state() != AllocationState::Backordered {
-            self.store.dequeue_backorder(allocation.order()).await?;
+        match allocation.state() {
+            // It waits, or is a purchase order, which never waits.
+            AllocationState::Backordered | AllocationState::Received => {}
+            AllocationState::Allocated | AllocationState::Released => {
+                self.store.dequeue_backorder(allocation.order()).await?;
+            }
         }
-        if allocation.returned_stock() {
-            self.fulfil_backorders(allocation.demand().items(), cause).await?;
+        if let Some(change) = allocation.returned_stock() {
+            self.fulfil_backorders(allocation.demand().items(), change.id, cause).await?;
         }
         Ok(())
     }
 
-    /// Fulfils the back-orders of items from their stock: oldest first, each order with all its lines or not at all. An
-    /// order that cannot be fulfilled takes nothing and does not block the orders behind it.
-    pub async fn fulfil_backorders(
-        &self,
-        items: impl Iterator<Item = ItemId> + Send,
-        cause: &Cause,
-    ) -> Result<()> {
-        for item_id in items {
-            let mut available = self.store.available(item_id).await?.get();
-            let mut last = None;
-            while available > 0 {
-                let queue = self.store.backorders(item_id, last, QUEUE_PAGE).await?;
-                for backorder in &queue {
-                    let needed = backorder.quantity.get();
-                    // An order without an allocation is not saved yet: it tries to allocate itself.
-                    if needed <= available
-                        && let Some(allocation) = self.store.allocation(backorder.order_id).await?
-                        && self.fulfil(&allocation, cause).await?
-                    {
-                        available -= needed;
-                    }
-                }
-                last = queue.last().copied();
-                if queue.len() < QUEUE_PAGE {
-                    break;
-                }
-            }
+    /// Allocates a back-ordered order if the stock of its items is sufficient.
+    async fn fulfil_if_sufficient(&self, old: &Allocation, cause: &Cause) -> Result<()> {
+        if self.store.stock(old.demand().items()).await?.suffices(old.demand()) {
+            self.fulfil(old, cause).await?;
         }
         Ok(())
     }
 
     /// Allocates a back-ordered order if stock is sufficient; returns whether it was. `false` too if the allocation
     /// changed meanwhile: the concurrent update has decided.
-    async fn fulfil(&self, old: &Allocation, cause: &Cause) -> Result<bool> {
+    pub(super) async fn fulfil(&self, old: &Allocation, cause: &Cause) -> Result<bool> {
         let Some(allocated) = old.allocate(self.stamp()) else { return Ok(false) };
-        match self.save(Some(old), &allocated, cause).await {
-            Ok(()) => Ok(true),
-            Err(SaveError::Stale | SaveError::Failed(ServiceError::Rejected(InsufficientStock))) => Ok(false),
-            Err(SaveError::KeyBound) => Err(ServiceError::Contended),
-            Err(SaveError::Failed(error)) => Err(error),
-        }
+        unless_lost(self.save(Some(old), &allocated, cause).await)
     }
 
     async fn save(&self, old: Option<&Allocation>, new: &Allocation, cause: &Cause) -> Saved<()> {
+        self.save_based_on(&StockSnapshot::default(), old, new, cause).await
+    }
+
+    /// Saves a decision that is based on the stock as it was read.
+    async fn save_based_on(
+        &self,
+        stock: &StockSnapshot,
+        old: Option<&Allocation>,
+        new: &Allocation,
+        cause: &Cause,
+    ) -> Saved<()> {
         let event = self.event(new, cause)?;
-        self.store.save_allocation(old, new, event.as_ref())?.save(self.store.table()).await?;
+        self.store.save_allocation(old, new, event.as_ref(), stock)?.save(self.store.table()).await?;
         tracing::info!(
             order_id = %new.order_id(),
             state = %new.state(),
@@ -218,5 +224,15 @@ impl Allocations {
         let items = items.map(|(item_id, quantity)| ItemQuantity { item_id, quantity }).collect();
         let data = StockDecided { order_id, stock_status, sequence, items };
         Event::new(self.ids.next(), kind, order_id, self.clock.now(), cause, &data).map(Some)
+    }
+}
+
+/// Returns whether a change was saved; `false` if its condition failed, because a concurrent update has decided.
+pub(super) fn unless_lost(saved: Saved<()>) -> Result<bool> {
+    match saved {
+        Ok(()) => Ok(true),
+        Err(SaveError::Stale | SaveError::Failed(ServiceError::Rejected(InsufficientStock))) => Ok(false),
+        Err(SaveError::KeyBound) => Err(ServiceError::Contended),
+        Err(SaveError::Failed(error)) => Err(error),
     }
 }

@@ -1,6 +1,6 @@
-//! Allocations, the stock they change, and the back-order queues.
+//! Allocations, and the stock they change.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use erp_aws::metric::Metric;
@@ -9,31 +9,19 @@ use erp_aws::table::{ABSENT, EXISTS};
 use erp_aws::transaction::{Change as RowChange, number, text};
 use erp_aws::{Key, StoreError, Transaction};
 use erp_contracts::Event;
-use erp_domain::{Demand, ItemId, OrderId, Quantity, StockLevel, Timestamp};
+use erp_domain::{ItemId, OrderId};
 use erp_service::{Change, OnFailure};
-use serde::{Deserialize, Serialize};
 
-use super::row::{AllocationRow, BackorderRow, MovementRow, StockRow};
+use super::row::{AllocationRow, MovementRow, StockRow};
 use super::{InventoryStore, keys};
-use crate::domain::{Allocation, AllocationState, InsufficientStock, OrderDemand, StockDelta};
+use crate::domain::{Allocation, AllocationState, InsufficientStock, StockDelta, StockSnapshot};
 
 /// The allocation has not changed since it was read: its sequence increases with each transition.
 const SAME_SEQUENCE: &str = "#sequence = :sequence";
 /// The available quantity is sufficient: no item is sold that is not in stock.
 const SUFFICIENT_STOCK: &str = "#quantity >= :needed";
 
-type AllocationTransaction = Transaction<OnFailure<InsufficientStock>>;
-
-/// An order in the back-order queue of an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backorder {
-    /// The order.
-    pub order_id: OrderId,
-    /// The quantity that it needs.
-    pub quantity: Quantity,
-    /// The time by which the queue is sorted.
-    pub since: Timestamp,
-}
+pub(super) type AllocationTransaction = Transaction<OnFailure<InsufficientStock>>;
 
 impl InventoryStore {
     /// Reads the allocation of an order, strongly consistent.
@@ -42,29 +30,36 @@ impl InventoryStore {
         Ok(row.map(|row| row.allocation.value))
     }
 
-    /// Reads the available quantity of an item, strongly consistent; 0 if the item does not exist.
-    pub async fn available(&self, item_id: ItemId) -> Result<StockLevel, StoreError> {
-        let row: Option<StockRow> = self.table.get(&keys::stock(item_id)).await?;
-        Ok(row.map_or(StockLevel::ZERO, |row| row.value.quantity()))
+    /// Reads the allocations that exist of several orders, strongly consistent. The ids must be distinct.
+    pub async fn allocations(
+        &self,
+        orders: impl Iterator<Item = OrderId> + Send,
+    ) -> Result<HashMap<OrderId, Allocation>, StoreError> {
+        let keys: Vec<Key> = orders.map(keys::allocation).collect();
+        let rows: Vec<AllocationRow> = self.table.get_all(&keys).await?;
+        let allocations = rows.into_iter().map(|row| row.allocation.value);
+        Ok(allocations.map(|allocation| (allocation.order_id(), allocation)).collect())
     }
 
-    /// Returns the items without a stock row: they were deleted. An id is never used again.
-    pub async fn missing_items(&self, demand: &Demand) -> Result<BTreeSet<ItemId>, StoreError> {
-        let keys: Vec<Key> = demand.items().map(keys::stock).collect();
-        let mut missing: BTreeSet<ItemId> = demand.items().collect();
-        for row in self.table.get_all::<StockRow>(&keys).await? {
-            missing.remove(&row.value.item_id());
-        }
-        Ok(missing)
+    /// Reads the stock of the items that exist, strongly consistent. The ids must be distinct.
+    pub async fn stock(
+        &self,
+        items: impl Iterator<Item = ItemId> + Send,
+    ) -> Result<StockSnapshot, StoreError> {
+        let keys: Vec<Key> = items.map(keys::stock).collect();
+        let rows: Vec<StockRow> = self.table.get_all(&keys).await?;
+        Ok(rows.into_iter().map(|row| row.value).collect())
     }
 
     /// Saves `new` in place of `old` (`None`: there is no allocation yet), with its event and the changes of all stock
-    /// rows, in one transaction.
+    /// rows, in one transaction. `stock` is the stock that the decision is based on; only an order that begins to wait
+    /// needs it.
     pub fn save_allocation(
         &self,
         old: Option<&Allocation>,
         new: &Allocation,
         event: Option<&Event>,
+        stock: &StockSnapshot,
     ) -> Result<Change<(), InsufficientStock>, StoreError> {
         let mut transaction = Transaction::new();
         match old {
@@ -77,7 +72,10 @@ impl InventoryStore {
         let mut movements = 0;
         for delta in new.stock_deltas(old) {
             movements += u64::from(delta.quantity != 0);
-            self.change_stock(&mut transaction, &delta, new)?;
+            match delta.backordered > 0 {
+                true => self.begin_waiting(&mut transaction, &delta, stock.get(delta.item_id))?,
+                false => self.change_stock(&mut transaction, &delta, new)?,
+            }
         }
         let mut change = Change::new((), transaction);
         if let Some(metric) = metric_of(new.state()) {
@@ -130,11 +128,15 @@ impl InventoryStore {
         let mut sets = Vec::new();
         let mut values = Vec::new();
         if let (true, Some(change)) = (delta.quantity != 0, new.changes().last()) {
-            sets.push("#quantity = #quantity + :quantity, #sequence = #sequence + :one, #updated_at = :at");
+            sets.push(
+                "#quantity = #quantity + :quantity, #sequence = #sequence + :one, #updated_at = :at, \
+                 #change_id = :change",
+            );
             values.extend([
                 (":quantity", number(delta.quantity)),
                 (":one", number(1)),
                 (":at", text(change.at)),
+                (":change", text(change.id)),
             ]);
         }
         if delta.allocated != 0 {
@@ -155,7 +157,7 @@ impl InventoryStore {
             let change = RowChange { key, update, condition: SUFFICIENT_STOCK, values };
             return transaction.update(OnFailure::Rejected(InsufficientStock), &self.table, change);
         }
-        // The item was deleted since `missing_items` was read.
+        // The item was deleted since its stock was read.
         let change = RowChange { key, update, condition: EXISTS, values };
         transaction.update(OnFailure::Stale, &self.table, change)
     }
@@ -163,31 +165,6 @@ impl InventoryStore {
     /// Writes every movement of the allocation; writing them again changes nothing.
     pub async fn write_movements(&self, allocation: &Allocation) -> Result<(), StoreError> {
         self.table.put_all(allocation.movements().into_iter().map(MovementRow::from)).await
-    }
-
-    /// Puts the order into the back-order queue of each of its items. It may be there already.
-    pub async fn enqueue_backorder(&self, order: &OrderDemand) -> Result<(), StoreError> {
-        self.table.put_all(BackorderRow::of(order)).await
-    }
-
-    /// Removes the order from the back-order queue of each of its items. It need not be there.
-    pub async fn dequeue_backorder(&self, order: &OrderDemand) -> Result<(), StoreError> {
-        self.table.delete_all(BackorderRow::of(order).map(|row| row.key)).await
-    }
-
-    /// Reads up to `limit` orders of the back-order queue of an item that come after `after`, oldest first, strongly
-    /// consistent.
-    pub async fn backorders(
-        &self,
-        item_id: ItemId,
-        after: Option<Backorder>,
-        limit: usize,
-    ) -> Result<Vec<Backorder>, StoreError> {
-        let after = after.map(|last| keys::backorder(item_id, last.since, last.order_id).sk);
-        let partition = keys::partition(item_id);
-        let rows: Vec<BackorderRow> =
-            self.table.query_prefix(&partition, keys::BACKORDER_PREFIX, after, limit).await?;
-        Ok(rows.into_iter().map(|row| row.value).collect())
     }
 }
 

@@ -36,6 +36,11 @@ pub(crate) fn backorder(id: ItemId, since: Timestamp, order_id: OrderId) -> Key 
     Key::new(partition(id), format!("{BACKORDER_PREFIX}{since}#{order_id}"))
 }
 
+/// A walk through the back-order queue of an item that is continued by message, by the change of stock that started it.
+pub(crate) fn walk(id: ItemId, change: Uuid) -> Key {
+    Key::new(partition(id), format!("WALK#{change}"))
+}
+
 /// Reserves a SKU for one item.
 pub(crate) fn sku(sku: &Sku) -> Key {
     Key::new(format!("SKU#{sku}"), "GUARD")
@@ -63,6 +68,7 @@ mod tests {
             ("stock of an item", stock(Id::new(id))),
             ("movements of an item, newest first", movement(Id::new(id), id)),
             ("back-order queue of an item, oldest first", backorder(Id::new(id), since, Id::new(id))),
+            ("walk through a back-order queue", walk(Id::new(id), id)),
             ("allocation of an order", allocation(Id::new(id))),
         ];
         let table = rows.map(|(purpose, key)| format!("{purpose}: {} / {}\n", key.pk, key.sk)).concat();
@@ -73,6 +79,7 @@ mod tests {
         stock of an item: ITEM#… / STOCK
         movements of an item, newest first: ITEM#… / MOVEMENT#…
         back-order queue of an item, oldest first: ITEM#… / WAITING#1970-01-01T00:00:00.000Z#…
+        walk through a back-order queue: ITEM#… / WALK#…
         allocation of an order: ORDER#… / ALLOCATION
         ");
     }

@@ -1,11 +1,12 @@
 //! The inventory table.
 
 mod allocations;
+mod backorders;
 mod items;
 pub(crate) mod keys;
 pub(crate) mod row;
 
-pub use allocations::Backorder;
+pub use backorders::Backorder;
 use erp_aws::Table;
 pub use items::ItemChange;
 

@@ -3,8 +3,10 @@
 use erp_aws::outbox::outbox_pk;
 use erp_aws::{Key, StoreError, list};
 use erp_contracts::Event;
+use erp_contracts::data::BackordersRemaining;
 use erp_domain::{ItemId, Money, Sku, Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Backorder, keys};
 use crate::domain::{Allocation, Item, ItemData, Movement, OrderDemand, Stock};
@@ -89,6 +91,36 @@ impl BackorderRow {
         order.demand.iter().map(move |(item_id, quantity)| Self {
             key: keys::backorder(item_id, since, order_id),
             value: Backorder { order_id, quantity, since },
+        })
+    }
+}
+
+/// The event that continues a walk through a back-order queue, until it is published. The next one replaces it.
+#[derive(Debug, Serialize)]
+pub(crate) struct WalkRow {
+    #[serde(flatten)]
+    key: Key,
+    step: u64,
+    event: String,
+    outbox_pk: String,
+    outbox_sk: Uuid,
+    /// Seconds since the Unix epoch.
+    expires_at: i64,
+}
+
+impl WalkRow {
+    pub(crate) fn new(
+        walk: &BackordersRemaining,
+        event: &Event,
+        expires_at: i64,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: keys::walk(walk.item_id, walk.change_id),
+            step: walk.step,
+            event: event.to_json()?,
+            outbox_pk: outbox_pk(event.id),
+            outbox_sk: event.id,
+            expires_at,
         })
     }
 }

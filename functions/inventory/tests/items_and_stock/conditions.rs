@@ -211,7 +211,8 @@ async fn save_allocation(
     old: Option<&Allocation>,
     new: &Allocation,
 ) -> Result<(), SaveError<InsufficientStock>> {
-    save(store, store.save_allocation(old, new, None)).await
+    let stock = store.stock(new.demand().items()).await.unwrap();
+    save(store, store.save_allocation(old, new, None, &stock)).await
 }
 
 #[tokio::test]

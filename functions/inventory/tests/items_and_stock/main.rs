@@ -1,6 +1,7 @@
 //! Items and stock, over the real SDK and an embedded DynamoDB.
 #![expect(clippy::unwrap_used, reason = "these are tests: a panic is the report")]
 
+mod backorders;
 mod conditions;
 mod deletion;
 mod limits;
@@ -17,8 +18,8 @@ use erp_contracts::{Cause, Event, EventKind};
 use erp_domain::time::{RandomIds, SystemClock};
 use erp_domain::{Clock, Id, Money, Quantity};
 use erp_testkit::sqs::deadline;
-use erp_testkit::{ApiRequest, ApiResponse, Dynamo, FakeSqs};
-use inventory::service::Allocations;
+use erp_testkit::{ApiRequest, ApiResponse, CallCounter, Dynamo, FakeSqs};
+use inventory::service::{Allocations, BACKORDER_CALLS};
 use inventory::store::InventoryStore;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -31,17 +32,21 @@ struct Inventory {
     router: Router,
     store: InventoryStore,
     worker: Allocations,
+    dynamo: Dynamo,
+    calls: CallCounter,
     sqs: FakeSqs,
 }
 
 impl Inventory {
     async fn start() -> Self {
-        let table = Dynamo::start().await.table("inventory", &["list", "outbox"]).await;
-        let store = InventoryStore::new(table);
+        let dynamo = Dynamo::start().await;
+        let table = dynamo.table("inventory", &["list", "outbox"]).await;
+        let calls = CallCounter::default();
+        let store = InventoryStore::new(calls.table(&table));
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
         let router = inventory::config::build(store.clone(), clock.clone(), ids.clone()).into_router();
-        let worker = Allocations { store: store.clone(), clock, ids };
-        Self { router, store, worker, sqs: FakeSqs::start().await }
+        let worker = Allocations { store: store.clone(), clock, ids, backorder_calls: BACKORDER_CALLS };
+        Self { router, store, worker, dynamo, calls, sqs: FakeSqs::start().await }
     }
 
     /// Sends a request of an inventory manager.
@@ -100,7 +105,12 @@ impl Inventory {
             if events.is_empty() {
                 return all;
             }
-            let consumed = [EventKind::StockAdjusted, EventKind::OrderAllocated, EventKind::OrderReleased];
+            let consumed = [
+                EventKind::StockAdjusted,
+                EventKind::OrderAllocated,
+                EventKind::OrderReleased,
+                EventKind::BackordersRemaining,
+            ];
             let own: Vec<_> = events.iter().filter(|event| consumed.contains(&event.kind)).cloned().collect();
             self.deliver(&own).await;
             all.extend(events);

@@ -4,7 +4,7 @@
 use erp_aws::StoreError;
 use erp_aws::batch::MessageError;
 use erp_contracts::Event;
-use erp_contracts::data::StockDecided;
+use erp_contracts::data::{BackordersRemaining, StockDecided};
 use erp_domain::{Demand, OrderId};
 use inventory::domain::{Allocation, AllocationState, OrderDemand, OrderFact, Step, decide};
 use inventory::worker::Command;
@@ -99,7 +99,8 @@ async fn explain_command(ledger: &Ledger, command: Command) -> Result<Explanatio
     match command {
         Command::ApplyEvent(event) => explain_order_event(ledger, &event.order, event.fact).await,
         Command::ApplySideEffects(order_id) => explain_side_effects(ledger, order_id).await,
-        Command::FulfilBackorders(item_id) => {
+        Command::FulfilBackorders { item_id, .. }
+        | Command::ContinueBackorders(BackordersRemaining { item_id, .. }) => {
             let stock = ledger.inventory.stock_records(&[item_id]).await?;
             let current = stock.iter().map(|stock| format!("Stock: {}", stock.quantity)).collect();
             let effect = Effect::change("would fulfil the back-orders that can be fulfilled whole");
@@ -184,7 +185,7 @@ async fn side_effects(ledger: &Ledger, allocation: &Allocation) -> Result<Effect
     if is_queued {
         effects.push("remove the order from the back-order queues".to_owned());
     }
-    if allocation.returned_stock() {
+    if allocation.returned_stock().is_some() {
         effects.push("fulfil back-orders of its items".to_owned());
     }
     Ok(match effects.as_slice() {

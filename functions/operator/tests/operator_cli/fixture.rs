@@ -15,7 +15,7 @@ use erp_orders::{Currency, Lines, NewLine};
 use erp_testkit::sqs::deadline;
 use erp_testkit::{Dynamo, FakeSqs, TestClock};
 use inventory::domain::{Adjustment, Item, ItemDetails, Movement, MovementKind};
-use inventory::service::Allocations;
+use inventory::service::{Allocations, BACKORDER_CALLS};
 use inventory::store::InventoryStore;
 use operator::config::Tables;
 use operator::reconcile::{GracePeriod, Ledger};
@@ -53,7 +53,7 @@ impl Fixture {
         let inventory = InventoryStore::new(tables.inventory.clone());
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
         Self {
-            worker: Allocations { store: inventory.clone(), clock, ids },
+            worker: Allocations { store: inventory.clone(), clock, ids, backorder_calls: BACKORDER_CALLS },
             sqs: FakeSqs::start().await,
             inventory,
             sales: SalesStore::new(tables.sales.clone()),

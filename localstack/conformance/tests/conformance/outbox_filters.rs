@@ -14,7 +14,7 @@ use erp_domain::{Clock, Demand, Ids, Quantity};
 use erp_local::broker::filter::matches;
 use erp_local::deployment::TriggerSource;
 use erp_testkit::Dynamo;
-use inventory::domain::{Allocation, OrderDemand};
+use inventory::domain::{Allocation, OrderDemand, StockSnapshot};
 use inventory::store::InventoryStore;
 use relay::outbox::remove_published;
 use relay::row::OutboxRow;
@@ -74,7 +74,7 @@ async fn cases() -> Vec<Case> {
     let allocation =
         Allocation::backordered(&OrderDemand { order_id, demand, since: SystemClock.now() }, missing);
     let store = InventoryStore::new(table.clone());
-    let change = store.save_allocation(None, &allocation, Some(&event())).unwrap();
+    let change = store.save_allocation(None, &allocation, Some(&event()), &StockSnapshot::default()).unwrap();
     change.save(&table).await.unwrap();
     let key = Key::new(format!("ORDER#{order_id}"), "ALLOCATION");
     let decided = stored(&table, &key).await;

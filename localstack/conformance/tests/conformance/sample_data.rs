@@ -112,6 +112,8 @@ async fn items(table: &Table) {
     let (new, movement) = received(&old, 50);
     let change = store.adjust(&old, &new, &movement, &event(EventKind::StockAdjusted)).unwrap();
     change.save(table).await.unwrap();
+    // As if an order had waited for one piece: the next order reads the back-order queue.
+    store.raise_bound(item(), 1, 0).unwrap().save(table).await.unwrap();
 }
 
 fn received(old: &Stock, quantity: i64) -> (Stock, Movement) {

@@ -78,6 +78,7 @@ const SAMPLES: &[(&str, Expected)] = &[
     ("inventory-worker.order-allocated", NO_FAILURES),
     ("inventory-worker.sales-cancelled", NO_FAILURES),
     ("inventory-worker.stock-adjusted", NO_FAILURES),
+    ("inventory-worker.backorders-remaining", NO_FAILURES),
     // Before the poison messages, which are in the dead-letter queues afterwards.
     ("portal.health", success(200, "Gateway is healthy")),
     ("inventory-worker.poison", NO_FAILURES),

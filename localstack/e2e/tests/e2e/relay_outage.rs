@@ -15,7 +15,7 @@ use erp_domain::{Clock, Id, Ids, ItemId, Money, PartyId, PartyKind};
 use erp_orders::Currency;
 use erp_orders::upstream::testing::FakeUpstreams;
 use erp_testkit::{ApiRequest, Dynamo, FakeSns, TestClock};
-use inventory::service::Allocations;
+use inventory::service::{Allocations, BACKORDER_CALLS};
 use inventory::store::InventoryStore;
 use relay::Relay;
 use relay::sweep::Sweep;
@@ -96,7 +96,7 @@ impl Platform {
         let client = aws_sdk_sns::Client::new(&sns.sdk_config());
         let topics = Topics { client, arns: ["sales", "inventory"].map(topic).into() };
         Self {
-            worker: Allocations { store: stock, clock: clock.clone(), ids },
+            worker: Allocations { store: stock, clock: clock.clone(), ids, backorder_calls: BACKORDER_CALLS },
             relay: Relay { topics, dynamodb: dynamo.client.clone() },
             orders,
             tables: [sales_table, inventory_table],

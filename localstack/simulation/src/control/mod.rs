@@ -27,7 +27,7 @@ pub struct Control {
 pub const NO_BUG: &str = "no bug";
 
 /// All controls.
-pub const CONTROLS: [Control; 18] = [
+pub const CONTROLS: [Control; 19] = [
     Control { name: "events published without the outbox", make: || Arc::new(mutations::PublishedDirectly) },
     Control {
         name: "a consumer without de-duplication",
@@ -65,6 +65,10 @@ pub const CONTROLS: [Control; 18] = [
     Control { name: "failed entries of PublishBatch ignored", make: || Arc::new(mutations::FailuresIgnored) },
     Control { name: "no sweep of the outbox", make: || Arc::new(mutations::NoSweep) },
     Control { name: "back-ordered orders not queued", make: || Arc::new(mutations::NotQueued) },
+    Control {
+        name: "a lower bound of back-orders raised over an order that began to wait",
+        make: || Arc::new(mutations::BoundRaisedBlindly),
+    },
     Control { name: "allocated quantities not counted", make: || Arc::new(mutations::NotCounted) },
     Control { name: NO_BUG, make: || Arc::new(NoMutation) },
 ];

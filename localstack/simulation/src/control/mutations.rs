@@ -273,6 +273,20 @@ impl Mutation for NotCounted {
     }
 }
 
+/// The lower bound of back-orders is raised although an order has begun to wait since the walk began.
+pub(super) struct BoundRaisedBlindly;
+
+impl Mutation for BoundRaisedBlindly {
+    fn calls(&self, mut call: Call) -> Vec<Call> {
+        for mut action in actions(&mut call) {
+            if action.row() == "ITEM/STOCK" && action.value(":smallest").is_some() {
+                action.drop_condition();
+            }
+        }
+        vec![call]
+    }
+}
+
 /// Back-ordered orders are not put into the back-order queue.
 pub(super) struct NotQueued;
 

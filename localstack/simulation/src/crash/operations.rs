@@ -286,11 +286,19 @@ fn backorders() -> Vec<Operation> {
     let large: Make = |fixture| fixture.sale(&[(0, 6), (1, 1)]);
     let first: Make = |fixture| fixture.sales(0, Transition::Confirm);
     let second: Make = |fixture| fixture.sales(1, Transition::Confirm);
+    let each: Make = |fixture| fixture.sale(&[(0, 3)]);
+    let third: Make = |fixture| fixture.sales(2, Transition::Confirm);
+    let fourth: Make = |fixture| fixture.sales(3, Transition::Confirm);
     vec![
         operation(
             "increase stock: a back-order is fulfilled",
             vec![large, takes_most, second, first],
             |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(5)),
+        ),
+        operation(
+            "increase stock: back-orders are fulfilled by several messages",
+            vec![takes_most, first, each, second, each, third, each, fourth],
+            |fixture| Command::AdjustStock(fixture.item(0), Adjust::By(10)),
         ),
         operation(
             "cancel a sales order: a back-order is fulfilled",

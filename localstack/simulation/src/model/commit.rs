@@ -1,8 +1,10 @@
 //! Checks commits, and updates the model.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::request::{ClientRequest, Command};
 use super::state::StoredResponse;
@@ -23,6 +25,31 @@ impl Model {
                 let only_marks = facts.iter().all(|fact| *fact == Fact::Other);
                 self.check("P4", only_marks, || format!("unexpected change by {actor:?}: {facts:?}"));
             }
+        }
+        self.check_bounds(facts);
+    }
+
+    /// Checks the lower bounds that a commit may have invalidated: an order that needs less than the bound would not be
+    /// found when stock arrives.
+    fn check_bounds(&mut self, facts: &[Fact]) {
+        let items: BTreeSet<Uuid> = facts
+            .iter()
+            .flat_map(|fact| match fact {
+                Fact::Bound(item, _) => vec![*item],
+                Fact::Allocation(_, allocation) => allocation.demand.keys().copied().collect(),
+                _ => Vec::new(),
+            })
+            .collect();
+        for item in items {
+            let Some(bound) = self.bounds.get(&item).copied() else { continue };
+            let allocations = self.allocations.values().filter_map(|allocation| allocation.now());
+            let waiting = allocations.filter(|allocation| allocation.state == "backordered");
+            let counted = waiting.filter(|allocation| !allocation.missing.contains(&item));
+            let smallest = counted.filter_map(|allocation| allocation.demand.get(&item).copied()).min();
+            let holds = smallest.is_none_or(|smallest| bound <= smallest);
+            self.check("P1", holds, || {
+                format!("the smallest back-order of {item} is {smallest:?}, its lower bound {bound}")
+            });
         }
     }
 
@@ -150,6 +177,9 @@ impl Model {
                 }
                 Fact::Item(id, item) => self.items.entry(id).or_default().set(moment, item),
                 Fact::Stock(id, stock) => self.stock.entry(id).or_default().set(moment, stock),
+                Fact::Bound(item, bound) => {
+                    self.bounds.insert(item, bound);
+                }
                 Fact::Movement(item, id, by) => {
                     self.written.insert((item, id), (moment, by));
                 }

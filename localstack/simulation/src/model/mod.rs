@@ -86,6 +86,8 @@ pub enum Fact {
     Party(PartyKind, Uuid, Option<Party>),
     Item(Uuid, Option<Item>),
     Stock(Uuid, Option<Stock>),
+    /// The lower bound of the quantities that waiting orders need of an item.
+    Bound(Uuid, i64),
     /// A movement of an item: its id, and the signed change.
     Movement(Uuid, Uuid, i64),
     Order(OrderKind, Uuid, Order),
@@ -162,6 +164,8 @@ pub struct Model {
     pub items: BTreeMap<Uuid, Timeline<Item>>,
     /// The stock of items.
     pub stock: BTreeMap<Uuid, Timeline<Stock>>,
+    /// Lower bounds of the quantities that waiting orders need, by item.
+    pub bounds: BTreeMap<Uuid, i64>,
     /// Movements that must be written eventually: item, id, change.
     pub movements: BTreeMap<(Uuid, Uuid), i64>,
     /// Written movements, with the moment of each.

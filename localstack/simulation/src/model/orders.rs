@@ -154,7 +154,7 @@ impl Model {
                         format!("movement {id} of {item} by {by}, expected {expected:?}")
                     });
                 }
-                Fact::Other | Fact::Event { .. } => {}
+                Fact::Other | Fact::Event { .. } | Fact::Bound(..) => {}
                 other => {
                     self.check("P4", false, || format!("unexpected change by inventory-worker: {other:?}"));
                 }
