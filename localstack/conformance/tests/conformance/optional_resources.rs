@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::template::{Template, to_json};
 
@@ -12,7 +12,7 @@ pub(crate) mod checks {
 }
 
 /// The sections that contain optional parts.
-const SECTIONS: [&str; 3] = ["Conditions", "Resources", "Outputs"];
+const SECTIONS: [&str; 4] = ["Parameters", "Conditions", "Resources", "Outputs"];
 
 fn reviewed() -> &'static Value {
     static REVIEWED: OnceLock<Value> = OnceLock::new();
@@ -32,6 +32,15 @@ fn optional_parts_have_their_reviewed_form(template: &Template) -> Vec<String> {
                 violations.push(format!("{section}.{name}: change optional_resources.yaml with it"));
             }
         }
+    }
+    let secret = json!({"If": [
+        "HasBootstrapSecret",
+        {"Sub": "{{resolve:secretsmanager:${BootstrapSecret}:SecretString}}"},
+        {"Ref": "AWS::NoValue"},
+    ]});
+    let variable = "/Resources/AuthApiFunction/Properties/Environment/Variables/BOOTSTRAP_SECRET";
+    if template.document.pointer(variable) != Some(&secret) {
+        violations.push(format!("AuthApiFunction: BOOTSTRAP_SECRET must be {secret}"));
     }
     for (name, resource) in entries(&template.document, "Resources") {
         let condition = resource["Condition"].as_str().unwrap_or_default();
