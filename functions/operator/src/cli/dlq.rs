@@ -97,6 +97,9 @@ impl Dlq {
                 let sent = letter.sent_at.map(|at| format!("sent {at}, {} ago", age(now, at)));
                 let sent = sent.unwrap_or_default();
                 self.output.line(format!("    {sent}, received {} times", letter.receives));
+                if let Some(reason) = &letter.reason {
+                    self.output.line(format!("    {reason}"));
+                }
             }
             document.push(json!({"queue": queue, "messages": received}));
         }

@@ -10,6 +10,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageAttributeValue,
     MessageSystemAttributeName as Name,
 };
+use erp_aws::batch::REASON_ATTRIBUTE;
 use erp_domain::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -45,6 +46,8 @@ pub struct DeadLetter {
     pub receives: u64,
     /// The body.
     pub body: String,
+    /// The reason why the worker moved it; `None` if SQS or SNS did.
+    pub reason: Option<String>,
     /// The ARN of its source queue.
     pub came_from: Option<String>,
     #[serde(skip)]
@@ -83,6 +86,7 @@ impl DeadLetter {
         let fields: Value = serde_json::from_str(&body).unwrap_or(Value::Null);
         let text = |name: &str| fields[name].as_str().map(str::to_owned);
         let system = message.attributes.unwrap_or_default();
+        let mut attributes = message.message_attributes.unwrap_or_default();
         let number = |name: Name| system.get(&name).and_then(|text| text.parse::<i64>().ok());
         Self {
             queue: queue.to_owned(),
@@ -93,8 +97,10 @@ impl DeadLetter {
             sent_at: number(Name::SentTimestamp).map(Timestamp::from_millis),
             receives: number(Name::ApproximateReceiveCount).and_then(|n| n.try_into().ok()).unwrap_or(0),
             body,
+            // A redriven message does not have it.
+            reason: attributes.remove(REASON_ATTRIBUTE).and_then(|reason| reason.string_value),
             came_from: system.get(&Name::DeadLetterQueueSourceArn).cloned(),
-            attributes: message.message_attributes.unwrap_or_default(),
+            attributes,
             receipt: message.receipt_handle.unwrap_or_default(),
         }
     }
@@ -173,9 +179,11 @@ pub async fn redrive(sqs: &Client, queue: &DeadLetterQueue, letter: &DeadLetter)
 }
 
 /// Redrives the whole queue with a message move task of at most ten minutes, and returns the number of
-/// messages moved.
+/// messages moved. SQS knows no source of the messages that a worker or SNS has sent to the queue, so the task
+/// gets a destination.
 pub async fn redrive_all(sqs: &Client, queue: &DeadLetterQueue) -> Result<u64, DlqError> {
-    let task = sqs.start_message_move_task().source_arn(&queue.arn).send().await?;
+    let task = sqs.start_message_move_task().source_arn(&queue.arn).destination_arn(queue.destination_arn()?);
+    let task = task.send().await?;
     let started = Instant::now();
     loop {
         let response = sqs.list_message_move_tasks().source_arn(&queue.arn).max_results(1).send().await?;

@@ -1,4 +1,4 @@
-//! Dead letters: messages that a worker received ten times without processing them.
+//! Dead letters: messages that a worker cannot process, received too often, or SNS could not deliver.
 //!
 //! ```text
 //! queues    the dead-letter queues of a stack, their sources and depths

@@ -62,6 +62,12 @@ impl DeadLetterQueue {
         source
             .ok_or_else(|| DlqError::Rejected(format!("{}: the source of the message is unknown", self.name)))
     }
+
+    /// Returns the ARN of the only source.
+    pub(super) fn destination_arn(&self) -> Result<String, DlqError> {
+        let prefix = self.arn.trim_end_matches(&self.name);
+        Ok(format!("{prefix}{}", self.source(None)?.name))
+    }
 }
 
 /// Finds the dead-letter queues of a stack, or the one with the name `only`, with or without the stack's

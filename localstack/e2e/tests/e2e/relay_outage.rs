@@ -14,7 +14,8 @@ use erp_contracts::{Event, EventKind};
 use erp_domain::{Clock, Id, Ids, ItemId, Money, PartyId, PartyKind};
 use erp_orders::Currency;
 use erp_orders::upstream::testing::FakeUpstreams;
-use erp_testkit::{ApiRequest, Dynamo, FakeSns, TestClock};
+use erp_testkit::sqs::deadline;
+use erp_testkit::{ApiRequest, Dynamo, FakeSns, FakeSqs, TestClock};
 use inventory::service::{Allocations, BACKORDER_CALLS};
 use inventory::store::InventoryStore;
 use relay::Relay;
@@ -57,6 +58,7 @@ struct Platform {
     orders: SalesStore,
     inventory: Router,
     worker: Allocations,
+    sqs: FakeSqs,
     sns: FakeSns,
     relay: Relay,
     tables: [Table; 2],
@@ -105,6 +107,7 @@ impl Platform {
             clock,
             sales,
             inventory,
+            sqs: FakeSqs::start().await,
             sns,
             customer,
             item,
@@ -171,12 +174,12 @@ impl Platform {
         };
         let records: Vec<Value> = records.into_iter().enumerate().map(record).collect();
         let batch = serde_json::from_value(json!({"Records": records})).unwrap();
-        assert!(self.relay.relay(batch).await.batch_item_failures.is_empty());
+        assert!(self.relay.relay(batch, deadline()).await.batch_item_failures.is_empty());
     }
 
     async fn sweep(&self) -> usize {
         let (relay, tables) = (self.relay.clone(), self.tables.to_vec());
-        let report = Sweep { relay, tables, clock: self.clock.clone() }.run().await.unwrap();
+        let report = Sweep { relay, tables, clock: self.clock.clone() }.run(deadline()).await.unwrap();
         assert!(report.complete && report.unreadable == 0, "{report:?}");
         report.found
     }
@@ -198,15 +201,19 @@ impl Platform {
                 [EventKind::OrderAllocated, EventKind::OrderBackordered, EventKind::OrderReleased]
                     .contains(&event.kind)
             };
+            let queue = self.sqs.queue();
             let for_inventory = |event: &&Event| event.kind != EventKind::OrderBackordered;
             for batch in events.iter().filter(for_inventory).collect::<Vec<_>>().chunks(10) {
-                let response = inventory::worker::work(&self.worker, messages(batch)).await;
+                let response =
+                    inventory::worker::work(&self.worker, &queue, messages(batch), deadline()).await;
                 assert_eq!(response.batch_item_failures, []);
             }
             for batch in events.iter().filter(is_decision).collect::<Vec<_>>().chunks(10) {
-                let response = sales::worker::handle_batch(&self.orders, messages(batch)).await;
+                let batch = messages(batch);
+                let response = sales::worker::handle_batch(&self.orders, &queue, batch, deadline()).await;
                 assert_eq!(response.batch_item_failures, []);
             }
+            assert_eq!(self.sqs.dead_letters(), [""; 0]);
             self.write_streams().await;
             self.read_streams(usize::MAX).await;
         }
