@@ -1,12 +1,15 @@
 //! Read-only access to every row of the inventory table, for reconciliation. Quantities are plain numbers here, so that
 //! invalid ones can be reported.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use erp_aws::outbox::event_sk;
 use erp_aws::table::{Row, Scanned, read};
 use erp_aws::transaction::text;
-use erp_aws::{Key, ScanCursor, StoreError, Table};
+use erp_aws::{Key, ScanCursor, ScanSegment, StoreError, Table};
 use erp_domain::{ItemId, OrderId, Timestamp};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{Allocation, Movement};
@@ -19,6 +22,8 @@ const LEDGER: &str = "#sk = :item OR #sk = :stock OR #sk = :allocation OR begins
 const MOVEMENTS_PAGE: usize = 1000;
 /// Attempts to read a balance while the stock does not change.
 const ATTEMPTS: usize = 5;
+/// Orders at the head of a back-order queue.
+const QUEUE_HEAD: usize = 50;
 
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,18 +33,29 @@ pub enum LedgerEntry {
     /// The stock of an item.
     Stock(StockRecord),
     /// A change of the stock of an item.
-    Movement {
-        /// The item.
-        item_id: ItemId,
-        /// The signed change.
-        change: i64,
-    },
+    Movement(MovementRecord),
     /// The allocation of an order.
     Allocation(Allocation),
+    /// An order in the back-order queue of an item.
+    Backorder(OrderId),
+}
+
+/// A change of the stock of an item, as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct MovementRecord {
+    /// The item.
+    pub item_id: ItemId,
+    /// The id, unique among the movements of the item.
+    pub id: Uuid,
+    /// The signed change.
+    pub change: i64,
+    /// The order; `None` for an adjustment.
+    #[serde(default)]
+    pub order_id: Option<OrderId>,
 }
 
 /// The stock of an item, as it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockRecord {
     /// The item.
     pub item_id: ItemId,
@@ -53,12 +69,16 @@ pub struct StockRecord {
     pub backordered: i64,
     /// The number of changes of the quantity: each has one movement.
     pub sequence: u64,
+    /// The id of the last change of the quantity, which its movement has; `None` in rows that were last changed before
+    /// there were such ids.
+    #[serde(default)]
+    pub change_id: Option<Uuid>,
     /// The time of the last change of the quantity.
     pub updated_at: Timestamp,
 }
 
 /// The stock of an item with the sum of its movements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
     /// Whether the item exists. A deleted item has no stock, and its movements add up to 0.
     pub item_exists: bool,
@@ -105,7 +125,6 @@ struct ItemIdRow {
 #[derive(Debug, Deserialize)]
 struct ChangeRow {
     sk: String,
-    item_id: ItemId,
     change: i64,
     at: Timestamp,
 }
@@ -125,16 +144,24 @@ enum AllocationOrId {
     Id { order_id: OrderId },
 }
 
+impl LedgerEntry {
+    /// Decodes a row of the table; `None` if it is of another type.
+    pub fn decode(row: Row) -> Result<Option<Self>, StoreError> {
+        Ok(Some(match Key::of(&row)?.sk.as_str() {
+            "ITEM" => Self::Item(read::<ItemIdRow>(row)?.id),
+            "STOCK" => Self::Stock(read(row)?),
+            "ALLOCATION" => Self::Allocation(read::<AllocationRow>(row)?.allocation.value),
+            sk if sk.starts_with(keys::MOVEMENT_PREFIX) => Self::Movement(read(row)?),
+            sk if sk.starts_with(keys::BACKORDER_PREFIX) => {
+                Self::Backorder(read::<BackorderRow>(row)?.value.order_id)
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
 fn entry(row: Row) -> Result<LedgerEntry, StoreError> {
-    Ok(match Key::of(&row)?.sk.as_str() {
-        "ITEM" => LedgerEntry::Item(read::<ItemIdRow>(row)?.id),
-        "STOCK" => LedgerEntry::Stock(read(row)?),
-        "ALLOCATION" => LedgerEntry::Allocation(read::<AllocationRow>(row)?.allocation.value),
-        _ => {
-            let ChangeRow { item_id, change, .. } = read(row)?;
-            LedgerEntry::Movement { item_id, change }
-        }
-    })
+    LedgerEntry::decode(row)?.ok_or_else(|| StoreError::new("the filter let a row of another type pass"))
 }
 
 impl LedgerReader {
@@ -143,16 +170,20 @@ impl LedgerReader {
         Self { table }
     }
 
-    /// Reads a page of the whole table. The rows of an item are contiguous. The reads are eventually consistent: check a
-    /// suspicious entry again with the other methods, which are strongly consistent.
-    pub async fn entries(&self, after: Option<&ScanCursor>) -> Result<Scanned<LedgerEntry>, StoreError> {
+    /// Reads a page of a part of the table. The rows of an item are contiguous. The reads are eventually consistent: check
+    /// a suspicious entry again with the other methods, which are strongly consistent.
+    pub async fn entries(
+        &self,
+        segment: ScanSegment,
+        after: Option<&ScanCursor>,
+    ) -> Result<Scanned<LedgerEntry>, StoreError> {
         let values = [
             (":item", text("ITEM")),
             (":stock", text("STOCK")),
             (":allocation", text("ALLOCATION")),
             (":movement", text(keys::MOVEMENT_PREFIX)),
         ];
-        self.table.scan(LEDGER, &values, after, entry).await
+        self.table.scan(segment, LEDGER, &values, after, entry).await
     }
 
     /// Reads a page of the allocations, as [`LedgerReader::entries`].
@@ -160,7 +191,8 @@ impl LedgerReader {
         &self,
         after: Option<&ScanCursor>,
     ) -> Result<Scanned<LedgerEntry>, StoreError> {
-        self.table.scan("#sk = :allocation", &[(":allocation", text("ALLOCATION"))], after, entry).await
+        let values = [(":allocation", text("ALLOCATION"))];
+        self.table.scan(ScanSegment::WHOLE, "#sk = :allocation", &values, after, entry).await
     }
 
     /// Reads the balance of an item at one moment: the stock did not change while its movements were read. `None` if it
@@ -243,11 +275,43 @@ impl LedgerReader {
         Ok(rows.into_iter().filter_map(Readable::ok).map(|row| (row.item_id, row.id)).collect())
     }
 
-    /// Returns the items in whose back-order queue the order of the allocation is.
-    pub async fn queued_items(&self, allocation: &Allocation) -> Result<Vec<ItemId>, StoreError> {
-        let keys: Vec<Key> = BackorderRow::of(allocation.order()).map(|row| row.key).collect();
+    /// Reads movements by item and id. Those that do not exist, and those that cannot be decoded, are left out.
+    pub async fn movements(&self, ids: &[(ItemId, Uuid)]) -> Result<Vec<MovementRecord>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|(item_id, id)| keys::movement(*item_id, *id)).collect();
+        let rows: Vec<Readable<MovementRecord>> = self.table.get_all(&keys).await?;
+        Ok(rows.into_iter().filter_map(Readable::ok).collect())
+    }
+
+    /// Returns those ids of changes for which the item has an event: an adjustment and its event have one id, and are
+    /// written in one transaction.
+    pub async fn adjustments(&self, ids: &[(ItemId, Uuid)]) -> Result<BTreeSet<(ItemId, Uuid)>, StoreError> {
+        let key = |(item_id, id): &(ItemId, Uuid)| Key::new(keys::partition(*item_id), event_sk(*id));
+        let keys: Vec<Key> = ids.iter().map(key).collect();
+        let found: HashSet<Key> = self.table.get_all(&keys).await?.into_iter().collect();
+        Ok(ids.iter().zip(keys).filter(|(_, key)| found.contains(key)).map(|(id, _)| *id).collect())
+    }
+
+    /// Returns the orders at the head of the back-order queue of an item.
+    pub async fn first_backorders(&self, item_id: ItemId) -> Result<Vec<OrderId>, StoreError> {
+        let partition = keys::partition(item_id);
+        let rows: Vec<Readable<BackorderRow>> =
+            self.table.query_prefix(&partition, keys::BACKORDER_PREFIX, None, QUEUE_HEAD).await?;
+        Ok(rows.into_iter().filter_map(Readable::ok).map(|row| row.value.order_id).collect())
+    }
+
+    /// Returns the orders of the allocations, with the items in whose back-order queues they are.
+    pub async fn queued_items(
+        &self,
+        allocations: &[&Allocation],
+    ) -> Result<BTreeSet<(OrderId, ItemId)>, StoreError> {
+        let rows = |allocation: &&Allocation| {
+            let order_id = allocation.order_id();
+            let rows = BackorderRow::of(allocation.order()).zip(allocation.demand().items());
+            rows.map(|(row, item_id)| (row.key, (order_id, item_id))).collect::<Vec<_>>()
+        };
+        let places: HashMap<Key, (OrderId, ItemId)> = allocations.iter().flat_map(rows).collect();
+        let keys: Vec<Key> = places.keys().cloned().collect();
         let queued: Vec<Key> = self.table.get_all(&keys).await?;
-        let is_queued = |id: &ItemId| queued.iter().any(|key| key.pk == keys::partition(*id));
-        Ok(allocation.demand().items().filter(is_queued).collect())
+        Ok(queued.iter().filter_map(|key| places.get(key).copied()).collect())
     }
 }

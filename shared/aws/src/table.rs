@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
-use crate::retry::backoff;
+use crate::retry::{backoff, in_time};
 use crate::sdk_error::sdk_error_message;
 use crate::store::error_chain;
 use crate::transaction::{names, text};
@@ -46,8 +46,22 @@ pub struct Key {
     pub sk: String,
 }
 
-/// The position of a scan of a whole table: the key of the last row that was read.
+/// The position of a scan of a table: the key of the last row that was read.
 pub type ScanCursor = Key;
+
+/// One of the equal parts into which a parallel scan divides a table. A partition is in one part as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanSegment {
+    /// The number of the part, from 0.
+    pub number: i32,
+    /// The number of parts.
+    pub total: i32,
+}
+
+impl ScanSegment {
+    /// The whole table as one part.
+    pub const WHOLE: Self = Self { number: 0, total: 1 };
+}
 
 impl Key {
     /// Creates a key.
@@ -112,12 +126,9 @@ impl Table {
 
     /// Reads one row, strongly consistent.
     pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
-        self.get_raw(key).await?.map(read).transpose()
-    }
-
-    pub(crate) async fn get_raw(&self, key: &Key) -> Result<Option<Row>, StoreError> {
         let request = self.client.get_item().table_name(&self.name).set_key(Some(key.attributes()));
-        Ok(request.consistent_read(true).send().await.map_err(unavailable)?.item)
+        let response = request.consistent_read(true).send().await.map_err(unavailable)?;
+        response.item.map(read).transpose()
     }
 
     /// Reads the rows that exist, strongly consistent, in no order. The keys must be distinct.
@@ -144,11 +155,12 @@ impl Table {
         Ok(rows)
     }
 
-    /// Scans a page of the whole table after a cursor, and decodes its rows; `filter` is an expression with its values,
-    /// such as `#sk = :sk`. Rows of one partition are contiguous, sorted by sort key. The reads are eventually consistent,
-    /// which halves their cost: a suspicious row must be read again.
+    /// Scans a page of a part of the table after a cursor, and decodes its rows; `filter` is an expression with its
+    /// values, such as `#sk = :sk`. Rows of one partition are contiguous, sorted by sort key. The reads are eventually
+    /// consistent, which halves their cost: a suspicious row must be read again.
     pub async fn scan<T>(
         &self,
+        segment: ScanSegment,
         filter: &str,
         values: &[(&str, AttributeValue)],
         after: Option<&ScanCursor>,
@@ -158,6 +170,8 @@ impl Table {
             .client
             .scan()
             .table_name(&self.name)
+            .segment(segment.number)
+            .total_segments(segment.total)
             .filter_expression(filter)
             .set_expression_attribute_names(names(&[filter]))
             .set_exclusive_start_key(after.map(Key::attributes));
@@ -252,7 +266,7 @@ impl Table {
 
 /// Waits before the entries of a batch that DynamoDB did not process are sent again.
 async fn wait(delay: Option<Duration>) -> Result<(), StoreError> {
-    let delay = delay.ok_or_else(|| StoreError::new("DynamoDB did not process all entries of a batch"))?;
+    let delay = in_time(&(), delay).ok_or_else(|| StoreError::new("DynamoDB did not process all entries of a batch"))?;
     tokio::time::sleep(delay).await;
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use std::marker::PhantomData;
 
-use erp_aws::table::{Scanned, read};
+use erp_aws::table::{Row, Scanned, read};
 use erp_aws::transaction::text;
-use erp_aws::{Key, ScanCursor, StoreError, Table};
+use erp_aws::{Key, ScanCursor, ScanSegment, StoreError, Table};
 use erp_domain::OrderId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -37,12 +37,19 @@ impl<A: DeserializeOwned, T: TryFrom<OrderRow<A>, Error = StoreError>> OrderRead
         Self { table, types: PhantomData }
     }
 
-    /// Reads a page of the orders and returns the cursor of the next page, if there may be one. The read is
-    /// eventually consistent: a suspicious order must be read again with [`OrderReader::find_all`].
-    pub async fn page(&self, after: Option<&ScanCursor>) -> Result<Scanned<T>, StoreError> {
-        let values = [(":order", text(keys::ORDER))];
-        let decode = |row| read::<OrderRow<A>>(row).and_then(T::try_from);
-        self.table.scan(ORDERS, &values, after, decode).await
+    /// Reads a page of the orders of a part of the table and returns the cursor of the next page, if there may be
+    /// one. The read is eventually consistent: a suspicious order must be read again with [`OrderReader::find_all`].
+    pub async fn page(
+        &self,
+        segment: ScanSegment,
+        after: Option<&ScanCursor>,
+    ) -> Result<Scanned<T>, StoreError> {
+        self.table.scan(segment, ORDERS, &[(":order", text(keys::ORDER))], after, Self::decode).await
+    }
+
+    /// Decodes the row of an order.
+    pub fn decode(row: Row) -> Result<T, StoreError> {
+        read::<OrderRow<A>>(row).and_then(T::try_from)
     }
 
     /// Reads orders by id, strongly consistent. Orders that do not exist are left out; a row that cannot be

@@ -129,12 +129,14 @@ impl InventoryStore {
         let mut transaction = Transaction::new();
         let change = RowChange {
             key: keys::stock(old.item_id()),
-            update: "SET #quantity = :quantity, #sequence = :next, #updated_at = :at".into(),
+            update: "SET #quantity = :quantity, #sequence = :next, #updated_at = :at, #change_id = :change"
+                .into(),
             condition: SAME_SEQUENCE,
             values: vec![
                 (":quantity", number(new.quantity().get())),
                 (":next", number(new.sequence())),
                 (":at", text(new.updated_at())),
+                (":change", text(movement.id)),
                 (":sequence", number(old.sequence())),
             ],
         };
