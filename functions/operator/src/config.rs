@@ -1,17 +1,22 @@
-//! Settings of the scheduled reconciliation.
+//! Settings of the reconciliation.
 //!
 //! ```text
 //! INVENTORY_TABLE, SALES_TABLE, PURCHASE_TABLE  names of the tables to reconcile
-//! OUTBOX_TABLES                                 comma-separated names of all tables with an outbox
+//! RECONCILIATION_TABLE                          name of the reconciliation's own table
+//! OUTBOX_TABLES                                 comma-separated names of all tables with an outbox (scheduled)
+//! PASS_INTERVAL_HOURS                           hours between the starts of two passes (scheduled)
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
 use erp_aws::{Table, clients};
 use erp_domain::time::SystemClock;
 use erp_domain::{SettingError, Settings};
 
-use crate::reconcile::{GracePeriod, Ledger};
+use crate::continuous::Continuous;
+use crate::reconcile::{GracePeriod, Ledger, ReconciliationTable};
 use crate::scheduled::Scheduled;
 
 /// The tables of a deployment.
@@ -25,6 +30,8 @@ pub struct Tables {
     pub purchase: Table,
     /// Every table with an outbox, these three included.
     pub outboxes: Vec<Table>,
+    /// Pending checks, findings and checkpoints of the reconciliation.
+    pub reconciliation: Table,
 }
 
 impl Tables {
@@ -36,6 +43,18 @@ impl Tables {
             sales: table("sales"),
             purchase: table("purchase"),
             outboxes: ["auth", "contact", "inventory", "sales", "purchase"].map(table).to_vec(),
+            reconciliation: table("reconciliation"),
+        }
+    }
+
+    /// Creates the continuous reconciliation.
+    pub fn continuous(self, grace_period: GracePeriod) -> Continuous {
+        Continuous {
+            table: ReconciliationTable::new(self.reconciliation.clone()),
+            inventory_table: self.inventory.name.clone(),
+            sales_table: self.sales.name.clone(),
+            purchase_table: self.purchase.name.clone(),
+            ledger: self.ledger(grace_period),
         }
     }
 
@@ -52,18 +71,36 @@ impl Tables {
     }
 }
 
+/// Reads the names of the tables, except those with an outbox.
+fn tables(settings: &Settings<'_>, client: &Client) -> Result<Tables, SettingError> {
+    let table = |name: &'static str| Ok(Table::new(client.clone(), settings.required(name)?));
+    Ok(Tables {
+        inventory: table("INVENTORY_TABLE")?,
+        sales: table("SALES_TABLE")?,
+        purchase: table("PURCHASE_TABLE")?,
+        outboxes: Vec::new(),
+        reconciliation: table("RECONCILIATION_TABLE")?,
+    })
+}
+
 /// Creates the scheduled reconciliation from the environment.
 pub async fn scheduled() -> Result<Scheduled, SettingError> {
     let settings = Settings::from_env();
-    let sdk = clients::sdk_config().await;
-    let client = aws_sdk_dynamodb::Client::new(&sdk);
-    let table = |name: String| Table::new(client.clone(), name);
-    let tables = Tables {
-        inventory: table(settings.required("INVENTORY_TABLE")?),
-        sales: table(settings.required("SALES_TABLE")?),
-        purchase: table(settings.required("PURCHASE_TABLE")?),
-        outboxes: settings.list("OUTBOX_TABLES")?.into_iter().map(table).collect(),
-    };
-    let ledger = tables.ledger(GracePeriod::default());
-    Ok(Scheduled { ledger, lambda: aws_sdk_lambda::Client::new(&sdk) })
+    let client = Client::new(&clients::sdk_config().await);
+    let mut tables = tables(&settings, &client)?;
+    let outboxes = settings.list("OUTBOX_TABLES")?.into_iter();
+    tables.outboxes = outboxes.map(|name| Table::new(client.clone(), name)).collect();
+    clients::preconnect_table(&tables.reconciliation, 1).await;
+    let hours: u64 = settings.parse("PASS_INTERVAL_HOURS")?;
+    let table = ReconciliationTable::new(tables.reconciliation.clone());
+    let pass_interval = Duration::from_secs(hours * 3600);
+    Ok(Scheduled { ledger: tables.ledger(GracePeriod::default()), table, pass_interval })
+}
+
+/// Creates the continuous reconciliation from the environment.
+pub async fn continuous() -> Result<Continuous, SettingError> {
+    let client = Client::new(&clients::sdk_config().await);
+    let tables = tables(&Settings::from_env(), &client)?;
+    clients::preconnect_table(&tables.reconciliation, 1).await;
+    Ok(tables.continuous(GracePeriod::default()))
 }

@@ -1,45 +1,48 @@
-//! The reconciliation as a Lambda function. Before its time-out it invokes itself to continue, so that the
-//! tables may be of any size.
+//! The scheduled reconciliation: runs pending checks, checks open findings again, and continues the pass through all
+//! tables. What an invocation does not finish in time, the next one continues.
 
 use std::time::Duration;
 
-use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::InvocationType;
 use erp_aws::metric::{self, Metric};
-use erp_aws::{error_chain, sdk_error_message};
-use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use erp_aws::{batch, error_chain};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::reconcile::{Finding, Ledger, Progress, Report};
+use crate::reconcile::due::DueReport;
+use crate::reconcile::{Ledger, ReconciliationTable, Report};
 
-/// Time of an invocation that is reserved for checking the last candidates again and for the response.
+/// Time of an invocation that is reserved for a page of each part of the pass that is in progress.
 const RESERVE: Duration = Duration::from_secs(90);
-/// Maximum invocations of one reconciliation; more would indicate an endless loop.
-const MAX_PARTS: u32 = 100;
+/// Seconds of an hour.
+const HOUR: i64 = 3600;
 
-/// The reconciliation with its continuation.
+/// The scheduled reconciliation.
 pub struct Scheduled {
     /// The tables to reconcile.
     pub ledger: Ledger,
-    /// Invokes this function again.
-    pub lambda: aws_sdk_lambda::Client,
+    /// Pending checks, findings and checkpoints.
+    pub table: ReconciliationTable,
+    /// The time between the starts of two passes.
+    pub pass_interval: Duration,
 }
 
-/// The payload of an invocation, by the schedule or by the previous part.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// The payload of an invocation. The event of a schedule has none of these fields.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub struct Request {
-    /// The progress of the previous part; absent in the event of a schedule.
+    /// Whether to start a pass now, if none is in progress.
     #[serde(default)]
-    pub resume: Option<Progress>,
+    pub start_pass: bool,
 }
 
 /// The result of an invocation.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    /// Whether the reconciliation is complete; if not, another invocation continues it.
+    /// Whether the latest pass is complete; if not, the next invocation continues it.
     pub complete: bool,
-    /// The findings of this part.
+    /// The pending checks that were due.
+    pub due: DueReport,
+    /// The figures of the latest complete pass, and the number of open findings.
     #[serde(flatten)]
     pub report: Report,
 }
@@ -48,53 +51,46 @@ pub struct Outcome {
 pub async fn run(scheduled: Scheduled) -> Result<(), Error> {
     let scheduled = &scheduled;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Request>| {
+        let stop = batch::deadline(event.context.deadline).checked_sub(RESERVE);
         // Boxed, because the future is large.
-        Box::pin(scheduled.reconcile(event.payload, &event.context)).await
+        Box::pin(scheduled.reconcile(event.payload, stop.unwrap_or_else(Instant::now))).await
     }))
     .await
 }
 
 impl Scheduled {
-    /// Reconciles the tables, or a part of them, and invokes the next part.
-    pub async fn reconcile(&self, request: Request, context: &Context) -> Result<Outcome, Error> {
-        let progress = request.resume.unwrap_or_default();
-        let left = i64::try_from(context.deadline).unwrap_or(i64::MAX) - self.ledger.clock.now().as_millis();
-        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0)).saturating_sub(RESERVE);
-        let part = progress.part;
-        let result = self.ledger.reconcile(progress, Some(Instant::now() + left)).await;
-        let reconciled = result.map_err(|error| error_chain(&error))?;
-        let report = reconciled.report;
-        for Finding { kind, subject, detail } in &report.findings {
-            tracing::error!(kind = kind.as_str(), subject, detail, "reconciliation mismatch");
-        }
-        tracing::info!(
-            part,
-            items = report.items,
-            sales_orders = report.sales_orders,
-            purchase_orders = report.purchase_orders,
-            mismatches = report.mismatches,
-            in_flight = report.in_flight,
-            "reconciliation part completed"
-        );
-        metric::emit(&[
-            (Metric::ReconciliationChecked, report.checked()),
-            (Metric::ReconciliationMismatches, report.mismatches),
-        ]);
-        let complete = reconciled.resume.is_none();
-        if let Some(progress) = reconciled.resume {
-            self.invoke_next(progress, &context.invoked_function_arn).await?;
-        }
-        Ok(Outcome { complete, report })
+    /// Reconciles until the time `stop`. Pending checks come first, and take at most half of the time.
+    pub async fn reconcile(&self, request: Request, stop: Instant) -> Result<Outcome, Error> {
+        self.run_once(request, stop).await.map_err(|error| error_chain(&error).into())
     }
 
-    /// Invokes the function asynchronously by the ARN of this invocation, which ends in the alias.
-    async fn invoke_next(&self, progress: Progress, function: &str) -> Result<(), Error> {
-        if progress.part >= MAX_PARTS {
-            return Err(format!("not complete after {MAX_PARTS} invocations").into());
-        }
-        let request = serde_json::to_vec(&Request { resume: Some(progress) })?;
-        let invoke = self.lambda.invoke().function_name(function).invocation_type(InvocationType::Event);
-        invoke.payload(Blob::new(request)).send().await.map_err(|error| sdk_error_message(&error))?;
-        Ok(())
+    async fn run_once(&self, request: Request, stop: Instant) -> Result<Outcome, erp_aws::StoreError> {
+        let (ledger, table) = (&self.ledger, &self.table);
+        let half = Instant::now() + stop.saturating_duration_since(Instant::now()) / 2;
+        let due = ledger.check_due(table, half).await?;
+        let interval = if request.start_pass { Duration::ZERO } else { self.pass_interval };
+        let pass = ledger.continue_pass(table, interval, stop).await?;
+        let open = ledger.check_findings(table).await?;
+        let complete = pass.as_ref().is_some_and(|pass| pass.finished_at.is_some());
+        let age = pass.as_ref().map_or(0, |pass| {
+            let since = pass.last_finished_at.unwrap_or(pass.started_at);
+            (ledger.clock.now().as_seconds() - since.as_seconds()) / HOUR
+        });
+        let report = pass.map(|pass| pass.report).unwrap_or_default();
+        tracing::info!(
+            checked = due.checked,
+            pending = due.pending,
+            open_findings = open,
+            pass_complete = complete,
+            pass_age_hours = age,
+            "reconciliation"
+        );
+        // Also when they are 0: a heartbeat.
+        metric::emit(&[
+            (Metric::ReconciliationChecked, due.checked),
+            (Metric::ReconciliationMismatches, open),
+            (Metric::ReconciliationPassAge, u64::try_from(age).unwrap_or(0)),
+        ]);
+        Ok(Outcome { complete, due, report: Report { mismatches: open, ..report } })
     }
 }

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use erp_aws::error_chain;
 
 use crate::config::Tables;
-use crate::reconcile::{GracePeriod, Ledger};
+use crate::reconcile::{GracePeriod, Ledger, ReconciliationTable};
 use output::Output;
 
 /// The result of a command: false if the reconciliation found mismatches, or the command did not do
@@ -88,8 +88,16 @@ impl Target {
         ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| host.starts_with(local))
     }
 
+    fn tables(&self, sdk: &SdkConfig) -> Tables {
+        Tables::of_stack(&aws_sdk_dynamodb::Client::new(sdk), &self.stack)
+    }
+
     fn ledger(&self, sdk: &SdkConfig, grace_period: GracePeriod) -> Ledger {
-        Tables::of_stack(&aws_sdk_dynamodb::Client::new(sdk), &self.stack).ledger(grace_period)
+        self.tables(sdk).ledger(grace_period)
+    }
+
+    fn reconciliation(&self, sdk: &SdkConfig) -> ReconciliationTable {
+        ReconciliationTable::new(self.tables(sdk).reconciliation)
     }
 }
 

@@ -177,7 +177,7 @@ async fn side_effects(ledger: &Ledger, allocation: &Allocation) -> Result<Effect
     let movements = allocation.movements();
     let missing = movements.len() - ledger.inventory.recorded_movements(&movements).await?.len();
     let is_queued = allocation.state() != AllocationState::Backordered
-        && !ledger.inventory.queued_items(allocation).await?.is_empty();
+        && !ledger.inventory.queued_items(&[allocation]).await?.is_empty();
     let mut effects = Vec::new();
     if missing > 0 {
         effects.push(format!("write {missing} missing movements"));

@@ -1,6 +1,6 @@
 //! The kinds of mismatches, and the report.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
 /// Maximum findings that a report lists; further ones are counted only.
@@ -9,7 +9,18 @@ const MAX_LISTED: usize = 1000;
 /// The kind of a mismatch. The documentation of a variant is its description in the output of `erp
 /// reconcile`.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, EnumMessage, IntoStaticStr, VariantArray,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    EnumMessage,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -22,6 +33,8 @@ pub enum FindingKind {
     MovementMissing,
     /// An item has more movements than stock changes.
     MovementWithoutChange,
+    /// A movement was changed or deleted after it was written.
+    MovementChanged,
     /// An item has no stock row.
     StockMissing,
     /// The stock changes of an allocation do not fit its state.
@@ -61,7 +74,7 @@ impl FindingKind {
 }
 
 /// A mismatch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
     /// The kind.
     pub kind: FindingKind,
@@ -72,7 +85,7 @@ pub struct Finding {
 }
 
 /// The result of a reconciliation.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Number of items whose stock was compared with its movements.
     pub items: u64,
@@ -89,7 +102,14 @@ pub struct Report {
     /// Number of mismatches.
     pub mismatches: u64,
     /// The mismatches, up to 1,000.
+    #[serde(default)]
     pub findings: Vec<Finding>,
+}
+
+impl Finding {
+    pub(super) fn new(kind: FindingKind, subject: impl ToString, detail: impl ToString) -> Self {
+        Self { kind, subject: subject.to_string(), detail: detail.to_string() }
+    }
 }
 
 impl Report {
@@ -98,14 +118,25 @@ impl Report {
         self.items + self.sales_orders + self.purchase_orders
     }
 
-    pub(super) fn add(&mut self, kind: FindingKind, subject: impl ToString, detail: impl ToString) {
-        let subject = subject.to_string();
-        if self.findings.iter().any(|known| known.kind == kind && known.subject == subject) {
+    /// Adds a mismatch, unless it has the kind and the subject of a known one.
+    pub(super) fn add(&mut self, finding: Finding) {
+        let is_known = |known: &Finding| known.kind == finding.kind && known.subject == finding.subject;
+        if self.findings.iter().any(is_known) {
             return;
         }
         self.mismatches += 1;
         if self.findings.len() < MAX_LISTED {
-            self.findings.push(Finding { kind, subject, detail: detail.to_string() });
+            self.findings.push(finding);
         }
+    }
+
+    /// Adds the figures of another part of the tables.
+    pub(super) fn add_figures(&mut self, part: &Self) {
+        self.items += part.items;
+        self.movements += part.movements;
+        self.allocations += part.allocations;
+        self.sales_orders += part.sales_orders;
+        self.purchase_orders += part.purchase_orders;
+        self.in_flight += part.in_flight;
     }
 }

@@ -5,37 +5,48 @@
 //! finding  the kinds of mismatches, and the report
 //! order    sales and purchase orders behind one type
 //! rules    the invariants, as pure functions
-//! items    stock and movements; pending movements are traced to their allocations
-//! orders   orders and allocations
+//! check    checks of single subjects: items, movements, queues
+//! orders   checks of orders and their allocations
+//! changes  the checks that a batch of stream records requires
+//! table    pending checks, findings and checkpoints
+//! due      pending checks whose time has come, and open findings
+//! scan     the scan of a part of the tables, which selects candidates
+//! pass     a scan of everything, resumable, by several workers
+//! trace    finds out which movements an item lacks
 //! outbox   unpublished events
 //! ```
 //!
-//! The tables are read while they are being written. The first pass is an eventually consistent scan that
-//! never reads two rows at one moment, so it only collects candidates. A candidate is checked again after a
-//! delay, with consistent reads in an order that a concurrent write cannot falsify. What may lag behind is a
-//! mismatch only after [`GracePeriod::minutes`]. Memory is bounded by the candidates, and the reconciliation
-//! can stop after any page and resume later.
+//! A table is read while it is being written, so a difference that is seen once is only a candidate. A candidate is
+//! checked again with consistent reads, in an order that a concurrent write cannot falsify. What may lag behind is a
+//! mismatch only after [`GracePeriod::minutes`].
 
+pub(crate) mod changes;
+mod check;
+pub(crate) mod due;
 mod finding;
-mod items;
 mod order;
 mod orders;
 mod outbox;
+pub(crate) mod pass;
 mod rules;
+mod scan;
+mod table;
+mod trace;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use erp_aws::{ScanCursor, StoreError, Table};
-use erp_domain::{Clock, ItemId, OrderId, Timestamp};
-use inventory::ledger::Balance;
-use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use erp_aws::{ScanSegment, StoreError, Table};
+use erp_domain::{Clock, Timestamp};
+use strum::VariantArray as _;
 
+pub(crate) use check::Check;
 pub use finding::{Finding, FindingKind, Report};
-use items::Pending;
 pub(crate) use order::{Order, OrderKind, describe_demand};
+use scan::{Scan, Stage};
+pub use table::{FindingRow, PassRow, PassStatus, ReconciliationTable};
+use trace::Trace;
 
 /// The time that side effects may take.
 #[derive(Debug, Clone, Copy)]
@@ -69,123 +80,57 @@ pub struct Ledger {
     pub grace_period: GracePeriod,
 }
 
-/// The stages of a reconciliation, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Stage {
-    #[default]
-    Inventory,
-    /// Traces pending movements to the allocations that they belong to.
-    PendingMovements,
-    Sales,
-    Purchase,
-    Outbox,
-}
-
-/// The position of a reconciliation; the default is its start.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Progress {
-    stage: Stage,
-    after: Option<ScanCursor>,
-    pending: BTreeMap<ItemId, Pending>,
-    /// Number of this part, starting at 0.
-    pub part: u32,
-}
-
-/// The result of a part of a reconciliation.
-#[derive(Debug, Clone)]
-pub struct Reconciled {
-    /// The findings of this part.
-    pub report: Report,
-    /// The position to resume at, if the deadline came before the end.
-    pub resume: Option<Progress>,
-}
-
-/// The cursor of the next page, if there may be one.
-type NextPage = Result<Option<ScanCursor>, StoreError>;
-
-/// Number of candidates that are checked again before more are collected.
+/// Number of candidates that are checked before more are collected.
 const BATCH: usize = 500;
 
-/// A reconciliation in progress.
-struct Reconciliation<'a> {
-    ledger: &'a Ledger,
-    /// Changes before this time are older than the grace period.
-    before: Timestamp,
-    report: Report,
-    /// Items that are not consistent at the first check.
-    items: BTreeSet<ItemId>,
-    /// Orders that do not agree at the first check.
-    orders: BTreeSet<(OrderKind, OrderId)>,
-    pending: BTreeMap<ItemId, Pending>,
-    /// The item whose rows are being scanned, with the sum of its movements so far.
-    scanned: Option<(ItemId, Balance)>,
-}
-
 impl Ledger {
-    /// Reconciles everything from the position of an earlier part, until the end or the deadline.
-    pub async fn reconcile(
-        &self,
-        mut progress: Progress,
-        deadline: Option<Instant>,
-    ) -> Result<Reconciled, StoreError> {
-        let mut reconciliation = Reconciliation {
-            ledger: self,
-            before: self.clock.now().plus_seconds(-60 * i64::from(self.grace_period.minutes)),
-            report: Report::default(),
-            items: BTreeSet::new(),
-            orders: BTreeSet::new(),
-            pending: std::mem::take(&mut progress.pending),
-            scanned: None,
-        };
-        loop {
-            let after = progress.after.as_ref();
-            let (next, following) = match progress.stage {
-                Stage::Inventory => (reconciliation.inventory_page(after).await?, Stage::PendingMovements),
-                Stage::PendingMovements => (reconciliation.trace_page(after).await?, Stage::Sales),
-                Stage::Sales => (reconciliation.orders_page(OrderKind::Sales, after).await?, Stage::Purchase),
-                Stage::Purchase => {
-                    (reconciliation.orders_page(OrderKind::Purchase, after).await?, Stage::Outbox)
+    /// Reconciles everything, and returns the figures and the mismatches.
+    pub async fn reconcile(&self) -> Result<Report, StoreError> {
+        let mut report = Report::default();
+        for &stage in Stage::VARIANTS {
+            let (mut scan, mut trace) = (Scan::default(), Trace::default());
+            scan.report = report;
+            loop {
+                scan.page(self, stage, ScanSegment::WHOLE).await?;
+                if scan.after.is_none() || scan.candidates.len() >= BATCH {
+                    self.check_again(&mut scan, &mut trace).await?;
                 }
-                Stage::Outbox => {
-                    reconciliation.outboxes().await?;
-                    return Ok(Reconciled { report: reconciliation.report, resume: None });
+                if scan.after.is_none() {
+                    break;
                 }
-            };
-            progress.after = next;
-            if progress.after.is_none() {
-                progress.stage = following;
             }
-            let candidates = reconciliation.items.len() + reconciliation.orders.len();
-            if progress.after.is_none() || candidates >= BATCH {
-                reconciliation.recheck().await?;
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                // The movements of this item are in two parts, so neither part can add them up.
-                let scanned = reconciliation.scanned.take();
-                reconciliation.items.extend(scanned.map(|(item_id, _)| item_id));
-                reconciliation.recheck().await?;
-                progress.pending = reconciliation.pending;
-                progress.part += 1;
-                return Ok(Reconciled { report: reconciliation.report, resume: Some(progress) });
-            }
+            report = scan.report;
+            trace.run(self, &mut report).await?;
         }
+        for finding in self.unpublished().await? {
+            report.add(finding);
+        }
+        Ok(report)
     }
-}
 
-impl Reconciliation<'_> {
-    /// Checks all candidates again.
-    async fn recheck(&mut self) -> Result<(), StoreError> {
-        if self.items.is_empty() && self.orders.is_empty() {
+    /// Checks the candidates of a scan after the delay.
+    async fn check_again(&self, scan: &mut Scan, trace: &mut Trace) -> Result<(), StoreError> {
+        if scan.candidates.is_empty() {
             return Ok(());
         }
-        tokio::time::sleep(self.ledger.grace_period.recheck_delay).await;
-        for item_id in std::mem::take(&mut self.items) {
-            self.recheck_item(item_id).await?;
+        tokio::time::sleep(self.grace_period.recheck_delay).await;
+        let (items, orders): (BTreeSet<Check>, BTreeSet<Check>) = std::mem::take(&mut scan.candidates)
+            .into_iter()
+            .partition(|check| matches!(check, Check::Balance { .. }));
+        for check in items {
+            if let Check::Balance { item_id } = check {
+                trace.check_item(self, item_id, &mut scan.report).await?;
+            }
         }
-        for (kind, order_id) in std::mem::take(&mut self.orders) {
-            self.recheck_order(kind, order_id).await?;
+        scan.candidates = orders;
+        for (_, finding) in scan.check_candidates(self).await? {
+            scan.report.add(finding);
         }
         Ok(())
+    }
+
+    /// Returns the end of the time before the grace period: what changed later may be in flight.
+    fn before(&self) -> Timestamp {
+        self.clock.now().plus_seconds(-60 * i64::from(self.grace_period.minutes))
     }
 }

@@ -1,7 +1,7 @@
 //! Sales and purchase orders behind one type.
 
 use erp_aws::table::Scanned;
-use erp_aws::{ScanCursor, StoreError};
+use erp_aws::{ScanCursor, ScanSegment, StoreError};
 use erp_domain::{Demand, OrderId, Timestamp};
 use inventory::domain::AllocationState;
 
@@ -9,14 +9,17 @@ use super::Ledger;
 
 /// An order of either kind.
 #[derive(Debug, Clone, PartialEq, Eq, strum::EnumDiscriminants)]
-#[strum_discriminants(name(OrderKind), vis(pub(crate)), derive(PartialOrd, Ord, strum::Display))]
-#[strum_discriminants(strum(serialize_all = "snake_case"))]
+#[strum_discriminants(name(OrderKind), vis(pub(crate)))]
+#[strum_discriminants(derive(PartialOrd, Ord, strum::Display, serde::Serialize, serde::Deserialize))]
+#[strum_discriminants(strum(serialize_all = "snake_case"), serde(rename_all = "snake_case"))]
 pub(crate) enum Order {
     Sales(sales::ledger::OrderRecord),
     Purchase(purchase::ledger::OrderRecord),
 }
 
 impl OrderKind {
+    pub(super) const ALL: [Self; 2] = [Self::Sales, Self::Purchase];
+
     /// Returns the kind of order that has an allocation in this state.
     pub(super) const fn of(state: AllocationState) -> Self {
         match state {
@@ -64,15 +67,16 @@ impl Ledger {
     pub(super) async fn order_page(
         &self,
         kind: OrderKind,
+        segment: ScanSegment,
         after: Option<&ScanCursor>,
     ) -> Result<Scanned<Order>, StoreError> {
         Ok(match kind {
             OrderKind::Sales => {
-                let (rows, next) = self.sales.page(after).await?;
+                let (rows, next) = self.sales.page(segment, after).await?;
                 (rows.into_iter().map(|row| row.map(Order::Sales)).collect(), next)
             }
             OrderKind::Purchase => {
-                let (rows, next) = self.purchase.page(after).await?;
+                let (rows, next) = self.purchase.page(segment, after).await?;
                 (rows.into_iter().map(|row| row.map(Order::Purchase)).collect(), next)
             }
         })

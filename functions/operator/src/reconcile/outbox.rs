@@ -5,29 +5,32 @@ use std::collections::BTreeMap;
 use erp_aws::outbox::{outbox_partitions, unpublished};
 use erp_aws::{Key, StoreError, Table};
 
-use super::Reconciliation;
-use super::finding::FindingKind;
+use super::Ledger;
+use super::finding::{Finding, FindingKind};
 
 /// Number of rows of a table after which no further ones are read.
 const MAX_ROWS: usize = 1000;
 
-impl Reconciliation<'_> {
-    pub(super) async fn outboxes(&mut self) -> Result<(), StoreError> {
-        for table in &self.ledger.outboxes {
+impl Ledger {
+    /// Returns the events that have been in an outbox for longer than the grace period.
+    pub(super) async fn unpublished(&self) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = Vec::new();
+        for table in &self.outboxes {
             let first = self.unpublished_rows(table).await?;
             if first.is_empty() {
                 continue;
             }
             // The index is eventually consistent: a row that was just published may still be in it.
-            tokio::time::sleep(self.ledger.grace_period.recheck_delay).await;
+            tokio::time::sleep(self.grace_period.recheck_delay).await;
             for (key, event) in self.unpublished_rows(table).await? {
                 if first.get(&key) == Some(&event) {
-                    let detail = format!("its latest event is {event}");
-                    self.report.add(FindingKind::Unpublished, format!("{} {key}", table.name), detail);
+                    let (subject, detail) =
+                        (format!("{} {key}", table.name), format!("its latest event is {event}"));
+                    findings.push(Finding::new(FindingKind::Unpublished, subject, detail));
                 }
             }
         }
-        Ok(())
+        Ok(findings)
     }
 
     /// Reads the unpublished rows of a table: the id of the latest event by key.
@@ -36,7 +39,7 @@ impl Reconciliation<'_> {
         for partition in outbox_partitions() {
             let mut after = None;
             loop {
-                let (rows, next) = unpublished(table, &partition, self.before, after).await?;
+                let (rows, next) = unpublished(table, &partition, self.before(), after).await?;
                 for row in rows {
                     let Key { pk, sk } = Key::of(&row)?;
                     let event = row.get("outbox_sk").and_then(|id| id.as_s().ok()).cloned();

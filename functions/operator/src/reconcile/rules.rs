@@ -34,6 +34,7 @@ impl Discrepancy {
     }
 }
 
+/// The result of the check of a balance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BalanceCheck {
     /// The stock is the sum of the movements.
@@ -191,7 +192,8 @@ mod tests {
 
     fn stock(quantity: i64, sequence: u64) -> Option<StockRecord> {
         let item_id = Id::new(uuid::Uuid::nil());
-        Some(StockRecord { item_id, quantity, allocated: 0, backordered: 0, sequence, updated_at: early() })
+        let (change_id, updated_at) = (None, early());
+        Some(StockRecord { item_id, quantity, allocated: 0, backordered: 0, sequence, change_id, updated_at })
     }
 
     fn balance(stock: Option<StockRecord>, movements: u64, sum: i128) -> Balance {

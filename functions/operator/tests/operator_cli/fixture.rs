@@ -49,6 +49,7 @@ impl Fixture {
         for orders in ["erp-sales", "erp-purchase"] {
             dynamo.table(orders, &["list", "status", "party", "outbox"]).await;
         }
+        dynamo.table("erp-reconciliation", &[]).await;
         let tables = Tables::of_stack(&dynamo.client, "erp");
         let inventory = InventoryStore::new(tables.inventory.clone());
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
@@ -65,9 +66,8 @@ impl Fixture {
 
     /// Returns the ledger as it is reconciled in that many seconds.
     pub(crate) fn ledger(&self, seconds: i64) -> Ledger {
-        let grace_period = GracePeriod { recheck_delay: Duration::ZERO, ..GracePeriod::default() };
-        let clock = Arc::new(TestClock::at(SystemClock.now().plus_seconds(seconds).as_millis()));
-        Ledger { clock, ..self.tables.clone().ledger(grace_period) }
+        let clock = TestClock::at(SystemClock.now().plus_seconds(seconds).as_millis());
+        ledger(&self.tables, Arc::new(clock))
     }
 
     /// Creates an item with that many in stock.
@@ -89,13 +89,13 @@ impl Fixture {
     /// Adjusts the stock of an item; the event is not delivered.
     pub(crate) async fn adjust(&self, item_id: ItemId, change: i64, reason: Option<String>) {
         let (_, old) = self.inventory.find(item_id).await.unwrap().unwrap();
-        let (id, at) = (RandomIds.next(), SystemClock.now());
+        let at = SystemClock.now();
         let adjustment = Adjustment::By(StockChange::new(change).unwrap());
         let (new, _) = old.adjust(adjustment, at).unwrap().unwrap();
-        let kind = MovementKind::Adjusted;
-        let movement = Movement { id, item_id, change, kind, order_id: None, reason, at };
         let data = StockAdjusted { item_id, change, quantity: new.quantity().get(), reason: None };
         let event = event(EventKind::StockAdjusted, item_id, &data);
+        let (id, kind) = (event.id, MovementKind::Adjusted);
+        let movement = Movement { id, item_id, change, kind, order_id: None, reason, at };
         let saved = self.inventory.adjust(&old, &new, &movement, &event).unwrap();
         saved.save(&self.tables.inventory).await.unwrap();
         self.mark_published(item_id, &event).await;
@@ -209,6 +209,12 @@ impl Fixture {
         self.deliver_all().await;
         Orders { item, allocated, backordered }
     }
+}
+
+/// Returns a view of the tables without a delay between two checks.
+pub(crate) fn ledger(tables: &Tables, clock: Arc<TestClock>) -> Ledger {
+    let grace_period = GracePeriod { recheck_delay: Duration::ZERO, ..GracePeriod::default() };
+    Ledger { clock, ..tables.clone().ledger(grace_period) }
 }
 
 /// The orders of [`Fixture::orders`] that tests change.

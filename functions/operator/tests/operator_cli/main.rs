@@ -2,6 +2,7 @@
 //! `localstack/e2e`.
 #![expect(clippy::unwrap_used, reason = "in tests a panic is the failure report")]
 
+mod continuous;
 mod dead_letters;
 mod fixture;
 mod ledger;
