@@ -6,8 +6,8 @@ use axum::Json;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use erp_domain::ValidationError;
@@ -18,7 +18,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::Config;
 
-use crate::health::{Health, HealthReport};
+use crate::authorizer::Authorizer;
+use crate::health::{Health, HealthReport, with_timeout};
 
 /// The OpenAPI document of the platform: the documents of all services, merged.
 pub const OPENAPI: &str = include_str!("../openapi.json");
@@ -36,11 +37,12 @@ pub const HTML_POLICY: &str = "default-src 'none'; script-src 'self'; \
 #[derive(Clone)]
 struct Portal {
     health: Arc<Health>,
+    authorizer: Authorizer,
     swagger: Arc<Config<'static>>,
 }
 
 /// Returns the routes.
-pub fn router(health: Health) -> Router {
+pub fn router(health: Health, authorizer: Authorizer) -> Router {
     // All URLs are relative, because the function does not see the stage (`/dev`): the document names `.` as its
     // server, which Swagger UI resolves against the document's URL.
     let swagger = Config::from("../openapi.json")
@@ -53,7 +55,7 @@ pub fn router(health: Health) -> Router {
     documented
         .route("/swagger", get(redirect_to_swagger))
         .route("/swagger/{*proxy}", get(get_swagger_asset))
-        .with_state(Portal { health: Arc::new(health), swagger: Arc::new(swagger) })
+        .with_state(Portal { health: Arc::new(health), authorizer, swagger: Arc::new(swagger) })
 }
 
 /// Returns the document of the routes for programs; the HTML pages are not in it.
@@ -67,14 +69,26 @@ fn documented() -> OpenApiRouter<Portal> {
 
 /// Get the health of the platform.
 ///
-/// The report is at most 5 seconds old.
+/// The report is at most 5 seconds old. With the token of a user it has the tables and queues, by name.
 #[utoipa::path(get, path = "/health", tag = "platform", responses(
     (status = 200, body = HealthReport, description = "All routes are served; `degraded` if there are dead letters or a queue cannot be read."),
     (status = 503, body = HealthReport, description = "A table does not serve, so some routes fail."),
 ))]
-async fn get_health(State(portal): State<Portal>) -> Response {
-    let report = portal.health.report().await;
+async fn get_health(State(portal): State<Portal>, headers: HeaderMap) -> Response {
+    let (report, is_user) = tokio::join!(portal.health.report(), portal.is_user(&headers));
+    let report = if is_user { report } else { report.without_dependencies() };
     (report.status.http(), Json(report)).into_response()
+}
+
+impl Portal {
+    /// Returns whether the request has the token of a user. The route has no authorizer at the gateway, because it is
+    /// public. If the authorizer cannot be invoked, the caller is unknown.
+    async fn is_user(&self, headers: &HeaderMap) -> bool {
+        let Some(header) = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
+            return false;
+        };
+        with_timeout("authorizer", self.authorizer.is_user(header)).await.unwrap_or(false)
+    }
 }
 
 /// Get this document.

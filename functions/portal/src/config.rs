@@ -1,5 +1,5 @@
 //! Settings and construction. `HEALTH_TABLES` are names of tables, `HEALTH_QUEUES` and `HEALTH_DEAD_LETTER_QUEUES` are
-//! URLs of queues, separated by commas.
+//! URLs of queues, separated by commas. `AUTHORIZER_FUNCTION` is the function that verifies tokens.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use erp_domain::{Clock, SettingError, Settings};
 use erp_http::App;
 
 use crate::api;
+use crate::authorizer::Authorizer;
 use crate::health::{Health, Monitored};
 use crate::probe::Probe;
 
@@ -23,17 +24,20 @@ pub fn monitored(settings: &Settings<'_>) -> Result<Monitored, SettingError> {
 
 /// Creates the service from the environment.
 pub async fn app() -> Result<App, SettingError> {
-    let monitored = monitored(&Settings::from_env())?;
-    let probe = Probe::new(&clients::sdk_config().await);
-    Ok(build(monitored, probe, Arc::new(SystemClock)).await)
+    let settings = Settings::from_env();
+    let monitored = monitored(&settings)?;
+    let function = settings.required("AUTHORIZER_FUNCTION")?;
+    let sdk = clients::sdk_config().await;
+    let authorizer = Authorizer::new(&sdk, function);
+    Ok(build(monitored, Probe::new(&sdk), authorizer, Arc::new(SystemClock)).await)
 }
 
 /// Creates the service. A first report opens all connections while the environment initialises, which runs at full speed
 /// and before the first request.
-pub async fn build(monitored: Monitored, probe: Probe, clock: Arc<dyn Clock>) -> App {
+pub async fn build(monitored: Monitored, probe: Probe, authorizer: Authorizer, clock: Arc<dyn Clock>) -> App {
     let health = Health::new(monitored, probe, clock.clone());
-    health.report().await;
-    App::new(api::router(health), clock)
+    tokio::join!(health.report(), authorizer.preconnect());
+    App::new(api::router(health, authorizer), clock)
 }
 
 #[cfg(test)]

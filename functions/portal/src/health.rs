@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::probe::Probe;
 
-/// Time-out of one probe.
+/// Time-out of one probe, and of the verification of a token.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Seconds that a report is cached: `/health` is public, and requests must not cause load.
 const CACHE_SECONDS: i64 = 5;
@@ -87,7 +87,17 @@ pub struct HealthReport {
     pub status: HealthStatus,
     #[schema(example = "Gateway is healthy")]
     message: &'static str,
-    dependencies: Dependencies,
+    /// Only with the token of a user: names and depths are not for the public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dependencies: Option<Dependencies>,
+}
+
+impl HealthReport {
+    /// Returns the report for the public.
+    #[must_use]
+    pub fn without_dependencies(self) -> Self {
+        Self { dependencies: None, ..self }
+    }
 }
 
 /// Probes all dependencies concurrently and caches the report.
@@ -130,7 +140,7 @@ impl Health {
         let all = tables.values().chain(queues.values()).chain(dead_letter_queues.values());
         let status = all.map(|dependency| dependency.status).max().unwrap_or(HealthStatus::Ok);
         let dependencies = Dependencies { tables, queues, dead_letter_queues };
-        HealthReport { status, message: status.message(), dependencies }
+        HealthReport { status, message: status.message(), dependencies: Some(dependencies) }
     }
 
     async fn table(&self, name: &str) -> (String, DependencyHealth) {
@@ -149,7 +159,7 @@ impl Health {
 }
 
 /// Waits for a probe; `None` if it fails or takes longer than [`PROBE_TIMEOUT`].
-async fn with_timeout<T>(name: &str, probe: impl Future<Output = Result<T, String>>) -> Option<T> {
+pub(crate) async fn with_timeout<T>(name: &str, probe: impl Future<Output = Result<T, String>>) -> Option<T> {
     let result = tokio::time::timeout(PROBE_TIMEOUT, probe).await;
     match result.unwrap_or_else(|_| Err(format!("no response within {PROBE_TIMEOUT:?}"))) {
         Ok(state) => Some(state),

@@ -2,13 +2,15 @@
 //! access.
 //!
 //! ```text
-//! api      routes and handlers
-//! health   the health report, made from the states of tables and queues
-//! probe    the states of tables and queues, read from AWS
-//! config   settings
+//! api         routes and handlers
+//! authorizer  the function that verifies tokens, as a client
+//! health      the health report, made from the states of tables and queues
+//! probe       the states of tables and queues, read from AWS
+//! config      settings
 //! ```
 
 pub mod api;
+pub mod authorizer;
 pub mod config;
 pub mod health;
 pub mod probe;

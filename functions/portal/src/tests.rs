@@ -8,13 +8,19 @@ use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use base64::Engine as _;
+use erp_auth::{Verified, context};
+use erp_domain::Timestamp;
+use erp_domain::identity::{Caller, Role};
+use erp_testkit::request::user;
 use erp_testkit::{ApiRequest, ApiResponse, Dynamo, TestClock};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
 use crate::api::HTML_POLICY;
+use crate::authorizer::Authorizer;
 use crate::config::build;
 use crate::health::Monitored;
 use crate::probe::Probe;
@@ -33,6 +39,10 @@ struct AwsState {
     described: usize,
     /// `GetQueueAttributes` requests.
     counted: usize,
+    /// Invocations of the authorizer.
+    verified: usize,
+    /// Whether the authorizer cannot be invoked.
+    throttled: bool,
 }
 
 #[derive(Clone, Default)]
@@ -42,7 +52,9 @@ impl FakeAws {
     async fn start(&self) -> SdkConfig {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().route("/", post(respond)).with_state(self.clone());
+        let invocations = "/2015-03-31/functions/authorizer/invocations";
+        let router = Router::new().route("/", post(respond)).route(invocations, post(invoke));
+        let router = router.with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         sdk_config(&endpoint)
     }
@@ -80,6 +92,31 @@ async fn respond(State(aws): State<FakeAws>, headers: HeaderMap, body: String) -
     }
 }
 
+/// The authorizer: the token is the role of a user, or `service`.
+async fn invoke(State(aws): State<FakeAws>, headers: HeaderMap, body: String) -> Response {
+    if headers.get("x-amz-invocation-type").is_some_and(|kind| kind == "DryRun") {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let event: Value = serde_json::from_str(&body).unwrap();
+    let mut state = aws.0.lock().unwrap();
+    state.verified += 1;
+    if state.throttled {
+        return (StatusCode::TOO_MANY_REQUESTS, "{}").into_response();
+    }
+    let caller = match event["authorizationToken"].as_str().unwrap() {
+        "Bearer finance_manager" => user(Role::FinanceManager),
+        "Bearer inventory_manager" => user(Role::InventoryManager),
+        "Bearer service" => Caller::Service { name: "reports".to_owned() },
+        _ => {
+            let error = json!({"errorType": "Unauthorized", "errorMessage": "Unauthorized"}).to_string();
+            return ([("x-amz-function-error", "Unhandled")], error).into_response();
+        }
+    };
+    let expires_at = Timestamp::from_millis(i64::from(u32::MAX) * 1000);
+    let context = context::to_fields(&Verified { caller, expires_at });
+    json!({"principalId": "-", "policyDocument": {}, "context": context}).to_string().into_response()
+}
+
 fn sdk_config(endpoint: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -109,7 +146,9 @@ impl Fixture {
         aws.set_table(Some("ACTIVE"));
         aws.0.lock().unwrap().queues.extend([(QUEUE, 7), (DEAD_LETTERS, 0)]);
         let clock = Arc::new(TestClock::default());
-        let router = build(monitored(), Probe::new(&aws.start().await), clock.clone()).await.into_router();
+        let sdk = aws.start().await;
+        let authorizer = Authorizer::new(&sdk, "authorizer".to_owned());
+        let router = build(monitored(), Probe::new(&sdk), authorizer, clock.clone()).await.into_router();
         Self { router, aws, clock }
     }
 
@@ -117,9 +156,15 @@ impl Fixture {
         ApiRequest::new("GET", path).send(&self.router).await
     }
 
+    /// Gets the health as a user.
     async fn health(&self) -> (u16, Value) {
         self.clock.advance_seconds(60);
-        let response = self.get("/health").await;
+        self.health_as("Bearer inventory_manager").await
+    }
+
+    async fn health_as(&self, authorization: &str) -> (u16, Value) {
+        let request = ApiRequest::new("GET", "/health").header("Authorization", authorization);
+        let response = request.send(&self.router).await;
         (response.status, response.json())
     }
 }
@@ -165,6 +210,33 @@ async fn dead_letters_are_degraded_and_a_table_that_does_not_serve_is_a_503() {
 
     portal.aws.set_table(Some("UPDATING"));
     assert_eq!(portal.health().await.0, 200, "a table that is being updated serves");
+}
+
+#[tokio::test]
+async fn names_and_depths_are_only_for_users() {
+    let portal = Fixture::start().await;
+    let public = json!({"status": "ok", "message": "Gateway is healthy"});
+    assert_eq!(portal.get("/health").await.json(), public);
+    assert_eq!(portal.aws.0.lock().unwrap().verified, 0, "without a token there is nothing to verify");
+    for authorization in ["Bearer service", "Bearer forged", "Bearer ", "-", "Basic YTpi"] {
+        assert_eq!(portal.health_as(authorization).await, (200, public.clone()), "{authorization}");
+    }
+    for authorization in ["Bearer inventory_manager", "Bearer finance_manager"] {
+        let (status, report) = portal.health_as(authorization).await;
+        assert_eq!((status, &report["dependencies"]["queues"]["stock-queue"]["waiting"]), (200, &json!(7)));
+    }
+    portal.aws.set_table(None);
+    portal.clock.advance_seconds(60);
+    let public = json!({"status": "unavailable", "message": "Gateway is not healthy"});
+    assert_eq!(portal.health_as("Bearer forged").await, (503, public));
+}
+
+#[tokio::test]
+async fn the_status_does_not_depend_on_the_authorizer() {
+    let portal = Fixture::start().await;
+    portal.aws.0.lock().unwrap().throttled = true;
+    let (status, report) = portal.health_as("Bearer finance_manager").await;
+    assert_eq!((status, &report["status"], report.get("dependencies")), (200, &json!("ok"), None));
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ const VARIABLES: &[(&str, &[(&str, &str)])] = &[
             ("HEALTH_TABLES", EVERY_TABLE),
             ("HEALTH_QUEUES", QUEUES),
             ("HEALTH_DEAD_LETTER_QUEUES", DEAD_LETTER_QUEUES),
+            ("AUTHORIZER_FUNCTION", "arn:aws:lambda:us-east-1:000000000000:function:erp-authorizer:live"),
         ],
     ),
 ];

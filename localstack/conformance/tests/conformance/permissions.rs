@@ -232,6 +232,12 @@ const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
         &["erp-order-status-queue", "erp-order-status-queue-dlq", "erp-stock-queue", "erp-stock-queue-dlq"],
         "Probe: depth of the queues",
     ),
+    (
+        "portal",
+        "lambda:InvokeFunction",
+        &["function:erp-authorizer:live"],
+        "Authorizer: a token of GET /health",
+    ),
 ];
 
 /// The SDK operations that functions and the operator CLI call; the CLI runs with the permissions of its

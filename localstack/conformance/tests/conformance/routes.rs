@@ -25,7 +25,7 @@ pub(crate) mod checks {
 const NOT_DOCUMENTED: [(&str, &str); 2] = [("GET", "/swagger"), ("GET", "/swagger/{proxy+}")];
 
 /// Public routes that read a token if there is one.
-const OPTIONAL_TOKEN: [(&str, &str); 1] = [("POST", "/api/auth/register")];
+const OPTIONAL_TOKEN: [(&str, &str); 2] = [("POST", "/api/auth/register"), ("GET", "/health")];
 
 fn explicit(template: &Template) -> impl Iterator<Item = &Route> {
     template.deployment.api.routes.iter().filter(|route| route.method != "ANY")

@@ -130,7 +130,14 @@ const ORIGIN: &str = "https://shop.example.com";
 /// The placeholder of a valid token: a token expires within a day, so a file cannot contain one.
 const VALID_TOKEN: &str = "VALID_TOKEN";
 
-fn read(name: &str) -> Value {
+/// Returns the events of a binary, in the order in which they are sent.
+pub(crate) fn of(binary_name: &str) -> Vec<Value> {
+    let names = SAMPLES.iter().map(|(name, _)| *name);
+    names.filter(|name| binary(name) == binary_name).map(read).collect()
+}
+
+/// Returns the event of a sample.
+pub(crate) fn read(name: &str) -> Value {
     let path = workspace().join("events").join(format!("{name}.json"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let text = text.replace(VALID_TOKEN, &valid_token());
@@ -307,6 +314,7 @@ async fn every_sample_returns_the_expected_response() {
 
 /// Permissions that no sample uses, with the tests that use them.
 const USED_ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("portal", "lambda:InvokeFunction", "a request with a token; see localstack/e2e, headers"),
     (
         "auth-api",
         "dynamodb:UpdateItem",
