@@ -14,7 +14,7 @@ use crate::api;
 use crate::service::{Allocations, BACKORDER_CALLS, Items};
 use crate::store::InventoryStore;
 
-/// Opens the inventory table and connects to DynamoDB.
+/// Opens the inventory table for queries.
 pub async fn store() -> Result<InventoryStore, SettingError> {
     let sdk = clients::sdk_config().await;
     Ok(InventoryStore::new(clients::table(&Settings::from_env(), &sdk).await?))
@@ -22,7 +22,9 @@ pub async fn store() -> Result<InventoryStore, SettingError> {
 
 /// Creates the service behind the API from the environment.
 pub async fn app() -> Result<App, SettingError> {
-    Ok(build(store().await?, Arc::new(SystemClock), Arc::new(RandomIds)))
+    let sdk = clients::sdk_config().await;
+    let store = InventoryStore::new(clients::table_with_lists(&Settings::from_env(), &sdk).await?);
+    Ok(build(store, Arc::new(SystemClock), Arc::new(RandomIds)))
 }
 
 /// Creates the service behind the API.

@@ -20,6 +20,8 @@
 //!
 //! other files
 //!   samples              the events in `events/`, each sent to its function
+//!   connections          connections that functions open in the init phase
+//!   deadlines            requests end before the deadline of their invocation
 //!   openapi              the served document, and what it must contain
 //!   runbook              alarms in the runbook, parameters in samconfig.toml
 //!   idle_cost            cost of an idle stack in the runbook
@@ -34,12 +36,15 @@
 //!   source_files                the Rust files of the workspace
 //!   sample_data                 the data that the samples refer to
 //!   function_executables        the binaries of the functions
+//!   running_function            the binary of one function, over services behind proxies
 //!   runtime_interface_emulator  AWS's emulator of the Lambda runtime, around a packaged function
 //! ```
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the failure report")]
 
 mod alarms;
 mod binaries;
+mod connections;
+mod deadlines;
 mod dependencies;
 mod environment;
 mod event_subscriptions;
@@ -56,6 +61,7 @@ mod queues;
 mod resource_settings;
 mod routes;
 mod runbook;
+mod running_function;
 mod runtime_interface_emulator;
 mod sam_local;
 mod sample_data;
