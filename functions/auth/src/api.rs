@@ -28,7 +28,8 @@ impl FromBody for NewUser {
         let email = fields.text("email", EmailAddress::parse);
         let password = fields.text("password", NewPassword::parse);
         let role = fields.text("role", str::parse);
-        Some(Self { email: email?, password: password?, role: role? })
+        let bootstrap_secret = fields.optional_text("bootstrap_secret", |text| Ok(Secret::new(text)));
+        Some(Self { email: email?, password: password?, role: role?, bootstrap_secret: bootstrap_secret? })
     }
 }
 
@@ -143,6 +144,10 @@ impl From<AuthError> for Problem {
             AuthError::WrongPassword => {
                 (ProblemKind::InvalidCredentials, "The e-mail address or the password is wrong.")
             }
+            AuthError::BootstrapSecret => (
+                ProblemKind::InvalidCredentials,
+                "The first user needs the bootstrap secret: bootstrap_secret is missing or wrong.",
+            ),
             AuthError::WrongServiceSecret => {
                 (ProblemKind::InvalidCredentials, "The service name or the service secret is wrong.")
             }
@@ -186,20 +191,22 @@ fn source_network(info: &RequestInfo) -> SourceNetwork {
 
 /// Register a user.
 ///
-/// Where registration is closed, the first user becomes a finance manager, whatever role is requested; after that the
-/// token of a finance manager is required.
+/// Where registration is closed, the first user becomes a finance manager, whatever role is requested, and
+/// needs the bootstrap secret if the deployment has one; after that the token of a finance manager is required.
 #[utoipa::path(post, path = "/api/auth/register", tag = "auth", request_body = NewUser, responses(
     (status = 201, body = User),
-    (status = 401, description = "unauthorized, where registration is closed", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+    (status = 401, description = "unauthorized, or invalid_credentials for a missing or wrong bootstrap secret, where registration is closed", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
     (status = 403, description = "forbidden, where registration is closed", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
 ))]
 async fn register(
     State(api): State<Api>,
     OptionalCaller(caller): OptionalCaller,
+    info: RequestInfo,
     request: JsonRequest,
 ) -> Result<Reply, Problem> {
     let new = request.read::<NewUser>()?;
-    let decide = || api.auth.register(&new, caller.as_ref(), &request.write.cause);
+    let network = source_network(&info);
+    let decide = || api.auth.register(&new, caller.as_ref(), &network, &request.write.cause);
     Ok(api.committer.commit(&request.write, decide, registered).await?.into())
 }
 

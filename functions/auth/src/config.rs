@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::api::{self, Api};
-use crate::domain::{Pseudonyms, Registration};
+use crate::domain::{BootstrapSecret, Pseudonyms, Registration};
 use crate::randomness::{OsRandomness, Randomness};
 use crate::service::Auth;
 use crate::service_credentials::ServiceCredentials;
@@ -43,11 +43,15 @@ impl Config {
         // all the same, because the address is taken and the reset token used.
         let derive = |label| settings.parsed("JWT_KEYS", |keys| derive(keys, label));
         let pseudonyms = derive("erp/auth/log-pseudonym")?;
+        let bootstrap = match settings.optional("BOOTSTRAP_SECRET") {
+            Some(_) => Some(settings.parsed("BOOTSTRAP_SECRET", BootstrapSecret::parse)?),
+            None => None,
+        };
         Ok(Self {
             tokens,
             registration: settings.parsed("REGISTRATION", |text| match text {
                 "open" => Ok(Registration::Open),
-                "closed" => Ok(Registration::Closed),
+                "closed" => Ok(Registration::Closed(bootstrap)),
                 _ => Err("must be open or closed"),
             })?,
             exposes_reset_tokens: settings.parsed("RESET_TOKENS", |text| match text {
@@ -131,8 +135,19 @@ mod tests {
     }
 
     #[test]
+    fn the_bootstrap_secret_is_optional() {
+        let has_secret = |config: Config| match config.registration {
+            Registration::Closed(secret) => secret.is_some(),
+            Registration::Open => false,
+        };
+        assert!(!has_secret(with("BOOTSTRAP_SECRET", "").unwrap()));
+        assert!(has_secret(with("BOOTSTRAP_SECRET", "0123456789abcdef").unwrap()));
+        assert!(!has_secret(with("REGISTRATION", "open").unwrap()), "open registration needs none");
+    }
+
+    #[test]
     fn an_invalid_setting_is_named_and_not_shown() {
-        for name in ["JWT_KEYS", "REGISTRATION", "RESET_TOKENS", "SERVICE_CREDENTIALS"] {
+        for name in ["JWT_KEYS", "REGISTRATION", "RESET_TOKENS", "SERVICE_CREDENTIALS", "BOOTSTRAP_SECRET"] {
             let error = with(name, "hunter2").err().unwrap();
             for text in [error.to_string(), format!("{error:?}")] {
                 assert!(text.contains(name) && !text.contains("hunter2"), "{text}");

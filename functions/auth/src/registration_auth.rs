@@ -17,7 +17,7 @@ use crate::service::Auth;
 
 /// The middleware of the registration route. A request without a token passes: the first user has none.
 pub async fn layer(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -> Response {
-    let (Registration::Closed, Some(header)) = (auth.registration, request.headers().get(AUTHORIZATION))
+    let (Registration::Closed(_), Some(header)) = (auth.registration, request.headers().get(AUTHORIZATION))
     else {
         return next.run(request).await;
     };

@@ -6,10 +6,8 @@ use erp_domain::ValidationError;
 use erp_domain::text::single_line;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::domain::Secret;
+use crate::domain::{MIN_CONFIGURED_BYTES, Secret};
 
-/// Minimum length of a secret, in bytes. Secrets are random and not typed by people.
-const MIN_SECRET_BYTES: usize = 16;
 /// Maximum length of a service name, in characters.
 pub const MAX_NAME_CHARACTERS: usize = 100;
 
@@ -27,8 +25,8 @@ impl ServiceCredentials {
         let digests = services.into_iter().map(|(name, secret)| {
             let name = single_line(&name, 1, MAX_NAME_CHARACTERS)
                 .map_err(|error| ValidationError::new(format!("has a service name that {error}")))?;
-            if secret.expose().len() < MIN_SECRET_BYTES {
-                let reason = format!("has a secret of less than {MIN_SECRET_BYTES} bytes, for {name}");
+            if secret.expose().len() < MIN_CONFIGURED_BYTES {
+                let reason = format!("has a secret of less than {MIN_CONFIGURED_BYTES} bytes, for {name}");
                 return Err(ValidationError::new(reason));
             }
             Ok((Secret::new(name).digest(), secret.digest()))

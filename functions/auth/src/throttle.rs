@@ -37,9 +37,9 @@ impl Throttle {
         self.begin(email.as_str(), network, &counters).await
     }
 
-    /// Counts an attempt with the secret of `name`, unless [`AuthError::TooManyAttempts`] rejects it. While the budget is
-    /// spent on attempts in flight, it waits for them with back-off: a user who logs in from ten browsers at once knows
-    /// the password.
+    /// Counts an attempt with a secret of the account or service `name`, unless
+    /// [`AuthError::TooManyAttempts`] rejects it. While the budget is spent on attempts in flight, it waits for
+    /// them with back-off: a user who logs in from ten browsers at once knows the password.
     pub async fn begin(
         &self,
         name: &str,
@@ -86,6 +86,7 @@ impl Throttle {
     /// Settles an attempt as failed. If that is impossible, the attempt counts as failed all the same, some seconds later.
     pub async fn failed(&self, attempt: Attempt) -> AuthResult<()> {
         let Attempt { account, network, counters } = attempt;
+        let credential = counters.first().map(Counter::credential);
         let settle = async || {
             let now = self.clock.now();
             let mut transaction = Transaction::new();
@@ -99,10 +100,10 @@ impl Throttle {
             Change::<_, AuthError>::new(locked, transaction).save(self.store.table()).await
         };
         match retry_stale(settle).await {
-            Ok(false) => tracing::info!(account, %network, "login failed"),
-            Ok(true) => tracing::warn!(account, %network, "too many failed logins, locked"),
+            Ok(false) => tracing::info!(account, credential, %network, "login failed"),
+            Ok(true) => tracing::warn!(account, credential, %network, "too many failed logins, locked"),
             Err(ServiceError::Contended) => {
-                tracing::warn!(account, %network, "login failed; contended, so it is counted later");
+                tracing::warn!(account, credential, %network, "login failed; contended, so it is counted later");
             }
             Err(error) => return Err(error),
         }

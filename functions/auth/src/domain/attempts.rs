@@ -10,7 +10,8 @@
 //!                                 owner logged in during the last 30 days is not counted here
 //! ```
 //!
-//! Service secrets are random: their attempts are counted per source network only, and paused, not locked.
+//! Service secrets and the bootstrap secret are random: their attempts are counted per source network only, and
+//! paused, not locked.
 
 use erp_domain::Timestamp;
 
@@ -37,8 +38,8 @@ impl Limits {
     pub const LOGIN: Self = Self { budget: 5, first_lock_seconds: 60, longest_lock_seconds: 15 * 60 };
     /// Logins to one account from all source networks that are not known.
     pub const ACCOUNT: Self = Self { budget: 100, first_lock_seconds: 5, longest_lock_seconds: 5 };
-    /// Requests for service tokens from one source network.
-    pub const SERVICE: Self = Self { budget: 5, first_lock_seconds: 5, longest_lock_seconds: 5 };
+    /// Attempts with a random secret from one source network.
+    pub const RANDOM_SECRET: Self = Self { budget: 5, first_lock_seconds: 5, longest_lock_seconds: 5 };
 
     fn lock_seconds(&self, failures: u32) -> i64 {
         match failures.checked_sub(self.budget) {

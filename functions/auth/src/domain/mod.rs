@@ -10,9 +10,9 @@ mod user;
 
 pub use attempts::{Admission, Attempts, KNOWN_NETWORK_SECONDS, Limits, WINDOW_SECONDS};
 pub use network::SourceNetwork;
-pub use registration::Registration;
+pub use registration::{BootstrapSecret, Registration};
 pub use reset::{Allowance, RESET_SECONDS, RESETS_PER_ADDRESS, RESETS_PER_NETWORK};
-pub use secret::{NewPassword, PASSWORD_CHARACTERS, Pseudonyms, Secret, TokenHash};
+pub use secret::{MIN_CONFIGURED_BYTES, NewPassword, PASSWORD_CHARACTERS, Pseudonyms, Secret, TokenHash};
 pub use user::{Account, NewUser, User};
 
 /// A rejection of a use case.
@@ -28,6 +28,8 @@ pub enum AuthError {
     WrongPassword,
     /// No such service, or a wrong secret: the response does not reveal which.
     WrongServiceSecret,
+    /// The first user needs the bootstrap secret, and it is missing or wrong.
+    BootstrapSecret,
     /// Too many attempts; the next one is admitted after this number of seconds.
     TooManyAttempts(i64),
     /// The reset token is invalid, has expired or was used.

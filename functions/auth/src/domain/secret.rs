@@ -79,6 +79,9 @@ impl NewPassword {
     }
 }
 
+/// Minimum length of a configured secret, in bytes. Such secrets are random and not typed by people.
+pub const MIN_CONFIGURED_BYTES: usize = 16;
+
 /// The SHA-256 of a reset token, as it is stored: enough to recognise the token, not enough to use it. A token has 256
 /// random bits, so a plain hash cannot be inverted by guessing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,4 +44,6 @@ pub struct NewUser {
     pub password: NewPassword,
     /// The requested role.
     pub role: Role,
+    /// For the first user of a deployment with closed registration and a bootstrap secret; ignored otherwise.
+    pub bootstrap_secret: Option<Secret>,
 }

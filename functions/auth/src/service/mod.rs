@@ -13,7 +13,9 @@ use erp_service::{Change, ServiceError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{Account, AuthError, NewUser, Registration, Secret, SourceNetwork, User};
+use crate::domain::{
+    Account, AuthError, BootstrapSecret, NewUser, Registration, Secret, SourceNetwork, User,
+};
 use crate::password;
 use crate::randomness::Randomness;
 use crate::service_credentials::ServiceCredentials;
@@ -53,21 +55,45 @@ impl Auth {
     /// Registers a user. `caller` is the authenticated caller, where registration is closed.
     ///
     /// # Errors
-    /// [`AuthError::NotLoggedIn`], [`AuthError::NotAllowed`]; [`AuthError::EmailTaken`] when the change is saved.
+    /// [`AuthError::NotLoggedIn`], [`AuthError::NotAllowed`]; [`AuthError::BootstrapSecret`],
+    /// [`AuthError::TooManyAttempts`]; [`AuthError::EmailTaken`] when the change is saved.
     pub async fn register(
         &self,
         new: &NewUser,
         caller: Option<&Caller>,
+        network: &SourceNetwork,
         cause: &Cause,
     ) -> AuthResult<Change<User, AuthError>> {
         let first = !self.store.has_users().await?;
         let role = self.registration.role(caller, first, new.role).map_err(ServiceError::Rejected)?;
+        if let Some(required) = self.registration.required_secret(caller, first) {
+            self.verify_bootstrap_secret(required, new, network).await?;
+        }
         let password_hash = password::hash(new.password.clone(), &*self.randomness).await?;
         let (id, now) = (self.ids.make(), self.clock.now());
         let user = User { id, email: new.email.clone(), role, created_at: now, updated_at: now };
         let data = UserRegistered { user_id: id, email: user.email.clone(), role };
         let event = Event::new(self.ids.next(), EventKind::UserRegistered, id, now, cause, &data)?;
         Ok(self.store.insert(&Account { user, password_hash }, first, &event)?)
+    }
+
+    /// Verifies the secret of the first user. A registration without a secret is no attempt to guess it, so it
+    /// is not counted.
+    async fn verify_bootstrap_secret(
+        &self,
+        required: BootstrapSecret,
+        new: &NewUser,
+        network: &SourceNetwork,
+    ) -> AuthResult<()> {
+        let rejected = ServiceError::Rejected(AuthError::BootstrapSecret);
+        let Some(secret) = &new.bootstrap_secret else { return Err(rejected) };
+        let counter = Counter::Bootstrap(network.clone());
+        let attempt = self.throttle.begin(new.email.as_str(), network, &[counter]).await?;
+        if required.verify(secret) {
+            return self.throttle.succeeded(attempt).await;
+        }
+        self.throttle.failed(attempt).await?;
+        Err(rejected)
     }
 
     /// Issues a token for a user with the right password.

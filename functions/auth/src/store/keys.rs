@@ -27,6 +27,7 @@ pub(super) fn attempts(counter: &Counter) -> Key {
         Counter::Account(email) => Key::new(format!("LOGIN#{email}"), "FAILURES"),
         Counter::Login(email, network) => Key::new(format!("LOGIN#{email}"), format!("FAILURES#{network}")),
         Counter::Service(network) => Key::new(format!("SERVICE_LOGIN#{network}"), "FAILURES"),
+        Counter::Bootstrap(network) => Key::new(format!("BOOTSTRAP#{network}"), "FAILURES"),
     }
 }
 
@@ -67,6 +68,7 @@ mod tests {
                 "failed requests for service tokens from a network",
                 attempts(&Counter::Service(network.clone())),
             ),
+            ("wrong bootstrap secrets from a network", attempts(&Counter::Bootstrap(network.clone()))),
             ("resets granted", requests(&address, None)),
             ("resets granted to a network, and the newest token", requests(&address, Some(&network))),
             ("a reset token", reset(&hash)),
@@ -80,6 +82,7 @@ mod tests {
         failed logins: LOGIN#ann@example.com / FAILURES
         failed logins from a network: LOGIN#ann@example.com / FAILURES#203.0.113.0/24
         failed requests for service tokens from a network: SERVICE_LOGIN#203.0.113.0/24 / FAILURES
+        wrong bootstrap secrets from a network: BOOTSTRAP#203.0.113.0/24 / FAILURES
         resets granted: RESET_REQUESTS#ann@example.com / REQUESTS
         resets granted to a network, and the newest token: RESET_REQUESTS#ann@example.com / REQUESTS#203.0.113.0/24
         a reset token: RESET#PEaenWxYddN6Q_NT1PiOYfz4EsZu7jRXRlpAsNpBU-A / RESET

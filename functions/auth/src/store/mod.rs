@@ -55,6 +55,8 @@ pub enum Counter {
     Account(EmailAddress),
     /// Requests for service tokens from a source network.
     Service(SourceNetwork),
+    /// Registrations of the first user with a bootstrap secret, from a source network.
+    Bootstrap(SourceNetwork),
 }
 
 impl Counter {
@@ -63,7 +65,16 @@ impl Counter {
         match self {
             Self::Login(..) => &Limits::LOGIN,
             Self::Account(_) => &Limits::ACCOUNT,
-            Self::Service(_) => &Limits::SERVICE,
+            Self::Service(_) | Self::Bootstrap(_) => &Limits::RANDOM_SECRET,
+        }
+    }
+
+    /// Returns the kind of secret that is tried, for the log.
+    pub const fn credential(&self) -> &'static str {
+        match self {
+            Self::Login(..) | Self::Account(_) => "password",
+            Self::Service(_) => "service secret",
+            Self::Bootstrap(_) => "bootstrap secret",
         }
     }
 }
@@ -175,7 +186,7 @@ impl AuthStore {
                 EXISTS,
                 vec![(":one", number(1))],
             ),
-            Counter::Service(_) => {
+            Counter::Service(_) | Counter::Bootstrap(_) => {
                 let forget = RowChange { key, update: String::new(), condition: ANY, values: Vec::new() };
                 return transaction.delete(OnFailure::Bug, &self.table, forget);
             }

@@ -1,6 +1,7 @@
 //! The service as API Gateway calls it, over an embedded DynamoDB.
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the failure report")]
 
+mod bootstrap;
 mod conditions;
 mod expired;
 mod lockout;
@@ -28,6 +29,7 @@ use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse";
 const SERVICE_SECRET: &str = "0123456789abcdef";
+const BOOTSTRAP_SECRET: &str = "fedcba9876543210";
 
 /// The service with its table.
 struct TestService {
@@ -43,23 +45,29 @@ struct TestService {
 
 impl TestService {
     async fn open() -> Self {
-        Self::start("open", "expose").await
+        Self::start("open", "expose", None).await
     }
 
     async fn closed() -> Self {
-        Self::start("closed", "hide").await
+        Self::start("closed", "hide", None).await
     }
 
-    async fn start(registration: &str, reset_tokens: &str) -> Self {
+    /// Closed registration, whose first user needs [`BOOTSTRAP_SECRET`].
+    async fn with_bootstrap_secret() -> Self {
+        Self::start("closed", "expose", Some(BOOTSTRAP_SECRET)).await
+    }
+
+    async fn start(registration: &str, reset_tokens: &str, bootstrap_secret: Option<&str>) -> Self {
         let dynamo = Dynamo::start().await;
         let table = dynamo.table("auth", &["outbox"]).await;
         let clock = Arc::new(TestClock::default());
-        Self::over(dynamo, table, clock, registration, reset_tokens)
+        Self::over(dynamo, table, clock, registration, reset_tokens, bootstrap_secret)
     }
 
     /// The same service, deployed again with other parameters.
     fn redeployed(&self, registration: &str, reset_tokens: &str) -> Self {
-        Self::over(self.dynamo.clone(), self.table.clone(), self.clock.clone(), registration, reset_tokens)
+        let (dynamo, table, clock) = (self.dynamo.clone(), self.table.clone(), self.clock.clone());
+        Self::over(dynamo, table, clock, registration, reset_tokens, None)
     }
 
     /// The same service, called from another address.
@@ -82,9 +90,11 @@ impl TestService {
         clock: Arc<TestClock>,
         registration: &str,
         reset_tokens: &str,
+        bootstrap_secret: Option<&str>,
     ) -> Self {
         let settings = Settings::new(|name| {
             Some(match name {
+                "BOOTSTRAP_SECRET" => return bootstrap_secret.map(str::to_owned),
                 "JWT_KEYS" => json!({"kid": "k1", "key": "k".repeat(40)}).to_string(),
                 "REGISTRATION" => registration.to_owned(),
                 "RESET_TOKENS" => reset_tokens.to_owned(),

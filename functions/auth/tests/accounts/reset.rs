@@ -69,7 +69,7 @@ async fn only_the_newest_token_is_valid() {
 
 #[tokio::test]
 async fn a_reset_request_does_not_reveal_whether_the_account_exists() {
-    let hide = TestService::start("open", "hide").await;
+    let hide = TestService::start("open", "hide", None).await;
     hide.register(ANN).await;
     let (known, unknown) = (hide.forgot(ANN).await, hide.forgot(UNKNOWN).await);
     assert_eq!(known.status, 200);

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use crate::{PASSWORD, SERVICE_SECRET, TestService, new_user, post};
+use crate::{BOOTSTRAP_SECRET, PASSWORD, SERVICE_SECRET, TestService, new_user, post};
 
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -29,10 +29,13 @@ async fn no_password_token_or_secret_is_logged_or_stored() {
         .with_writer(move || writer.clone())
         .init();
 
-    let service = TestService::start("closed", "expose").await;
+    let service = TestService::with_bootstrap_secret().await;
     let ann = "ann@example.com";
-    let register = post("register", &new_user(ann, "finance_manager")).header("Idempotency-Key", "k1");
-    service.send(register).await;
+    for secret in ["wrong bootstrap secret", BOOTSTRAP_SECRET] {
+        let mut first = new_user(ann, "finance_manager");
+        first["bootstrap_secret"] = secret.into();
+        service.send(post("register", &first).header("Idempotency-Key", "k1")).await;
+    }
     let login = service.login(ann, PASSWORD).await.data();
     let access = login["access_token"].as_str().unwrap().to_owned();
     let bob = post("register", &new_user("bob@example.com", "inventory_manager"));
@@ -56,6 +59,8 @@ async fn no_password_token_or_secret_is_logged_or_stored() {
         "wrong password",
         "battery staple",
         SERVICE_SECRET,
+        "wrong bootstrap secret",
+        BOOTSTRAP_SECRET,
         access.as_str(),
         issued,
         reset.as_str(),
@@ -70,6 +75,7 @@ async fn no_password_token_or_secret_is_logged_or_stored() {
 
     let failed: Vec<&str> = log.lines().filter(|line| line.contains("login failed")).collect();
     let account = service.pseudonyms.of(ann);
+    assert!(failed.iter().any(|line| line.contains("credential=\"bootstrap secret\"")), "{failed:?}");
     assert!(
         failed.iter().any(|line| line.contains(&account) && line.contains("network=127.0.0.0/24")),
         "a failed login is logged with account and source network: {failed:?}"
