@@ -81,8 +81,8 @@ fn describe(status: &PassStatus, now: Timestamp) -> String {
         |at| {
             let (minutes, report) = ((now.as_seconds() - at.as_seconds()) / 60, &pass.report);
             format!(
-                "the last complete pass ended {minutes} minutes ago: {} items with {} movements, {} sales and {} purchase \
-                 orders, {} mismatches",
+                "the last complete pass ended {minutes} minutes ago: {} items with {} movements, {} sales and {} \
+                 purchase orders, {} mismatches",
                 report.items, report.movements, report.sales_orders, report.purchase_orders, report.mismatches
             )
         },

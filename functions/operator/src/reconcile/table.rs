@@ -129,7 +129,8 @@ impl ReconciliationTable {
         Self { table }
     }
 
-    /// Saves checks that are to be run at `due`, rounded up to the minute: the same check of several batches is one row.
+    /// Saves checks that are to be run at `due`, rounded up to the minute: the same check of several batches is
+    /// one row.
     pub(crate) async fn postpone(
         &self,
         checks: impl IntoIterator<Item = Check>,

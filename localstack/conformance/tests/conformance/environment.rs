@@ -68,7 +68,18 @@ const VARIABLES: &[(&str, &[(&str, &str)])] = &[
             ("INVENTORY_TABLE", "erp-inventory"),
             ("SALES_TABLE", "erp-sales"),
             ("PURCHASE_TABLE", "erp-purchase"),
+            ("RECONCILIATION_TABLE", "erp-reconciliation"),
             ("OUTBOX_TABLES", EVERY_TABLE),
+            ("PASS_INTERVAL_HOURS", "24"),
+        ],
+    ),
+    (
+        "reconcile-changes",
+        &[
+            ("INVENTORY_TABLE", "erp-inventory"),
+            ("SALES_TABLE", "erp-sales"),
+            ("PURCHASE_TABLE", "erp-purchase"),
+            ("RECONCILIATION_TABLE", "erp-reconciliation"),
         ],
     ),
     (

@@ -11,6 +11,7 @@
 //!   queues               time-outs, dead-letter queues, policies
 //!   event_subscriptions  event types: published, subscribed, processed
 //!   outbox_filters       stream records that invoke the relay
+//!   change_filters       stream records that the reconciliation checks
 //!   gateway              throttling, access log, authorizer, CORS, secrets
 //!   gateway_responses    responses of API Gateway itself
 //!   resource_settings    encryption, retention, limits, deployment, parameters, outputs
@@ -43,6 +44,7 @@
 
 mod alarms;
 mod binaries;
+mod change_filters;
 mod connections;
 mod deadlines;
 mod dependencies;

@@ -108,6 +108,9 @@ fn only_rows_with_unpublished_events_invoke_the_relay(template: &Template) -> Ve
     let mut violations = Vec::new();
     for trigger in &template.deployment.triggers {
         let TriggerSource::Stream { filters, .. } = &trigger.source else { continue };
+        if trigger.function != "RelayFunction" {
+            continue;
+        }
         for Case { description, record, passes } in cases {
             let found = filters.is_empty() || filters.iter().any(|filter| matches(filter, record));
             if found != *passes {

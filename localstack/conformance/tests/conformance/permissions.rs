@@ -21,6 +21,8 @@ const TABLES: &[&str] =
     &["table/erp-auth", "table/erp-contact", "table/erp-inventory", "table/erp-purchase", "table/erp-sales"];
 /// The tables that are reconciled.
 const RECONCILED: &[&str] = &["table/erp-inventory", "table/erp-purchase", "table/erp-sales"];
+/// The reconciliation's own table.
+const RECONCILIATION: &[&str] = &["table/erp-reconciliation"];
 const TOPICS: &[&str] = &[
     "erp-auth-events",
     "erp-contact-events",
@@ -121,12 +123,7 @@ const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
         &["erp-stock-queue"],
         "WorkQueue::process: back-off of failed messages, release before the deadline",
     ),
-    (
-        "inventory-worker",
-        "sqs:SendMessage",
-        &["erp-stock-queue-dlq"],
-        "WorkQueue::process: poison messages",
-    ),
+    ("inventory-worker", "sqs:SendMessage", &["erp-stock-queue-dlq"], "WorkQueue::process: poison messages"),
     ("sales-api", "dynamodb:GetItem", &["table/erp-sales"], "Table::get: orders, idempotency records"),
     (
         "sales-api",
@@ -205,6 +202,34 @@ const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
     ),
     ("reconcile", "dynamodb:Scan", RECONCILED, "Table::scan: every item, order and allocation"),
     ("reconcile", "dynamodb:BatchGetItem", RECONCILED, "Table::get_all: second read of discrepancies"),
+    ("reconcile", "dynamodb:BatchGetItem", RECONCILIATION, "Table::get_all: known findings"),
+    (
+        "reconcile",
+        "dynamodb:BatchWriteItem",
+        RECONCILIATION,
+        "Table::put_all, delete_all: findings, pending checks",
+    ),
+    ("reconcile", "dynamodb:PutItem", RECONCILIATION, "Transaction::put: passes and their checkpoints"),
+    ("reconcile", "dynamodb:GetItem", RECONCILIATION, "Table::get: passes and their checkpoints"),
+    (
+        "reconcile",
+        "dynamodb:Query",
+        RECONCILIATION,
+        "Table::query_prefix: pending checks, findings, checkpoints",
+    ),
+    (
+        "reconcile-changes",
+        "dynamodb:BatchGetItem",
+        RECONCILED,
+        "Table::get_all: the rows that a change must agree with",
+    ),
+    ("reconcile-changes", "dynamodb:BatchGetItem", RECONCILIATION, "Table::get_all: known findings"),
+    (
+        "reconcile-changes",
+        "dynamodb:BatchWriteItem",
+        RECONCILIATION,
+        "Table::put_all: findings, pending checks",
+    ),
     ("reconcile", "dynamodb:GetItem", &["table/erp-inventory"], "Table::get: second read of a stock level"),
     (
         "reconcile",
@@ -218,12 +243,6 @@ const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
             "table/erp-sales/index/outbox",
         ],
         "erp_aws::outbox::unpublished; Table::query_prefix: movements of an item",
-    ),
-    (
-        "reconcile",
-        "lambda:InvokeFunction",
-        &["function:erp-reconcile:live"],
-        "Scheduled: continues a long check in a new invocation",
     ),
     ("portal", "dynamodb:DescribeTable", TABLES, "Probe: status of the tables"),
     (
@@ -242,7 +261,7 @@ const PERMISSIONS: &[(&str, &str, &[&str], &str)] = &[
 
 /// The SDK operations that functions and the operator CLI call; the CLI runs with the permissions of its
 /// user.
-const CALLS: [&str; 16] = [
+const CALLS: [&str; 17] = [
     "batch_get_item",
     "batch_write_item",
     "change_message_visibility_batch",
@@ -253,6 +272,7 @@ const CALLS: [&str; 16] = [
     "invoke",
     "list_dead_letter_source_queues",
     "publish_batch",
+    "put_item",
     "query",
     "receive_message",
     "scan",

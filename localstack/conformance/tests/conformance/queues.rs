@@ -116,6 +116,12 @@ fn every_trigger_reports_partial_batch_failures(template: &Template) -> Vec<Stri
             TriggerSource::Queue { report_item_failures, batch_size, .. } => {
                 (report_item_failures, batch_size, 10)
             }
+            // It reads the rows of a whole batch at once.
+            TriggerSource::Stream { report_item_failures, batch_size, .. }
+                if trigger.function == "ReconcileChangesFunction" =>
+            {
+                (report_item_failures, batch_size, 1000)
+            }
             TriggerSource::Stream { report_item_failures, batch_size, .. } => {
                 (report_item_failures, batch_size, 100)
             }

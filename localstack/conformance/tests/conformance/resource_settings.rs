@@ -50,6 +50,7 @@ const LIMITS: &[(&str, Limits)] = &[
     ("relay", Limits { timeout: Some(30), ..DEFAULT }),
     ("relay-sweep", Limits { timeout: Some(60), reserved: Some(1), ..DEFAULT }),
     ("reconcile", Limits { timeout: Some(300), reserved: Some(1), ..DEFAULT }),
+    ("reconcile-changes", Limits { timeout: Some(60), ..DEFAULT }),
     ("portal", DEFAULT),
 ];
 const DEFAULT: Limits = Limits { memory: None, timeout: None, reserved: None };
@@ -235,6 +236,13 @@ fn triggers_have_their_settings(template: &Template) -> Vec<String> {
         let expected: &[(&str, Value)] = match event["Type"].as_str().unwrap_or_default() {
             // The maximum concurrency is the reserved concurrency of the function.
             "SQS" => &[("BatchSize", json!(10)), ("ScalingConfig", json!({"MaximumConcurrency": 10}))],
+            // Changes need not be checked at once, and are read together with what they must agree with.
+            "DynamoDB" if id == "ReconcileChangesFunction" => &[
+                ("BatchSize", json!(1000)),
+                ("MaximumBatchingWindowInSeconds", json!(60)),
+                ("BisectBatchOnFunctionError", json!(true)),
+                ("StartingPosition", json!("TRIM_HORIZON")),
+            ],
             "DynamoDB" => &[
                 ("BatchSize", json!(100)),
                 ("ParallelizationFactor", json!(2)),

@@ -109,18 +109,19 @@ async fn items(table: &Table) {
         change.save(table).await.unwrap();
     }
     let (_, old) = store.find(item()).await.unwrap().unwrap();
-    let (new, movement) = received(&old, 50);
-    let change = store.adjust(&old, &new, &movement, &event(EventKind::StockAdjusted)).unwrap();
+    let event = event(EventKind::StockAdjusted);
+    let (new, movement) = received(&old, 50, event.id);
+    let change = store.adjust(&old, &new, &movement, &event).unwrap();
     change.save(table).await.unwrap();
     // As if an order had waited for one piece: the next order reads the back-order queue.
     store.raise_bound(item(), 1, 0).unwrap().save(table).await.unwrap();
 }
 
-fn received(old: &Stock, quantity: i64) -> (Stock, Movement) {
+fn received(old: &Stock, quantity: i64, id: Uuid) -> (Stock, Movement) {
     let change = erp_domain::StockChange::new(quantity).unwrap();
     let (new, change) = old.adjust(Adjustment::By(change), now()).unwrap().unwrap();
     let movement = Movement {
-        id: RandomIds.next(),
+        id,
         item_id: old.item_id(),
         change: change.get(),
         kind: MovementKind::Adjusted,

@@ -54,13 +54,14 @@ fn the_deployed_template_is_read() {
             "relay",
             "relay-sweep",
             "reconcile",
+            "reconcile-changes",
             "portal"
         ]
     );
     let names = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(
         names(deployment.tables.iter().map(|t| &t.name).collect()),
-        "erp-auth erp-contact erp-inventory erp-sales erp-purchase"
+        "erp-auth erp-contact erp-inventory erp-sales erp-purchase erp-reconciliation"
     );
     assert_eq!(deployment.topics.len(), 6, "one of each service, and one for alarms");
     assert_eq!(
