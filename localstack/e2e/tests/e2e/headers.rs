@@ -112,6 +112,12 @@ async fn health_and_documentation_are_served() {
     let health = send(&client, "GET", "/health", None).await;
     assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("ok")), "{}", health.text);
     assert_eq!(health.json()["message"], "Gateway is healthy");
+    assert_eq!(health.json().get("dependencies"), None, "only for users: {}", health.text);
+    let forged = send(&client.with_token("forged"), "GET", "/health", None).await;
+    assert_eq!((forged.status, forged.text.as_str()), (200, health.text.as_str()));
+    let fixture = Fixture::new(&target).await;
+    let health = send(&fixture.inventory, "GET", "/health", None).await;
+    assert_eq!(health.json()["dependencies"]["tables"].as_object().unwrap().len(), 5, "{}", health.text);
 
     for path in ["/swagger", "/swagger/", "/swagger/index.html"] {
         let page = send(&client, "GET", path, None).await;
