@@ -26,8 +26,8 @@ pub const TOPICS: [(&str, &str); 5] = [
     ("purchase", "PURCHASE_TOPIC_ARN"),
 ];
 
-/// Creates the relay from the environment, and opens a connection to each service. An empty batch is rejected by SNS, and
-/// the endpoints of DynamoDB are not for the relay: each response is an error, which opens the connection all the same.
+/// Creates the relay from the environment, and opens a connection to each service by a request without effect: SNS
+/// rejects an empty batch, and the relay has no permission to list the endpoints of DynamoDB.
 pub async fn relay() -> Result<Relay, SettingError> {
     let settings = Settings::from_env();
     let arn = |(context, variable)| Ok((context, settings.required(variable)?));
