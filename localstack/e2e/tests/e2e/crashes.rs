@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use erp_client::Response;
 use erp_local::dynamodb::{Call, Fault, Intercept};
+use erp_local::lambda::ProcessInfo;
 use erp_local::platform::Platform;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -17,11 +18,8 @@ use crate::target::Target;
 
 /// Number of processes that are killed.
 const KILLS: usize = 36;
-/// Maximum kills of a worker. A message becomes a dead letter after ten receives, so these kills alone cause
-/// none.
-const MAX_KILLS_OF_WORKER: usize = 4;
-/// Maximum kills of another function.
-const MAX_KILLS_OF_OTHER: usize = 10;
+/// Maximum kills of a function.
+const MAX_KILLS: usize = 10;
 /// Functions to kill, in turn, without the prefix `erp-`.
 const VICTIMS: [&str; 8] = [
     "inventory-worker",
@@ -69,7 +67,7 @@ async fn lost_responses_of_the_database_change_no_outcome() {
 }
 
 /// Creates four items with this stock.
-async fn stock(fixture: &Fixture, quantity: i64) -> (Vec<String>, BTreeMap<String, i64>) {
+pub(crate) async fn stock(fixture: &Fixture, quantity: i64) -> (Vec<String>, BTreeMap<String, i64>) {
     let items = concurrently(0..4, async |_| fixture.create_item("1.00", quantity).await).await;
     let received = items.iter().map(|item| (item.clone(), quantity)).collect();
     (items, received)
@@ -82,7 +80,7 @@ fn random_lines(random: &mut fastrand::Rng, items: &[String]) -> Vec<(String, i6
 }
 
 /// Creates and confirms orders, and retries until each request succeeds.
-async fn sell(fixture: &Fixture, sales: &[Vec<(String, i64)>]) -> Vec<String> {
+pub(crate) async fn sell(fixture: &Fixture, sales: &[Vec<(String, i64)>]) -> Vec<String> {
     concurrently(sales, async |lines| {
         let lines: Vec<_> = lines.iter().map(|(item, quantity)| (item.as_str(), *quantity)).collect();
         let created = send_until_accepted(
@@ -109,15 +107,11 @@ async fn kill(platform: &Platform, random: &mut fastrand::Rng) -> BTreeMap<Strin
     while kills.values().sum::<usize>() < KILLS {
         let preferred = functions.next().map(|name| format!("erp-{name}"));
         let mut processes = platform.functions();
-        processes.retain(|process| {
-            kills.get(&process.function).is_none_or(|&kills| kills < max_kills(&process.function))
-        });
+        processes.retain(|process| kills.get(&process.function).is_none_or(|&kills| kills < MAX_KILLS));
         random.shuffle(&mut processes);
         processes.sort_by_key(|process| (Some(&process.function) != preferred.as_ref(), !process.busy));
         if let Some(victim) = processes.first() {
-            let pid = i32::try_from(victim.pid).ok().and_then(Pid::from_raw).unwrap();
-            // The process may have ended since it was listed.
-            if kill_process(pid, Signal::KILL).is_ok() {
+            if kill_9(victim) {
                 *kills.entry(victim.function.clone()).or_default() += 1;
             }
         }
@@ -126,12 +120,14 @@ async fn kill(platform: &Platform, random: &mut fastrand::Rng) -> BTreeMap<Strin
     kills
 }
 
-fn max_kills(function: &str) -> usize {
-    if function.ends_with("-worker") { MAX_KILLS_OF_WORKER } else { MAX_KILLS_OF_OTHER }
+/// Kills a process. Returns `false` if it has ended since it was listed.
+pub(crate) fn kill_9(process: &ProcessInfo) -> bool {
+    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::KILL).is_ok()
 }
 
 /// Asserts that orders, events, stock and movements are consistent, and that the platform still works.
-async fn assert_consistent(
+pub(crate) async fn assert_consistent(
     target: &Target,
     fixture: &Fixture,
     received: &BTreeMap<String, i64>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::MessageAttributeValue;
+use erp_aws::batch::REASON_ATTRIBUTE;
 use erp_contracts::{Cause, Event, EventKind};
 use erp_domain::time::{RandomIds, SystemClock};
 use erp_domain::{Clock as _, Ids as _};
@@ -119,6 +120,33 @@ async fn a_redriven_message_is_in_its_source_queue_with_its_attributes() {
     let back = receive.message_attribute_names("All").send().await.unwrap().messages.unwrap().remove(0);
     assert_eq!(back.message_attributes.unwrap()["type"].string_value(), Some("any"));
     assert_eq!(Event::parse(&back.body.unwrap()).unwrap().id, event.id);
+}
+
+#[tokio::test]
+async fn a_message_that_a_worker_has_moved_is_redriven_without_the_reason() {
+    let queues = Queues::start(&["erp"]).await;
+    let text = |value: &str| {
+        let value = MessageAttributeValue::builder().data_type("String").string_value(value);
+        value.build().unwrap()
+    };
+    for body in ["one", "two"] {
+        let send = queues.sqs.send_message().queue_url(queues.queue_url("erp-stock-queue-dlq"));
+        let send = send.message_body(body).message_attributes("type", text("any"));
+        send.message_attributes(REASON_ATTRIBUTE, text("not an event")).send().await.unwrap();
+    }
+    let queue = queues.dead_letter_queue("stock-queue-dlq").await;
+    let found = messages::receive(&queues.sqs, &queue, &Selection::default()).await.unwrap();
+    assert!(found.iter().all(|found| found.reason.as_deref() == Some("not an event")), "{found:?}");
+    messages::redrive(&queues.sqs, &queue, &found[0]).await.unwrap();
+    let receive = queues.sqs.receive_message().queue_url(queues.queue_url("erp-stock-queue"));
+    let back = receive.message_attribute_names("All").send().await.unwrap().messages.unwrap().remove(0);
+    let attributes = back.message_attributes.unwrap();
+    assert_eq!(attributes.keys().collect::<Vec<_>>(), ["type"]);
+
+    // SQS does not know the source of these messages.
+    messages::release(&queues.sqs, &queue, &found[1..]).await.unwrap();
+    assert_eq!(messages::redrive_all(&queues.sqs, &queue).await.unwrap(), 1);
+    assert_eq!(queues.depth("erp-stock-queue-dlq"), (0, 0));
 }
 
 #[tokio::test]

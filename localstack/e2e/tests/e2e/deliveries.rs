@@ -3,44 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::{BehaviorVersion, Region};
 use erp_client::Response;
 use erp_local::arn;
 use erp_local::broker::QueueDepth;
-use erp_local::deployment::{ACCOUNT, REGION};
 use erp_local::dynamodb::{Call, Fault, Intercept};
-use erp_local::platform::Platform;
 use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::fixture::{DEADLINE, Fixture, random};
 use crate::ledger::{assert_balanced, assert_idle};
-use crate::target::{Target, credentials};
-
-/// A client of the queues.
-struct Queues {
-    sqs: Client,
-    endpoint: String,
-}
-
-impl Queues {
-    fn of(platform: &Platform) -> Self {
-        let endpoint = platform.aws_endpoint().to_owned();
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(&endpoint)
-            .credentials_provider(credentials(platform))
-            .build();
-        Self { sqs: Client::from_conf(config), endpoint }
-    }
-
-    async fn send(&self, queue: &str, body: impl Into<String>) {
-        let url = format!("{}/{ACCOUNT}/{queue}", self.endpoint);
-        self.sqs.send_message().queue_url(url).message_body(body).send().await.unwrap();
-    }
-}
+use crate::queues::Queues;
+use crate::target::Target;
 
 /// Fails the transactions of inventory.
 pub(crate) struct InventoryWritesFail;
@@ -152,9 +125,13 @@ async fn a_poison_message_does_not_affect_others() {
         let expected = if depth.name.ends_with("-dlq") { 10 } else { 0 };
         assert_eq!((depth.visible, depth.in_flight, depth.delayed), (expected, 0, 0), "{}", depth.name);
     }
-    let url = |name: &str| format!("{}/{ACCOUNT}/{name}", queues.endpoint);
     for name in ["erp-stock-queue-dlq", "erp-order-status-queue-dlq"] {
-        queues.sqs.purge_queue().queue_url(url(name)).send().await.unwrap();
+        for (body, reason) in queues.take_dead_letters(name).await {
+            assert!(
+                poison.contains(&body.as_str()) && reason.starts_with("not an event: "),
+                "{body}: {reason}"
+            );
+        }
     }
     assert_idle(platform).await;
 }
@@ -170,6 +147,7 @@ async fn dead_letters_are_processed_after_a_redrive() {
         orders.push(fixture.create_sales_order(&[(&item, 1)]).await);
     }
     assert_idle(platform).await;
+    Queues::of(platform).limit_receives("erp-stock-queue", 2).await;
     platform.dynamodb().set_intercept(Some(Arc::new(InventoryWritesFail)));
     for order in &orders {
         fixture.transition(order, "confirm").await;

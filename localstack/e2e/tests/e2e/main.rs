@@ -5,6 +5,7 @@
 //! ```text
 //! target      the platform under test: shared, or exclusive to a test
 //! fixture     users, contacts, items and orders of a test, and requests
+//! queues      the queues of a platform as a client of SQS
 //! assertions  what holds for every response
 //! ledger      what must add up once all events are processed
 //! program     the `erp-local` program as a child process
@@ -13,6 +14,8 @@
 
 mod access;
 mod assertions;
+#[cfg(unix)]
+mod batches;
 #[cfg(unix)]
 mod cli;
 mod commits;
@@ -32,6 +35,7 @@ mod operator;
 mod problems;
 #[cfg(unix)]
 mod program;
+mod queues;
 mod relay_outage;
 mod restart;
 mod rotation;

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::{BehaviorVersion, Region};
-use erp_local::deployment::{ACCOUNT, REGION};
+use erp_local::deployment::REGION;
 use erp_local::platform::Platform;
 use serde_json::Value;
 use tokio::process::Command;
@@ -14,6 +12,7 @@ use tokio::process::Command;
 use crate::deliveries::InventoryWritesFail;
 use crate::fixture::{DEADLINE, Fixture, concurrently};
 use crate::ledger::assert_idle;
+use crate::queues::Queues;
 use crate::target::{Target, credentials, executables};
 
 /// Runs `erp` in a folder, with the access key of the platform in its environment.
@@ -32,17 +31,6 @@ fn text_and_code(output: &Output) -> (String, Option<i32>) {
     (text, output.status.code())
 }
 
-async fn send(platform: &Platform, queue: &str, body: &str) {
-    let endpoint = platform.aws_endpoint();
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGION))
-        .endpoint_url(endpoint)
-        .credentials_provider(credentials(platform));
-    let url = format!("{endpoint}/{ACCOUNT}/{queue}");
-    Client::from_conf(config.build()).send_message().queue_url(url).message_body(body).send().await.unwrap();
-}
-
 #[tokio::test]
 async fn an_operator_lists_explains_discards_and_redrives_dead_letters() {
     let target = Target::own().await;
@@ -59,9 +47,11 @@ async fn an_operator_lists_explains_discards_and_redrives_dead_letters() {
     let (text, code) = erp("--stack unknown dlq list").await;
     assert!(code == Some(2) && text.contains("the stack unknown has no dead-letter queues"), "{text}");
 
+    let queues = Queues::of(platform);
+    queues.limit_receives("erp-stock-queue", 2).await;
     platform.dynamodb().set_intercept(Some(Arc::new(InventoryWritesFail)));
     fixture.transition(&order, "confirm").await;
-    send(platform, "erp-order-status-queue", "not JSON").await;
+    queues.send("erp-order-status-queue", "not JSON").await;
     if let Err(busy) = platform.wait_until_idle(DEADLINE).await {
         panic!("{busy}");
     }
