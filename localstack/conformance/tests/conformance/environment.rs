@@ -9,6 +9,7 @@ use std::time::Duration;
 use erp_local::deployment::Function;
 use erp_local::lambda::{Config, Functions};
 use erp_testkit::Dynamo;
+use serde_json::{Value, json};
 
 use crate::assert_none;
 use crate::function_executables::executables;
@@ -117,6 +118,10 @@ const OPTIONAL: [(&str, &str); 2] = [
     ("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "lambda_http leaves the stage in the path if it is not set"),
 ];
 
+/// Variables that a parameter of the template adds: the binary, the variable, and the condition. A function
+/// starts without them.
+const CONDITIONAL: [(&str, &str, &str); 1] = [("auth-api", "BOOTSTRAP_SECRET", "HasBootstrapSecret")];
+
 /// Variables that Lambda itself sets in every environment.
 const SET_BY_LAMBDA: [&str; 1] = ["AWS_LAMBDA_FUNCTION_NAME"];
 
@@ -213,8 +218,37 @@ fn every_function_has_exactly_its_variables(template: &Template) -> Vec<String> 
         for name in function.environment.keys().filter(|name| !known(name)) {
             violations.push(format!("remove {name} from the Environment of {id}, or add it to VARIABLES"));
         }
+        let conditional = |name: &str| {
+            let listed =
+                CONDITIONAL.iter().find(|(binary, found, _)| *binary == function.binary && *found == name);
+            listed.map(|(_, _, condition)| *condition)
+        };
+        for (name, value) in variables_as_written(template, id) {
+            if value["If"].get(0).and_then(Value::as_str) != conditional(name) {
+                violations.push(format!("{name} of {id}: add its condition to CONDITIONAL"));
+            }
+        }
+    }
+    for (binary, name, condition) in CONDITIONAL {
+        let set = template.function_of_binary(binary).and_then(|function| {
+            variables_as_written(template, &function.logical_id).find(|(found, _)| *found == name)
+        });
+        let without = set.map(|(_, value)| (&value["If"][0], &value["If"][2]));
+        if without != Some((&json!(condition), &json!({"Ref": "AWS::NoValue"}))) {
+            violations.push(format!("the Environment of {binary} needs {name}, only if {condition}"));
+        }
     }
     violations
+}
+
+/// Returns the variables of a function as the file defines them, conditional ones included.
+fn variables_as_written<'t>(
+    template: &'t Template,
+    logical_id: &str,
+) -> impl Iterator<Item = (&'t str, &'t Value)> {
+    let resource = template.resource(logical_id);
+    let variables = resource.and_then(|resource| resource.property("/Environment/Variables").as_object());
+    variables.into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
 /// The names of variables in string literals, by the folder of the code: `shared`, or a package in
@@ -256,7 +290,8 @@ fn every_variable_is_read_and_every_setting_is_a_variable(template: &Template) -
     let (mut violations, mut set) = (Vec::new(), BTreeMap::<&str, BTreeSet<&str>>::new());
     for resource in template.of_type("AWS::Serverless::Function") {
         let folder = resource.property("/CodeUri").as_str().unwrap_or_default();
-        let names = template.function(&resource.id).environment.keys().map(String::as_str);
+        let resolved = template.function(&resource.id).environment.keys().map(String::as_str);
+        let names = resolved.chain(variables_as_written(template, &resource.id).map(|(name, _)| name));
         for name in names.filter(|name| OPTIONAL.iter().all(|(optional, _)| optional != name)) {
             set.entry(folder).or_default().insert(name);
             if !is_in_code(folder, name) && !is_in_code("shared", name) {
@@ -297,9 +332,13 @@ fn no_function_reads_an_optional_variable_that_is_not_listed() {
         });
         let unlisted = names
             .filter(|(_, name)| OPTIONAL.iter().all(|(optional, _)| optional != name))
+            .filter(|(_, name)| CONDITIONAL.iter().all(|(_, conditional, _)| conditional != name))
             .filter(|(_, name)| !SET_BY_LAMBDA.contains(name));
         let violation = |(line, name)| {
-            format!("{}:{line}: read {name} with Settings::required, or add it to OPTIONAL", source.path)
+            format!(
+                "{}:{line}: read {name} with Settings::required, or add it to OPTIONAL or CONDITIONAL",
+                source.path
+            )
         };
         unlisted.map(violation).collect::<Vec<_>>()
     }));
