@@ -68,11 +68,12 @@ fn a_crash_at_any_call_leaves_nothing_half_done() {
 }
 
 /// Controls that short scenarios do not reliably detect; `promises` runs long ones.
-const RARE: [&str; 4] = [
+const RARE: [&str; 5] = [
     "a confirmation without its condition",
     "no role check on one route",
     "failed entries of PublishBatch ignored",
     "no sweep of the outbox",
+    "a lower bound of back-orders raised over an order that began to wait",
 ];
 
 #[test]

@@ -122,12 +122,10 @@ impl Allocations {
             self.fulfil_oldest(&stock, cause).await?;
             stock = self.store.stock(order.demand.items()).await?;
         }
-        if stock.suffices(&order.demand) {
-            let allocated = Allocation::allocated(order, self.stamp());
-            match self.save(None, &allocated, cause).await {
-                Err(SaveError::Failed(ServiceError::Rejected(InsufficientStock))) => {}
-                saved => return saved,
-            }
+        let allocated = Allocation::allocated(order, self.stamp());
+        match self.save(None, &allocated, cause).await {
+            Err(SaveError::Failed(ServiceError::Rejected(InsufficientStock))) => {}
+            saved => return saved,
         }
         let backordered = Allocation::backordered(order, stock.missing(&order.demand));
         self.store.enqueue_backorder(order).await?;
