@@ -2,24 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use async_trait::async_trait;
 use aws_config::SdkConfig;
 use erp_aws::clients;
 use erp_aws::function_client::{FunctionClient, InvokeError};
 use erp_contracts::query::{ItemSnapshot, ItemsQuery, ItemsQueryResponse, PartyQuery, PartyQueryResponse};
 use erp_domain::{ItemId, PartyId, PartyKind, SettingError, Settings};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 
 /// Price and stock of the items that exist.
 pub type ItemSnapshots = BTreeMap<ItemId, ItemSnapshot>;
 
 /// The other contexts, as an order needs them. An error is never "does not exist".
-#[async_trait]
 pub trait Upstreams: Send + Sync {
     /// Returns whether the customer or vendor exists.
-    async fn party_exists(&self, kind: PartyKind, id: PartyId) -> Result<bool, InvokeError>;
+    fn party_exists(&self, kind: PartyKind, id: PartyId) -> BoxFuture<'_, Result<bool, InvokeError>>;
 
     /// Returns the items that exist, with one query.
-    async fn items(&self, ids: BTreeSet<ItemId>) -> Result<ItemSnapshots, InvokeError>;
+    fn items(&self, ids: BTreeSet<ItemId>) -> BoxFuture<'_, Result<ItemSnapshots, InvokeError>>;
 }
 
 /// The other contexts by Lambda invocation.
@@ -45,23 +45,29 @@ impl LambdaUpstreams {
     }
 }
 
-#[async_trait]
 impl Upstreams for LambdaUpstreams {
-    async fn party_exists(&self, kind: PartyKind, id: PartyId) -> Result<bool, InvokeError> {
-        let response: PartyQueryResponse = self.contact.invoke(&PartyQuery { kind, id }).await?;
-        Ok(response.exists)
+    fn party_exists(&self, kind: PartyKind, id: PartyId) -> BoxFuture<'_, Result<bool, InvokeError>> {
+        async move {
+            let response: PartyQueryResponse = self.contact.invoke(&PartyQuery { kind, id }).await?;
+            Ok(response.exists)
+        }
+        .boxed()
     }
 
-    async fn items(&self, ids: BTreeSet<ItemId>) -> Result<ItemSnapshots, InvokeError> {
-        let query = ItemsQuery { items: ids.into_iter().collect() };
-        let response: ItemsQueryResponse = self.inventory.invoke(&query).await?;
-        Ok(response.items.into_iter().map(|item| (item.id, item)).collect())
+    fn items(&self, ids: BTreeSet<ItemId>) -> BoxFuture<'_, Result<ItemSnapshots, InvokeError>> {
+        async move {
+            let query = ItemsQuery { items: ids.into_iter().collect() };
+            let response: ItemsQueryResponse = self.inventory.invoke(&query).await?;
+            Ok(response.items.into_iter().map(|item| (item.id, item)).collect())
+        }
+        .boxed()
     }
 }
 
 /// In-memory customers, vendors and items.
 #[cfg(feature = "testing")]
 pub mod testing {
+    use std::future::ready;
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use erp_domain::Money;
@@ -120,17 +126,17 @@ pub mod testing {
         }
     }
 
-    #[async_trait]
     impl Upstreams for FakeUpstreams {
-        async fn party_exists(&self, kind: PartyKind, id: PartyId) -> Result<bool, InvokeError> {
-            self.query(|state| state.parties.contains(&(kind.as_str(), id)))
+        fn party_exists(&self, kind: PartyKind, id: PartyId) -> BoxFuture<'_, Result<bool, InvokeError>> {
+            ready(self.query(|state| state.parties.contains(&(kind.as_str(), id)))).boxed()
         }
 
-        async fn items(&self, ids: BTreeSet<ItemId>) -> Result<ItemSnapshots, InvokeError> {
-            self.query(|state| {
+        fn items(&self, ids: BTreeSet<ItemId>) -> BoxFuture<'_, Result<ItemSnapshots, InvokeError>> {
+            let found = self.query(|state| {
                 let found = state.items.iter().filter(|(id, _)| ids.contains(id));
                 found.map(|(id, item)| (*id, item.clone())).collect()
-            })
+            });
+            ready(found).boxed()
         }
     }
 }

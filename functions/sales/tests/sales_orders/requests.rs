@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use erp_aws::Table;
 use erp_aws::function_client::InvokeError;
 use erp_domain::{Clock, ItemId, OrderId, PartyId, PartyKind};
 use erp_orders::upstream::testing::FakeUpstreams;
 use erp_orders::{ItemSnapshots, Upstreams};
 use erp_testkit::{ApiRequest, TestClock};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use sales::store::SalesStore;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -112,20 +113,23 @@ struct ContendedUpstreams {
     updates: AtomicUsize,
 }
 
-#[async_trait]
 impl Upstreams for ContendedUpstreams {
-    async fn party_exists(&self, kind: PartyKind, party: PartyId) -> Result<bool, InvokeError> {
-        if self.contended.load(Ordering::SeqCst) {
-            let old = self.store.find(self.order).await.unwrap().unwrap();
-            let new = old.revise(old.summary().customer_id, old.lines().clone(), self.clock.now()).unwrap();
-            self.store.revise(&old, &new).unwrap().save(&self.table).await.unwrap();
-            self.updates.fetch_add(1, Ordering::SeqCst);
+    fn party_exists(&self, kind: PartyKind, party: PartyId) -> BoxFuture<'_, Result<bool, InvokeError>> {
+        async move {
+            if self.contended.load(Ordering::SeqCst) {
+                let old = self.store.find(self.order).await.unwrap().unwrap();
+                let new =
+                    old.revise(old.summary().customer_id, old.lines().clone(), self.clock.now()).unwrap();
+                self.store.revise(&old, &new).unwrap().save(&self.table).await.unwrap();
+                self.updates.fetch_add(1, Ordering::SeqCst);
+            }
+            self.fake.party_exists(kind, party).await
         }
-        self.fake.party_exists(kind, party).await
+        .boxed()
     }
 
-    async fn items(&self, ids: BTreeSet<ItemId>) -> Result<ItemSnapshots, InvokeError> {
-        self.fake.items(ids).await
+    fn items(&self, ids: BTreeSet<ItemId>) -> BoxFuture<'_, Result<ItemSnapshots, InvokeError>> {
+        self.fake.items(ids)
     }
 }
 
