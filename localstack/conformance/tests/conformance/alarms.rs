@@ -108,7 +108,8 @@ fn every_failure_mode_has_an_alarm(template: &Template) -> Vec<String> {
         let dimension = json!({"Ref": function.logical_id});
         let metric = Metric::ReconciliationMismatches.as_str();
         expected.push((NAMESPACE, metric, "Maximum", dimension.clone()));
-        expected.push((NAMESPACE, metric, "SampleCount", dimension));
+        expected.push((NAMESPACE, metric, "SampleCount", dimension.clone()));
+        expected.push((NAMESPACE, Metric::ReconciliationPassAge.as_str(), "Maximum", dimension));
     }
     let missing = expected.into_iter().filter(|(namespace, metric, statistic, dimension)| {
         !template.of_type(ALARM).any(|alarm| watches(alarm, namespace, metric, statistic, dimension))

@@ -30,6 +30,7 @@ pub(crate) fn all() -> impl Iterator<Item = Check> {
         crate::gateway::checks::CHECKS,
         crate::gateway_responses::checks::CHECKS,
         crate::optional_resources::checks::CHECKS,
+        crate::change_filters::checks::CHECKS,
         crate::outbox_filters::checks::CHECKS,
         crate::permissions::checks::CHECKS,
         crate::queues::checks::CHECKS,
