@@ -30,6 +30,7 @@
 //! scenario      one run from beginning to end; shrinking of a failing one
 //! run           many scenarios on all processors
 //! crash         crash consistency: every operation, crashed at every call
+//! race          a race that random workloads rarely produce
 //! control       negative controls: injected bugs that the checks must detect
 //! ```
 #![expect(clippy::unwrap_used, reason = "only tests and the simulator use this package")]
@@ -49,6 +50,7 @@ pub mod invocation;
 pub mod model;
 pub mod observer;
 pub mod queues;
+pub mod race;
 pub mod resolve;
 pub mod run;
 pub mod scenario;

@@ -2,9 +2,9 @@
 //! controls.
 
 use erp_simulation::control::{CONTROLS, NO_BUG, search};
-use erp_simulation::crash;
 use erp_simulation::run::in_parallel;
 use erp_simulation::scenario::{Outcome, Scenario};
+use erp_simulation::{crash, race};
 
 /// Steps of a scenario.
 const STEPS: usize = 60;
@@ -65,6 +65,17 @@ fn a_crash_at_any_call_leaves_nothing_half_done() {
     let failed: Vec<_> =
         reports.iter().filter(|report| report.runs == 0 || !report.failures.is_empty()).collect();
     assert!(failed.is_empty(), "seed {seed}: {failed:#?}");
+}
+
+#[test]
+fn a_bound_raised_over_an_order_that_began_to_wait_is_detected_when_both_happen_at_once() {
+    let control = CONTROLS.iter().find(|control| control.name.starts_with("a lower bound")).unwrap();
+    let is_detected = |seed: &u64| {
+        let violations = race::run(*seed, Some((control.make)()));
+        violations.iter().any(|violation| violation.contains("lower bound"))
+    };
+    let seed = (1..=60).find(is_detected).expect("no seed detects it");
+    assert_eq!(race::run(seed, None), Vec::<String>::new(), "seed {seed} without the bug");
 }
 
 /// Controls that short scenarios do not reliably detect; `promises` runs long ones.

@@ -31,6 +31,7 @@ use crate::observer::ModelObserver;
 use crate::simulation::Settings;
 
 pub use operations::{Fixture, Operation, operations};
+pub(crate) use operations::{Make, opening};
 
 /// The seed of all simulations here: only the crash point varies.
 const SEED: u64 = 1;
@@ -138,8 +139,7 @@ pub fn run(operation: &Operation, at: Option<(usize, Fault)>, verbose: bool) -> 
             verbose,
             ..Settings::new(SEED)
         });
-        let mut client =
-            Client { shared: Shared::new(Arc::clone(&simulation), model), tokens: Vec::new(), requests: 0 };
+        let mut client = Client::new(&Shared::new(Arc::clone(&simulation), model), "key");
         for make in operations::opening().into_iter().chain(operation.preparation.iter().copied()) {
             client.send(make).await;
             simulation.quiesce().await;
@@ -174,15 +174,21 @@ pub fn run(operation: &Operation, at: Option<(usize, Fault)>, verbose: bool) -> 
 }
 
 /// A client with the role finance manager that retries.
-struct Client {
+pub(crate) struct Client {
     shared: Arc<Shared>,
     /// Reset tokens, newest last.
     tokens: Vec<String>,
+    /// Prefix of the idempotency keys.
+    name: &'static str,
     requests: u32,
 }
 
 impl Client {
-    async fn send(&mut self, make: fn(&Fixture<'_>) -> Command) {
+    pub(crate) fn new(shared: &Arc<Shared>, name: &'static str) -> Self {
+        Self { shared: Arc::clone(shared), tokens: Vec::new(), name, requests: 0 }
+    }
+
+    pub(crate) async fn send(&mut self, make: Make) {
         let command = make(&Fixture { model: &self.shared.model.lock().unwrap(), tokens: &self.tokens });
         self.requests += 1;
         let (request, http_request) = self.http_request(command);
@@ -216,8 +222,8 @@ impl Client {
             command,
             Command::Login { .. } | Command::ForgotPassword { .. } | Command::ServiceToken { .. }
         );
-        let key =
-            (matches!(method, "POST" | "PUT") && !without_key).then(|| format!("key-{}", self.requests));
+        let key = (matches!(method, "POST" | "PUT") && !without_key)
+            .then(|| format!("{}-{}", self.name, self.requests));
         let headers = key.iter().map(|key| ("Idempotency-Key", key.clone())).collect();
         let request = ClientRequest {
             caller,

@@ -21,7 +21,7 @@ pub struct Operation {
 }
 
 /// Creates an operation from the current state.
-pub(super) type Make = fn(&Fixture<'_>) -> Command;
+pub(crate) type Make = fn(&Fixture<'_>) -> Command;
 
 /// The current state.
 pub struct Fixture<'a> {
@@ -50,7 +50,12 @@ impl Fixture<'_> {
         self.model.orders.keys().filter(|(of, _)| *of == kind.as_str()).nth(n).unwrap().1
     }
 
-    fn sale(&self, lines: &[(usize, i64)]) -> Command {
+    /// Changes the stock of the first item.
+    pub(crate) fn adjust(&self, adjust: Adjust) -> Command {
+        Command::AdjustStock(self.item(0), adjust)
+    }
+
+    pub(crate) fn sale(&self, lines: &[(usize, i64)]) -> Command {
         self.new_order(OrderKind::Sales, lines)
     }
 
@@ -68,7 +73,7 @@ impl Fixture<'_> {
         lines.iter().map(line).collect()
     }
 
-    fn sales(&self, n: usize, transition: Transition) -> Command {
+    pub(crate) fn sales(&self, n: usize, transition: Transition) -> Command {
         Command::Advance(OrderKind::Sales, self.order(OrderKind::Sales, n), transition, false)
     }
 
@@ -104,7 +109,7 @@ fn login(password: &str) -> Command {
 }
 
 /// Preparation of all operations: a customer, a vendor, two items, and ten of each in stock.
-pub(super) fn opening() -> Vec<Make> {
+pub(crate) fn opening() -> Vec<Make> {
     vec![
         |_| Command::CreateParty(PartyKind::Customer, party(1)),
         |_| Command::CreateParty(PartyKind::Vendor, party(1)),
