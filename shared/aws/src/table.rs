@@ -266,7 +266,8 @@ impl Table {
 
 /// Waits before the entries of a batch that DynamoDB did not process are sent again.
 async fn wait(delay: Option<Duration>) -> Result<(), StoreError> {
-    let delay = in_time(&(), delay).ok_or_else(|| StoreError::new("DynamoDB did not process all entries of a batch"))?;
+    let delay = in_time(&(), delay)
+        .ok_or_else(|| StoreError::new("DynamoDB did not process all entries of a batch"))?;
     tokio::time::sleep(delay).await;
     Ok(())
 }

@@ -110,10 +110,10 @@ async fn kill(platform: &Platform, random: &mut fastrand::Rng) -> BTreeMap<Strin
         processes.retain(|process| kills.get(&process.function).is_none_or(|&kills| kills < MAX_KILLS));
         random.shuffle(&mut processes);
         processes.sort_by_key(|process| (Some(&process.function) != preferred.as_ref(), !process.busy));
-        if let Some(victim) = processes.first() {
-            if kill_9(victim) {
-                *kills.entry(victim.function.clone()).or_default() += 1;
-            }
+        if let Some(victim) = processes.first()
+            && kill_9(victim)
+        {
+            *kills.entry(victim.function.clone()).or_default() += 1;
         }
         tokio::time::sleep(Duration::from_millis(random.u64(50..400))).await;
     }
