@@ -43,7 +43,6 @@ pub fn run(seed: u64, mutation: Option<Arc<dyn Mutation>>) -> Vec<String> {
         tokio::join!(client.send(arrival), other.send(order));
         simulation.drain().await;
         inspection::inspect(&shared, &BTreeSet::new()).await;
-        let violations = shared.model.lock().unwrap().violations.clone();
-        violations
+        shared.model.lock().unwrap().violations.clone()
     })
 }
