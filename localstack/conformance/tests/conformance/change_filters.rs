@@ -10,8 +10,11 @@ pub(crate) mod checks {
     crate::template_checks::register!(exactly_the_changes_that_are_reconciled_pass);
 }
 
-/// The changes of each table: event name, sort key, and whether it is checked.
-const CHANGES: [(&str, &[(&str, &str, bool)]); 3] = [
+/// An event name, a sort key, and whether the change is checked.
+type Change = (&'static str, &'static str, bool);
+
+/// The changes of each table.
+const CHANGES: [(&str, &[Change]); 3] = [
     (
         "erp-inventory",
         &[
@@ -28,7 +31,7 @@ const CHANGES: [(&str, &[(&str, &str, bool)]); 3] = [
     ("erp-sales", ORDERS),
     ("erp-purchase", ORDERS),
 ];
-const ORDERS: &[(&str, &str, bool)] =
+const ORDERS: &[Change] =
     &[("INSERT", "ORDER", true), ("REMOVE", "ORDER", true), ("INSERT", "EVENT#1", false)];
 
 fn exactly_the_changes_that_are_reconciled_pass(template: &Template) -> Vec<String> {

@@ -32,15 +32,20 @@ fn refers_to_resource(template: &Template, value: &Value) -> bool {
 /// Returns the expected variables of a function, with the values that they have in the deployment. Secrets
 /// are those of the samples, so that the tokens in `events/` are valid.
 fn expected(template: &Template, function: &Resource) -> Variables {
+    let environment = &template.function(&function.id).environment;
     let written = function.property("/Environment/Variables").as_object();
-    let names = written.into_iter().flatten().filter(|(_, value)| refers_to_resource(template, value));
+    // A variable of an optional part has no value with the default parameters.
+    let names = written
+        .into_iter()
+        .flatten()
+        .filter(|(name, value)| environment.contains_key(*name) && refers_to_resource(template, value));
     let value = |(name, written): (&String, &Value)| {
         let secret = |id: &str| id.strip_prefix(STACK).and_then(|id| id.strip_prefix('-')).map(str::to_owned);
         let text = written.to_string();
         let of_secret = SECRETS
             .iter()
             .find(|(id, _)| secret(id).is_some_and(|id| text.contains(&format!("secretsmanager:${{{id}}}"))));
-        let resolved = || template.function(&function.id).environment[name].clone();
+        let resolved = || environment[name].clone();
         (name.clone(), of_secret.map_or_else(resolved, |(_, secret)| (*secret).to_owned()))
     };
     names.map(value).collect()
