@@ -162,7 +162,7 @@ fn its_subscriptions_queues_and_triggers_are_read() {
     let mut kinds: Vec<String> = deployment.triggers.iter().map(|t| format!("{:?}", t.source)).collect();
     kinds.sort();
     let of = |kind: &str| kinds.iter().filter(|text| text.starts_with(kind)).count();
-    assert_eq!((of("Queue"), of("Stream"), of("Schedule"), kinds.len()), (2, 5, 2, 9));
+    assert_eq!((of("Queue"), of("Stream"), of("Schedule"), kinds.len()), (2, 8, 2, 12));
     let relay = deployment.triggers.iter().find(|t| t.function == "RelayFunction").unwrap();
     let TriggerSource::Stream { table, batch_size, filters, report_item_failures, bisect, maximum_retries } =
         &relay.source
