@@ -235,7 +235,10 @@ def check_drained(client, template):
     for queue, dead in queues(client, template).items():
         until(120, f"{queue} is empty", lambda queue=queue: depth(client, queue) == 0)
         require(depth(client, dead) == 0, f"{dead}: {depth(client, dead)} dead letters")
-    tables = [properties["TableName"] for _, kind, properties in template.resources() if kind == "AWS::DynamoDB::Table"]
+    tables = [properties for _, kind, properties in template.resources() if kind == "AWS::DynamoDB::Table"]
+    has_outbox = lambda table: any(index["IndexName"] == "outbox" for index in table.get("GlobalSecondaryIndexes", []))
+    tables = [table["TableName"] for table in tables if has_outbox(table)]
+    require(tables, "a table with an outbox")
     dynamodb = client("dynamodb")
     unpublished = lambda table: dynamodb.scan(TableName=table, IndexName="outbox", Select="COUNT")["Count"]
     for table in tables:
