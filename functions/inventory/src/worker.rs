@@ -1,7 +1,8 @@
 //! Events from `stock-queue`, each mapped to its use case.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use erp_aws::batch::{self, MessageError, WorkQueue};
+use erp_aws::batch::{MessageError, WorkQueue};
+use erp_aws::deadline;
 use erp_contracts::data::{BackordersRemaining, OrderChanged, StockAdjusted, StockDecided};
 use erp_contracts::{Event, EventKind};
 use erp_domain::{ItemId, OrderId};
@@ -17,7 +18,7 @@ use crate::service::{Allocations, OrderEvent};
 pub async fn run(allocations: Allocations, queue: WorkQueue) -> Result<(), lambda_runtime::Error> {
     let (allocations, queue) = (&allocations, &queue);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let deadline = batch::deadline(event.context.deadline);
+        let deadline = deadline::of_invocation(event.context.deadline);
         Ok::<_, lambda_runtime::Error>(work(allocations, queue, event.payload, deadline).await)
     }))
     .await

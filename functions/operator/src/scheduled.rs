@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use erp_aws::deadline::{self, earlier};
+use erp_aws::error_chain;
 use erp_aws::metric::{self, Metric};
-use erp_aws::{batch, error_chain};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -51,9 +52,9 @@ pub struct Outcome {
 pub async fn run(scheduled: Scheduled) -> Result<(), Error> {
     let scheduled = &scheduled;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Request>| {
-        let stop = batch::deadline(event.context.deadline).checked_sub(RESERVE);
+        let stop = earlier(deadline::of_invocation(event.context.deadline), RESERVE);
         // Boxed, because the future is large.
-        Box::pin(scheduled.reconcile(event.payload, stop.unwrap_or_else(Instant::now))).await
+        Box::pin(scheduled.reconcile(event.payload, stop)).await
     }))
     .await
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_sdk_dynamodb::Client;
-use erp_aws::batch;
+use erp_aws::deadline::{self, earlier};
 use erp_aws::metric::{self, Metric};
 use erp_aws::table::Unreadable;
 use futures_util::StreamExt as _;
@@ -60,15 +60,15 @@ pub struct Relay {
 pub async fn run(relay: Relay) -> Result<(), lambda_runtime::Error> {
     let relay = &relay;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<StreamEvent>| {
-        let deadline = batch::deadline(event.context.deadline);
+        let deadline = deadline::of_invocation(event.context.deadline);
         Ok::<_, lambda_runtime::Error>(relay.relay(event.payload, deadline).await)
     }))
     .await
 }
 
 impl Relay {
-    /// Publishes a batch of stream records before the deadline of the invocation. The response names the first record to retry: Lambda delivers it
-    /// and all later ones again
+    /// Publishes a batch of stream records before the deadline of the invocation. The response names the first
+    /// record to retry: Lambda delivers it and all later ones again
     /// (<https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>).
     pub async fn relay(&self, batch: StreamEvent, deadline: Instant) -> DynamoDbEventResponse {
         let mut rows = Vec::new();
@@ -97,8 +97,7 @@ impl Relay {
         rows: &'a [OutboxRow],
         deadline: Instant,
     ) -> Option<&'a OutboxRow> {
-        let before = |time| deadline.checked_sub(time).unwrap_or(deadline);
-        let stop = before(RESERVE);
+        let stop = earlier(deadline, RESERVE);
         let mut by_context: BTreeMap<&str, Vec<(usize, &row::Message)>> = BTreeMap::new();
         for (index, row) in rows.iter().enumerate() {
             for message in &row.messages {
@@ -153,7 +152,7 @@ impl Relay {
         let published: Vec<_> = published.map(|(_, row)| row).collect();
         let removals = self.remove(&published);
         // The sweep publishes rows again that are not removed.
-        if timeout_at(before(RESPONSE_TIME), removals).await.is_err() {
+        if timeout_at(earlier(deadline, RESPONSE_TIME), removals).await.is_err() {
             tracing::warn!("published rows not removed from the outbox index: no time left");
         }
         retry.first().map(|first| &rows[*first])

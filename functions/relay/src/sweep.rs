@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use erp_aws::deadline::earlier;
 use erp_aws::metric::{self, Metric};
 use erp_aws::outbox::{self, outbox_partitions};
 use erp_aws::table::Unreadable;
@@ -69,7 +70,7 @@ impl Sweep {
     ) -> Result<(), StoreError> {
         let mut after = None;
         loop {
-            if Instant::now() >= deadline.checked_sub(RESERVE).unwrap_or(deadline) {
+            if Instant::now() >= earlier(deadline, RESERVE) {
                 report.complete = false;
                 return Ok(());
             }

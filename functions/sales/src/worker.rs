@@ -3,7 +3,8 @@
 //! Messages are delivered at least once and in any order; [`SalesStore::apply_decision`] tolerates both.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use erp_aws::batch::{self, MessageError, WorkQueue};
+use erp_aws::batch::{MessageError, WorkQueue};
+use erp_aws::deadline;
 use erp_aws::metric::{self, Metric};
 use erp_contracts::data::{StockDecided, StockDecision};
 use erp_contracts::{Event, EventKind};
@@ -23,7 +24,7 @@ const DECISIONS: [(EventKind, StockDecision); 3] = [
 pub async fn run(store: SalesStore, queue: WorkQueue) -> Result<(), lambda_runtime::Error> {
     let (store, queue) = (&store, &queue);
     lambda_runtime::run(service_fn(async |batch: LambdaEvent<SqsEvent>| {
-        let deadline = batch::deadline(batch.context.deadline);
+        let deadline = deadline::of_invocation(batch.context.deadline);
         Ok::<_, lambda_runtime::Error>(handle_batch(store, queue, batch.payload, deadline).await)
     }))
     .await

@@ -27,6 +27,7 @@ use erp_domain::time::SystemClock;
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use crate::deadline::earlier;
 use crate::metric::{self, Metric};
 use crate::sdk_error_message;
 
@@ -64,15 +65,6 @@ impl MessageError {
     }
 }
 
-/// Returns the deadline of an invocation from that in its context, which is in milliseconds since the Unix
-/// epoch.
-pub fn deadline(millis: u64) -> Instant {
-    let left = i64::try_from(millis).unwrap_or(i64::MAX).saturating_sub(SystemClock.now().as_millis());
-    let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-    // No invocation takes longer than 15 minutes.
-    Instant::now() + left.min(Duration::from_secs(900))
-}
-
 /// The queue of a worker and its dead-letter queue.
 #[derive(Debug, Clone)]
 pub struct WorkQueue {
@@ -107,7 +99,7 @@ impl WorkQueue {
         let messages = sorted(batch.records);
         count_overdue(&messages, SystemClock.now().as_millis());
         let redelivered = messages.iter().any(|message| receives(message) > 1);
-        let stop = deadline.checked_sub(RESERVE).unwrap_or(deadline);
+        let stop = earlier(deadline, RESERVE);
         let (mut poison, mut failed, mut unprocessed) = (0, Vec::new(), Vec::new());
         for (index, message) in messages.into_iter().enumerate() {
             if Instant::now() >= stop {
@@ -136,7 +128,7 @@ impl WorkQueue {
         let delayed = failed.into_iter().map(|message| (backoff(receives(&message)), message));
         let returned = unprocessed.into_iter().map(|message| (0, message));
         let kept: Vec<(u32, SqsMessage)> = delayed.chain(returned).collect();
-        let end = deadline.checked_sub(RESPONSE_TIME).unwrap_or(deadline);
+        let end = earlier(deadline, RESPONSE_TIME);
         if timeout_at(end, self.change_visibility(&kept)).await.is_err() {
             tracing::warn!("messages stay invisible for the visibility time-out of the queue: no response");
         }

@@ -1,9 +1,11 @@
-//! The deadline of the request in progress, as a value of its task: retries and invocations far below the handler do
-//! not start what cannot end in time.
+//! Deadlines of invocations, and that of the request in progress as a value of its task: retries and invocations far
+//! below the handler do not start what cannot end in time.
 
 use std::future::Future;
 use std::time::Duration;
 
+use erp_domain::Clock;
+use erp_domain::time::SystemClock;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
@@ -12,6 +14,19 @@ const MIN_ATTEMPT: Duration = Duration::from_millis(100);
 
 tokio::task_local! {
     static DEADLINE: Instant;
+}
+
+/// Returns the deadline of an invocation from that in its context, which is in milliseconds since the Unix epoch.
+pub fn of_invocation(millis: u64) -> Instant {
+    let left = i64::try_from(millis).unwrap_or(i64::MAX).saturating_sub(SystemClock.now().as_millis());
+    let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+    // No invocation takes longer than 15 minutes.
+    Instant::now() + left.min(Duration::from_secs(900))
+}
+
+/// Returns the time that is `reserve` before a deadline.
+pub fn earlier(deadline: Instant, reserve: Duration) -> Instant {
+    deadline.checked_sub(reserve).unwrap_or(deadline)
 }
 
 /// Runs `work` until the deadline; [`at_most`] and [`allows`] use the deadline inside of it.

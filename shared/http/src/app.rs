@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use erp_auth::access::{Access, RULES};
 use erp_auth::{Verified, context};
-use erp_aws::{batch, deadline, error_chain};
+use erp_aws::{deadline, error_chain};
 use erp_contracts::Cause;
 use erp_domain::{Clock, Settings};
 use lambda_http::request::{LambdaRequest, RequestContext};
@@ -139,9 +139,9 @@ fn without_trailing_slash(mut request: Request) -> Request {
 /// Returns the deadline of a request: a second before that of its invocation, at most 8 s from now.
 fn deadline_of(request: &Request) -> Instant {
     let longest = Instant::now() + MAX_DURATION;
-    let invocation = request.lambda_context_ref().map(|context| batch::deadline(context.deadline));
+    let invocation = request.lambda_context_ref().map(|context| deadline::of_invocation(context.deadline));
     // Without an invocation, as in a test of the router alone, only the longest duration applies.
-    let end = invocation.map(|deadline| deadline.checked_sub(RESERVE).unwrap_or(deadline));
+    let end = invocation.map(|end| deadline::earlier(end, RESERVE));
     end.map_or(longest, |end| end.min(longest))
 }
 
