@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::InvocationType;
 use erp_auth::{Access, context};
-use erp_aws::clients::preconnect;
+use erp_aws::clients::preconnect_function;
 use erp_aws::sdk_error_message;
 use serde::Deserialize;
 use serde_json::json;
@@ -36,8 +35,7 @@ impl Authorizer {
 
     /// Opens the connection to Lambda.
     pub async fn preconnect(&self) {
-        let request = self.client.invoke().function_name(&self.function);
-        preconnect("Lambda", request.invocation_type(InvocationType::DryRun).send()).await;
+        preconnect_function(&self.client, &self.function).await;
     }
 
     /// Returns whether an `Authorization` header has the token of a user. A token that is not valid, and that of a

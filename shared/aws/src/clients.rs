@@ -9,6 +9,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use erp_domain::{SettingError, Settings};
 use futures_util::future::join_all;
@@ -76,6 +77,13 @@ pub async fn preconnect_table(table: &Table, connections: u8) {
         preconnect("DynamoDB", request.key("pk", text("WARM")).key("sk", text("WARM")).send())
     };
     join_all((0..connections).map(|_| request())).await;
+}
+
+/// Opens a connection to Lambda. A dry run checks the permission and does not run the function
+/// (<https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>).
+pub async fn preconnect_function(client: &aws_sdk_lambda::Client, function: &str) {
+    let request = client.invoke().function_name(function).invocation_type(InvocationType::DryRun);
+    preconnect("Lambda", request.send()).await;
 }
 
 /// Opens the table named by `TABLE_NAME`, with a connection.

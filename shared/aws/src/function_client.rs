@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::InvocationType;
 use backon::Retryable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
-use crate::clients::preconnect;
+use crate::clients::preconnect_function;
 use crate::deadline;
 use crate::retry::{backoff, in_time};
 use crate::sdk_error::sdk_error_message;
@@ -86,11 +85,9 @@ impl FunctionClient {
         Self { client, function, breaker: Mutex::default() }
     }
 
-    /// Opens the connection to Lambda. A dry run checks the permission and does not run the function
-    /// (<https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>).
+    /// Opens the connection to Lambda.
     pub async fn preconnect(&self) {
-        let request = self.client.invoke().function_name(&self.function);
-        preconnect("Lambda", request.invocation_type(InvocationType::DryRun).send()).await;
+        preconnect_function(&self.client, &self.function).await;
     }
 
     /// Invokes the function with a request and decodes its response.
