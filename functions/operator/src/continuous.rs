@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use erp_aws::metric::{self, Metric};
+use erp_aws::table::of_stream;
 use erp_aws::{StoreError, error_chain};
 use lambda_runtime::{LambdaEvent, service_fn};
 
@@ -56,9 +57,8 @@ impl Continuous {
     async fn check_records(&self, batch: StreamEvent) -> Result<(), StoreError> {
         let mut changes = Changes::default();
         for record in batch.records {
-            // arn:aws:dynamodb:REGION:ACCOUNT:table/NAME/stream/LABEL
-            let table = record.event_source_arn.as_deref().and_then(|arn| arn.split('/').nth(1));
-            match table.and_then(|table| self.source(table)) {
+            match record.event_source_arn.as_deref().and_then(of_stream).and_then(|table| self.source(table))
+            {
                 Some(source) => changes.add(source, record),
                 None => tracing::error!(arn = record.event_source_arn, "stream of an unknown table"),
             }

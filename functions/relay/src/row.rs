@@ -1,7 +1,7 @@
 //! Stream records and rows of the outbox index, read as unpublished events.
 
 use aws_lambda_events::event::dynamodb::EventRecord;
-use erp_aws::table::{Row, Unreadable, read};
+use erp_aws::table::{Row, Unreadable, of_stream, read};
 use erp_aws::{Key, StoreError, error_chain};
 use erp_contracts::Event;
 use serde::Deserialize;
@@ -48,9 +48,7 @@ impl OutboxRow {
         if !image.contains_key("outbox_sk") {
             return Ok(None);
         }
-        // arn:aws:dynamodb:REGION:ACCOUNT:table/NAME/stream/LABEL
-        let table = record.event_source_arn.as_deref().and_then(|arn| arn.split('/').nth(1));
-        let Some(table) = table.filter(|name| !name.is_empty()) else {
+        let Some(table) = record.event_source_arn.as_deref().and_then(of_stream) else {
             let reason = "the ARN of its stream names no table".to_owned();
             return Err(Unreadable { key: format!("{:?}", record.change.keys), reason });
         };

@@ -101,6 +101,11 @@ where
     StoreError::new(sdk_error_message(&error))
 }
 
+/// Returns the table of the ARN of a stream, `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME/stream/LABEL`.
+pub fn of_stream(arn: &str) -> Option<&str> {
+    arn.split('/').nth(1).filter(|name| !name.is_empty())
+}
+
 /// Deserialises a row.
 pub fn read<T: DeserializeOwned>(row: Row) -> Result<T, StoreError> {
     serde_dynamo::from_item(row).map_err(StoreError::new)
