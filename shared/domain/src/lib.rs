@@ -24,7 +24,7 @@ pub mod text;
 pub mod time;
 
 pub use id::{Id, ItemId, LineId, OrderId, PartyId, UserId};
-pub use money::Money;
+pub use money::{Money, minor_units};
 pub use party::PartyKind;
 pub use quantity::{Demand, Quantity, StockChange, StockLevel};
 pub use settings::{SettingError, Settings};

@@ -95,6 +95,24 @@ impl<'de> Deserialize<'de> for Money {
     }
 }
 
+/// Stores an amount as a number of minor units (`#[serde(with)]`).
+pub mod minor_units {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Money;
+
+    /// Writes the minor units.
+    pub fn serialize<S: Serializer>(amount: &Money, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(amount.minor())
+    }
+
+    /// Reads the minor units. An amount out of range is an error.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
+        Money::from_minor(i64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use erp_aws::list::{List, shard, shards};
 use erp_aws::transaction::text;
 use erp_aws::{Key, StoreError, Table};
-use erp_domain::{ItemId, LineId, Money, OrderId, PartyId, Quantity};
+use erp_domain::{ItemId, LineId, Money, OrderId, PartyId, Quantity, minor_units};
 use serde::{Deserialize, Serialize};
 
 use crate::{Line, Lines, keys};
@@ -115,21 +115,4 @@ impl TryFrom<LineRow> for Line {
 pub fn attribute(lines: &Lines) -> Result<AttributeValue, StoreError> {
     let rows: Vec<LineRow> = lines.as_slice().iter().map(LineRow::from).collect();
     serde_dynamo::to_attribute_value(rows).map_err(StoreError::new)
-}
-
-/// Stores an amount as a number of minor units (`#[serde(with)]`).
-pub mod minor_units {
-    use erp_domain::Money;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    /// Writes the minor units.
-    pub fn serialize<S: Serializer>(amount: &Money, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(amount.minor())
-    }
-
-    /// Reads the minor units. An amount out of range is an error.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
-        Money::from_minor(i64::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
 }

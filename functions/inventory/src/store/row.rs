@@ -4,7 +4,7 @@ use erp_aws::outbox::outbox_pk;
 use erp_aws::{Key, StoreError, list};
 use erp_contracts::Event;
 use erp_contracts::data::BackordersRemaining;
-use erp_domain::{ItemId, Money, Sku, Timestamp};
+use erp_domain::{ItemId, Money, Sku, Timestamp, minor_units};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -34,20 +34,6 @@ struct ItemColumns {
     version: u64,
     created_at: Timestamp,
     updated_at: Timestamp,
-}
-
-mod minor_units {
-    use erp_domain::Money;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(money: &Money, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(money.minor())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
-        Money::from_minor(i64::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
 }
 
 impl From<&Item> for ItemRow {

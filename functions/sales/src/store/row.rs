@@ -1,8 +1,7 @@
 //! Rows of the sales table.
 
 use erp_aws::StoreError;
-use erp_domain::{Money, OrderId, PartyId, Timestamp};
-use erp_orders::row::minor_units;
+use erp_domain::{Money, OrderId, PartyId, Timestamp, minor_units};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{OrderSummary, SalesOrder, SalesStatus, StockStatus};
