@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_config::SdkConfig;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -15,6 +14,7 @@ use erp_auth::{Verified, context};
 use erp_domain::Timestamp;
 use erp_domain::identity::{Caller, Role};
 use erp_testkit::request::user;
+use erp_testkit::sdk::sdk_config;
 use erp_testkit::{ApiRequest, ApiResponse, Dynamo, TestClock};
 use serde_json::{Value, json};
 use sha2::Digest as _;
@@ -115,15 +115,6 @@ async fn invoke(State(aws): State<FakeAws>, headers: HeaderMap, body: String) ->
     let expires_at = Timestamp::from_millis(i64::from(u32::MAX) * 1000);
     let context = context::to_fields(&Verified { caller, expires_at });
     json!({"principalId": "-", "policyDocument": {}, "context": context}).to_string().into_response()
-}
-
-fn sdk_config(endpoint: &str) -> SdkConfig {
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
-        .endpoint_url(endpoint)
-        .build()
 }
 
 fn monitored() -> Monitored {

@@ -7,7 +7,7 @@
 //! request   requests as API Gateway sends them, and the responses
 //! sns       an SNS endpoint that records what is published
 //! sqs       an SQS endpoint that records calls
-//! sdk       SDK clients of the three
+//! sdk       the configuration of the SDK clients of an endpoint
 //! clock     a clock that tests set
 //! snapshot  generated files that are committed at their own path
 //! ```
@@ -18,7 +18,7 @@ pub mod clock;
 pub mod dynamo;
 pub mod proxy;
 pub mod request;
-mod sdk;
+pub mod sdk;
 pub mod snapshot;
 pub mod sns;
 pub mod sqs;

@@ -12,7 +12,7 @@ pub(crate) async fn listen() -> (TcpListener, String) {
 }
 
 /// Returns the configuration of the SDK clients of an endpoint.
-pub(crate) fn sdk_config(endpoint: &str) -> SdkConfig {
+pub fn sdk_config(endpoint: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
