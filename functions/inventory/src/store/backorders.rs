@@ -129,7 +129,7 @@ impl InventoryStore {
         walk: &BackordersRemaining,
         event: &Event,
     ) -> Result<Change<(), InsufficientStock>, StoreError> {
-        let expires_at = event.time.as_millis() / 1000 + WALK_SECONDS;
+        let expires_at = event.time.plus_seconds(WALK_SECONDS).as_seconds();
         let row = WalkRow::new(walk, event, expires_at)?;
         let values =
             vec![(":step", number(walk.step)), (":an_hour_ago", number(expires_at - REPEAT_SECONDS))];
